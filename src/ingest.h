@@ -1,0 +1,42 @@
+/*
+ * ingest: the pipeline of one request, and the one table verdict → status → reason → metric.
+ *
+ *	carrier fills a request → ingest_begin() ─┬─ INGEST_REPLY: the reply is ready
+ *	                                          └─ INGEST_RELAY: labelled body goes upstream,
+ *	                                             then ingest_relayed()
+ *	carrier writes the reply → ingest_end()
+ *
+ * Each worker has one `struct ingest`; it holds what is reused from beacon to beacon.
+ */
+#ifndef FARO_INGEST_H
+#define FARO_INGEST_H
+
+#include "config.h"
+#include "decode.h"
+#include "enrich.h"
+#include "relay.h"
+#include "request.h"
+
+struct ingest {
+	const struct config *config;
+	struct decoder decoder;
+	struct enricher *enricher;
+	struct buf page; /* of the status endpoints */
+	unsigned random; /* state of the jitter */
+};
+
+enum ingest_next { INGEST_REPLY, INGEST_RELAY };
+
+/* False without memory. */
+bool ingest_init(struct ingest *ingest, const struct config *config);
+void ingest_release(struct ingest *ingest);
+
+enum ingest_next ingest_begin(struct ingest *ingest, struct request *request);
+/* For --print: decodes and labels whatever is in request->body. The verdict is in the request. */
+void ingest_label(struct ingest *ingest, struct request *request);
+/* The receiver's word on what INGEST_RELAY sent; also for VERDICT_OVERLOADED of relay_start(). */
+void ingest_relayed(struct ingest *ingest, struct request *request, const struct relay_call *call);
+/* After the reply is written, or the peer is gone: counts and times the exchange. */
+void ingest_end(struct ingest *ingest, struct request *request);
+
+#endif

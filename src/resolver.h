@@ -1,0 +1,40 @@
+/*
+ * resolver: keeps the upstream's addresses fresh, so that no loop ever resolves a name.
+ *
+ * One thread calls getaddrinfo(3) at once, then every few seconds (resolver.c states the period), and
+ * sooner when resolver_hurry() says that a connection failed. What it finds is published as one
+ * immutable text; after a failed lookup the last addresses stay. A numeric host is resolved once and
+ * needs no thread.
+ */
+#ifndef FARO_RESOLVER_H
+#define FARO_RESOLVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct resolver;
+
+/* NULL without memory or thread (errno). `host` without brackets; copied. */
+struct resolver *resolver_new(const char *host, uint16_t port);
+/* Does not wait for a getaddrinfo() that is under way (it may block for long): the thread is left to
+ * end by itself and frees what it holds. */
+void resolver_free(struct resolver *resolver);
+
+/* Waits until a first lookup ended, well or badly, at most timeout_ms. True: there are addresses. */
+bool resolver_wait(struct resolver *resolver, int64_t timeout_ms);
+
+/* Counts up with every change of the addresses; 0: none are known yet. Cheap: one atomic load. */
+unsigned resolver_generation(struct resolver *resolver);
+
+/* Copies the present "host:port:addr,[addr]" line for CURLOPT_RESOLVE, NUL-terminated, and returns
+ * the generation that it belongs to; 0 and "" where none are known. */
+unsigned resolver_read(struct resolver *resolver, char *line, size_t size);
+
+/* Why there are none: gai_strerror text of the last failed lookup, NULL after a good one. */
+const char *resolver_error(struct resolver *resolver);
+
+/* Asks for a lookup now; more often than once a second is ignored. Never blocks. */
+void resolver_hurry(struct resolver *resolver);
+
+#endif
