@@ -3,9 +3,13 @@
  *
  *	ts=2026-11-22T17:00:00.123Z level=warn event=upstream_unavailable msg="…" status=503
  *
- * Values are quoted where needed, and control bytes, DEL and invalid UTF-8 in them are masked as \xNN
- * text, so that a line is always one line. Never hand it a body, an address, a session or a key.
- * A line is written with one write(2). Safe from any thread; errno is kept.
+ * Control characters and invalid UTF-8 in values are masked as \xNN text, then values are quoted
+ *where needed, so that a line is always one line and any logfmt or JSON parser reads it. Never hand
+ *it a body, an address, a session or a key.
+ *
+ * Safe from any thread; errno is kept; nothing is allocated. A line is written with one write(2)
+ *and never waits: where stderr cannot take it, it is dropped, and the next one that can be written
+ *carries dropped=<how many>. A field that no longer fits into the line is left out.
  */
 #ifndef FARO_LOG_H
 #define FARO_LOG_H
@@ -15,26 +19,38 @@
 
 #include "buf.h"
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum {
+	LOG_LINE_MAX_BYTES = 4096, /* PIPE_BUF: what a pipe takes in one piece */
+	LOG_LIMIT_MS = 10000,
+	LOG_LIMIT_EVENTS =
+		64, /* names that log_limited() tells apart; all further ones share one limit */
+};
+
+enum log_level {
+	LOG_DEBUG,
+	LOG_INFO,
+	LOG_WARN,
+	LOG_ERROR
+};
 
 /* A key and its value; keys are literals of [a-z_]. */
 struct log_field {
-	const char *key; /* NULL ends the list */
+	const char *key;  /* NULL ends the list */
 	struct view text; /* used where text.ptr != NULL, else the number */
 	int64_t number;
 };
 
-#define LOG_STR(k, s)	((struct log_field){.key = (k), .text = view_of((s) ? (s) : "")})
-#define LOG_VIEW(k, v)	((struct log_field){.key = (k), .text = (v)})
-#define LOG_NUM(k, n)	((struct log_field){.key = (k), .number = (n)})
+#define LOG_STR(k, s)  ((struct log_field){.key = (k), .text = view_of((s) ? (s) : "")})
+#define LOG_VIEW(k, v) ((struct log_field){.key = (k), .text = (v)})
+#define LOG_NUM(k, n)  ((struct log_field){.key = (k), .number = (n)})
 
 /* `format` is an enum log_format of config.h. Before it is called: logfmt, info. */
 void log_init(int format, int level);
 
 /* log_event(LOG_INFO, "started", "Listening for beacons.", LOG_NUM("workers", 1)); */
-#define log_event(level, event, msg, ...)                                                          \
-	log_write((level), (event), (msg),                                                         \
-		  (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) {.key = NULL}})
+#define log_event(level, event, msg, ...)  \
+	log_write((level), (event), (msg), \
+		  (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
 void log_write(enum log_level level, const char *event, const char *msg,
 	       const struct log_field *fields);
 
@@ -43,14 +59,22 @@ void log_write(enum log_level level, const char *event, const char *msg,
  * name) in 10 seconds; the next line then carries suppressed=<how many were left out>. `event` must
  * be a literal.
  */
-#define log_limited(level, event, msg, ...)                                                        \
-	log_write_limited((level), (event), (msg),                                                 \
-			  (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) {.key = NULL}})
+#define log_limited(level, event, msg, ...)        \
+	log_write_limited((level), (event), (msg), \
+			  (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
 void log_write_limited(enum log_level level, const char *event, const char *msg,
 		       const struct log_field *fields);
 
-/* Unquoted logfmt into a buffer, for tests and for faro-ingest -t. */
+/* Appends the line, in `format` and with its newline, to a buffer. Fields that do not fit are left
+ * out. */
 void log_format_line(struct buf *out, int format, const char *timestamp, enum log_level level,
 		     const char *event, const char *msg, const struct log_field *fields);
+/* Appends the fields alone as logfmt, with a space between them. */
+void log_format_fields(struct buf *out, const struct log_field *fields);
+/* Appends `text` with control characters and invalid UTF-8 masked as \xNN. */
+enum buf_result log_mask(struct buf *out, struct view text);
+
+/* Milliseconds for the 10 seconds of log_limited(); a test puts its own clock in. */
+extern int64_t (*log_clock_ms)(void);
 
 #endif
