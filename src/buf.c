@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <strings.h>
 
-/* A first allocation holds a typical small beacon; growth is by half, so that a body that arrives in
- * pieces is copied a constant number of times. */
-enum { FIRST_CAPACITY = 4096 };
+/* A first allocation holds a typical small beacon; growth is by half, so that a body that arrives
+ * in pieces is copied a constant number of times. */
+enum {
+	FIRST_CAPACITY = 4096
+};
 
 bool view_equals_nocase(struct view a, struct view b)
 {
@@ -28,9 +30,8 @@ bool budget_take(struct budget *budget, size_t amount)
 	do {
 		if (used > budget->max || amount > budget->max - used)
 			return false;
-	} while (!atomic_compare_exchange_weak_explicit(&budget->used, &used, used + amount,
-							memory_order_relaxed,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&budget->used, &used, used + amount, memory_order_relaxed, memory_order_relaxed));
 	return true;
 }
 

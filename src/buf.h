@@ -49,7 +49,7 @@ size_t budget_used(struct budget *budget);
 
 enum buf_result {
 	BUF_OK,
-	BUF_TOO_LARGE,	 /* the buffer's own maximum */
+	BUF_TOO_LARGE,   /* the buffer's own maximum */
 	BUF_OVER_BUDGET, /* the process-wide budget, or malloc() itself */
 };
 

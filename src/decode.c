@@ -1,21 +1,29 @@
 #include "decode.h"
 
 #include <limits.h>
+#include <stdint.h>
 #include <string.h>
 
 /*
  * DESIGN: the inflater writes straight into the output buffer, which grows as needed up to its own
  * maximum; a bomb therefore costs at most that maximum and the time to fill it, and ends in
  * VERDICT_TOO_LARGE. zlib checks the checksum and the length when it reports the end of the stream;
- * what is left of the input then is an error of its own, as a second gzip member would be (a browser's
- * CompressionStream writes exactly one).
+ * what is left of the input then is an error of its own, as a second gzip member would be (a
+ * browser's CompressionStream writes exactly one).
  */
 
 /* windowBits as in zlib's manual: 15 for zlib, 15 + 16 for gzip, -15 for raw deflate. */
-enum { WINDOW_ZLIB = 15, WINDOW_GZIP = 15 + 16, WINDOW_RAW = -15 };
+enum {
+	WINDOW_ZLIB = 15,
+	WINDOW_GZIP = 15 + 16,
+	WINDOW_RAW = -15
+};
 
 /* The output is first sized for the usual ratio of JSON, so that it seldom grows. */
-enum { USUAL_RATIO = 4, STEP_BYTES = 16384 };
+enum {
+	USUAL_RATIO = 4,
+	STEP_BYTES = 16384
+};
 
 static struct view trim(struct view v)
 {
@@ -53,8 +61,8 @@ void decoder_release(struct decoder *decoder)
 	decoder->ready = false;
 }
 
-/* `deflate` is zlib's format by RFC 9110, but browsers and libraries have sent the raw one under that
- * name. The two-byte zlib header tells: method 8, and a multiple of 31. */
+/* `deflate` is zlib's format by RFC 9110, but browsers and libraries have sent the raw one under
+ * that name. The two-byte zlib header tells: method 8, and a multiple of 31. */
 static int window_bits(enum coding coding, struct view in)
 {
 	const unsigned char *p = (const unsigned char *)in.ptr;
@@ -88,8 +96,8 @@ static enum verdict make_room(struct buf *out, size_t wanted)
 									 : VERDICT_OVERLOADED;
 }
 
-/* A whole stream that fills the buffer to the last byte is not too large: the inflater gets one byte
- * of its own to show whether more would come. */
+/* A whole stream that fills the buffer to the last byte is not too large: the inflater gets one
+ * byte of its own to show whether more would come. */
 static int inflate_at_the_cap(z_stream *stream)
 {
 	unsigned char beyond;

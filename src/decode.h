@@ -12,10 +12,15 @@
 #include "buf.h"
 #include "verdict.h"
 
-enum coding { CODING_IDENTITY, CODING_GZIP, CODING_DEFLATE, CODING_UNKNOWN };
+enum coding {
+	CODING_IDENTITY,
+	CODING_GZIP,
+	CODING_DEFLATE,
+	CODING_UNKNOWN
+};
 
-/* The value of Content-Encoding, any case, optional white space around; absent or empty is identity.
- * A list of codings is unknown: no browser sends one. */
+/* The value of Content-Encoding, any case, optional white space around; absent or empty is
+ * identity. A list of codings is unknown: no browser sends one. */
 enum coding decode_coding(struct view content_encoding);
 
 /* One inflater, reused by one thread. No allocation before the first use. */

@@ -19,21 +19,31 @@
 
 struct ingest {
 	const struct config *config;
+	struct budget *memory;
 	struct decoder decoder;
 	struct enricher *enricher;
-	struct buf page; /* of the status endpoints */
-	unsigned random; /* state of the jitter */
+	struct buf body;    /* lent to the request that is being read */
+	struct buf decoded; /* inflated; unused where the coding is identity */
+	struct buf page;    /* of the status endpoints */
+	unsigned random;    /* state of the jitter */
 };
 
-enum ingest_next { INGEST_REPLY, INGEST_RELAY };
+enum ingest_next {
+	INGEST_REPLY,
+	INGEST_RELAY
+};
 
 /* False without memory. */
-bool ingest_init(struct ingest *ingest, const struct config *config);
+bool ingest_init(struct ingest *ingest, const struct config *config, struct budget *memory);
 void ingest_release(struct ingest *ingest);
 
+/* Sets up a request whose buffers are this ingest's and within its limits. */
+void ingest_init_request(struct ingest *ingest, struct request *request);
+
 enum ingest_next ingest_begin(struct ingest *ingest, struct request *request);
-/* For --print: decodes and labels whatever is in request->body. The verdict is in the request. */
-void ingest_label(struct ingest *ingest, struct request *request);
+/* The same without asking who sent it: decodes and labels request->body. False: the reply is ready,
+ * and says why not. */
+bool ingest_label(struct ingest *ingest, struct request *request);
 /* The receiver's word on what INGEST_RELAY sent; also for VERDICT_OVERLOADED of relay_start(). */
 void ingest_relayed(struct ingest *ingest, struct request *request, const struct relay_call *call);
 /* After the reply is written, or the peer is gone: counts and times the exchange. */

@@ -7,7 +7,10 @@
 
 #define PREFIX "faro_ingest_"
 
-enum kind { COUNTER, GAUGE };
+enum kind {
+	COUNTER,
+	GAUGE
+};
 
 /* A row whose name is NULL is a further series of the family above it. */
 struct description {
@@ -71,15 +74,20 @@ static const struct description descriptions[METRIC_COUNT] = {
 };
 
 /* Every status that a reply can have; the last row counts what is none of them. */
-static const int reply_codes[] = {200, 202, 204, 400, 403, 404, 405, 413,
-				  415, 422, 429, 502, 503, 504};
-enum { REPLY_CODES = sizeof(reply_codes) / sizeof(reply_codes[0]) };
+static const int reply_codes[] = {200, 202, 204, 400, 403, 404, 405,
+				  413, 415, 422, 429, 502, 503, 504};
+enum {
+	REPLY_CODES = sizeof(reply_codes) / sizeof(reply_codes[0])
+};
 
 /* Upper bounds in microseconds, shared by both histograms: from a beacon that waits for nobody to
  * the browser's own limit of 10 s. */
-static const int64_t bounds_us[] = {250,    500,    1000,    2500,    5000,    10000,   25000,  50000,
-				    100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
-enum { BOUNDS = sizeof(bounds_us) / sizeof(bounds_us[0]) };
+static const int64_t bounds_us[] = {250,    500,     1000,    2500,    5000,
+				    10000,  25000,   50000,   100000,  250000,
+				    500000, 1000000, 2500000, 5000000, 10000000};
+enum {
+	BOUNDS = sizeof(bounds_us) / sizeof(bounds_us[0])
+};
 
 static const struct {
 	const char *name;
@@ -158,9 +166,9 @@ static enum buf_result print_values(struct buf *out)
 			if (result != BUF_OK)
 				return result;
 		}
-		result = buf_printf(out, PREFIX "%s%s%s%s %" PRId64 "\n", family, d->label ? "{" : "",
-				    d->label ? d->label : "", d->label ? "}" : "",
-				    metrics_get((enum metric)i));
+		result = buf_printf(out, PREFIX "%s%s%s%s %" PRId64 "\n", family,
+				    d->label ? "{" : "", d->label ? d->label : "",
+				    d->label ? "}" : "", metrics_get((enum metric)i));
 	}
 	return result;
 }
@@ -193,12 +201,12 @@ static enum buf_result print_histogram(struct buf *out, enum histogram histogram
 	}
 	count += atomic_load(&state.histograms[histogram].buckets[BOUNDS]);
 	if (result == BUF_OK)
-		result = buf_printf(
-			out,
-			PREFIX "%s_bucket{le=\"+Inf\"} %" PRId64 "\n" PREFIX "%s_sum %.6f\n" PREFIX
-			       "%s_count %" PRId64 "\n",
-			name, count, name,
-			(double)atomic_load(&state.histograms[histogram].sum_us) / 1e6, name, count);
+		result = buf_printf(out,
+				    PREFIX "%s_bucket{le=\"+Inf\"} %" PRId64 "\n" PREFIX
+					   "%s_sum %.6f\n" PREFIX "%s_count %" PRId64 "\n",
+				    name, count, name,
+				    (double)atomic_load(&state.histograms[histogram].sum_us) / 1e6,
+				    name, count);
 	return result;
 }
 

@@ -54,16 +54,22 @@ enum metric {
 	/* Gauges: set or moved both ways. */
 	METRIC_INFLIGHT,
 	METRIC_INFLIGHT_BYTES,
-	METRIC_UPSTREAM_UP, /* 1 after an answer of the receiver, 0 after none; 1 before the first */
+	METRIC_UPSTREAM_UP, /* 1 after an answer of the receiver, 0 after none; 1 before the first
+			     */
 	METRIC_COUNT
 };
 
-enum histogram { HISTOGRAM_REQUEST_SECONDS, HISTOGRAM_UPSTREAM_SECONDS, HISTOGRAM_COUNT };
+enum histogram {
+	HISTOGRAM_REQUEST_SECONDS,
+	HISTOGRAM_UPSTREAM_SECONDS,
+	HISTOGRAM_COUNT
+};
 
 void metrics_add(enum metric metric, int64_t amount);
 void metrics_set(enum metric metric, int64_t value);
 int64_t metrics_get(enum metric metric);
-/* requests_total{code}: one of the statuses that ingest can answer with; others count as "other". */
+/* requests_total{code}: one of the statuses that ingest can answer with; others count as "other".
+ */
 void metrics_count_reply(int status);
 void metrics_observe(enum histogram histogram, int64_t microseconds);
 

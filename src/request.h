@@ -13,9 +13,18 @@
 
 #include "buf.h"
 #include "config.h"
+#include "enrich.h"
 #include "verdict.h"
 
-enum endpoint { ENDPOINT_COLLECT, ENDPOINT_METRICS, ENDPOINT_HEALTH, ENDPOINT_READY };
+/* Set by the FastCGI parameter FARO_ENDPOINT, which no client can reach: theirs begin with HTTP_.
+ */
+enum endpoint {
+	ENDPOINT_COLLECT,
+	ENDPOINT_METRICS,
+	ENDPOINT_HEALTH,
+	ENDPOINT_READY,
+	ENDPOINT_UNKNOWN,
+};
 
 enum {
 	LENGTH_ABSENT = -1,    /* no CONTENT_LENGTH, or an empty one */
@@ -24,13 +33,16 @@ enum {
 
 struct reply {
 	int status;
-	char detail[320];	      /* what is wrong and what to do; empty on success */
-	unsigned retry_after_s;	      /* 0: no Retry-After */
-	const char *allow;	      /* Allow of a 405, else NULL */
-	const char *accept_encoding;  /* of a 415 about the coding, else NULL */
-	char session_status[32];      /* X-Faro-Session-Status of the receiver; empty: none */
-	struct view cors_origin;      /* Access-Control-Allow-Origin; ptr NULL: not cross-origin */
-	const struct buf *text_page;  /* a status page's body instead of JSON, else NULL */
+	const char *reason;          /* the label of rejected_total; NULL on success */
+	char detail[320];            /* what is wrong and what to do; empty on success */
+	unsigned retry_after_s;      /* 0: no Retry-After */
+	const char *allow;           /* Allow of a 405, else NULL */
+	const char *accept_encoding; /* of a 415 about the coding, else NULL */
+	char session_status[32];     /* X-Faro-Session-Status of the receiver; empty: none */
+	struct view cors_origin;     /* Access-Control-Allow-Origin; ptr NULL: not allowed */
+	bool vary_origin;            /* the answer would differ for another Origin */
+	bool preflight;
+	const struct buf *text_page; /* a status page's body instead of JSON, else NULL */
 };
 
 struct request {
@@ -42,26 +54,36 @@ struct request {
 	struct view content_type, content_encoding;
 	struct view session_id, idempotency_key, traceparent;
 	int64_t content_length;
-	struct buf body;      /* as received */
-	bool body_too_large;  /* more than max_body_bytes came; body holds the beginning or nothing */
-	bool body_over_budget; /* there was no memory for it */
-	bool body_broken;     /* the peer aborted, or a read failed: not all of it is there */
+	/* As received. Lent by ingest for the time between reading and ingest_begin(): a beacon
+	 * that waits for the receiver holds its labelled body only. */
+	struct buf *body;
+	enum body_state {
+		BODY_WHOLE,       /* up to its end, as far as the carrier could tell */
+		BODY_BROKEN,      /* the peer aborted, or a read failed */
+		BODY_TOO_LARGE,   /* more came than the buffer's maximum, and was thrown away */
+		BODY_OVER_BUDGET, /* there was no memory for it */
+	} body_state;
 
 	/* Filled in by ingest. */
-	struct buf decoded;  /* inflated; unused where the coding is identity */
 	struct buf labelled; /* what the receiver gets */
+	struct enrich_counts counts;
 	enum verdict verdict;
 	struct reply reply;
-	int64_t started_us; /* CLOCK_MONOTONIC */
+	int64_t started_us; /* on loop_now_us()'s clock */
 
 	char path_storage[CONFIG_PATH_MAX_BYTES];
 };
 
-/* Limits are those of `config`, buffers draw on `memory`. */
-void request_init(struct request *request, const struct config *config, struct budget *memory);
-/* Ready for the next exchange. Buffers above a few typical beacons are freed. */
+/* `body` is ingest's; the labelled body may have labelled_max bytes and draws on `memory`. */
+void request_init(struct request *request, struct buf *body, size_t labelled_max,
+		  struct budget *memory);
+/* Ready for the next exchange; a labelled body above a typical batch's size is freed. */
 void request_clear(struct request *request);
 void request_release(struct request *request);
+
+/* Appends bytes to the body and keeps body_state; what comes after it is not BODY_WHOLE is dropped.
+ */
+void request_append_body(struct request *request, const void *bytes, size_t n);
 
 /* Reads the CGI/1.1 variables (RFC 3875) that both carriers share, from a lookup by name. */
 typedef const char *request_variable(void *arg, const char *name);

@@ -6,7 +6,7 @@
 #define FARO_VERDICT_H
 
 enum verdict {
-	VERDICT_OK,	  /* nothing wrong so far: go on with the next stage */
+	VERDICT_OK,       /* nothing wrong so far: go on with the next stage */
 	VERDICT_ACCEPTED, /* the receiver answered 2xx */
 	VERDICT_PREFLIGHT,
 	VERDICT_STATUS_PAGE, /* metrics, health, ready */

@@ -1,0 +1,212 @@
+/* main: options, mode, wiring; nothing else. */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "build-config.h"
+#include "cgi.h"
+#include "config.h"
+#include "fcgi.h"
+#include "listener.h"
+#include "log.h"
+#include "loop.h"
+#include "ping.h"
+#include "relay.h"
+#include "resolver.h"
+#include "worker.h"
+
+enum {
+	EXIT_USAGE = 2
+};
+
+/* After FCGX_Init(), which installs handlers of its own. Threads inherit the blocked signals, so
+ * that no read or write of theirs is interrupted; main takes them from the descriptor. */
+static int take_signals(void)
+{
+	sigset_t signals;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGQUIT);
+	if (pthread_sigmask(SIG_BLOCK, &signals, NULL) != 0)
+		return -1;
+	return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+static void wait_for_signal(int signal_fd)
+{
+	struct signalfd_siginfo info;
+
+	while (read(signal_fd, &info, sizeof(info)) < 0 && errno == EINTR)
+		;
+}
+
+static void log_start(const struct config *config)
+{
+	struct buf settings;
+
+	buf_init(&settings, SIZE_MAX, NULL);
+	config_describe(config, &settings);
+	log_event(LOG_INFO, "started", "Taking beacons.", LOG_STR("version", PACKAGE_VERSION),
+		  LOG_VIEW("settings", ((struct view){settings.data, settings.len})));
+	buf_release(&settings);
+}
+
+/* A worker's connections to nginx and to the receiver; the soft limit of a container is often 1024.
+ */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static void drain(const struct config *config, struct worker **workers, size_t count)
+{
+	int64_t deadline_us = loop_now_us() + config->drain_timeout_ms * 1000;
+
+	for (size_t i = 0; i < count; i++)
+		worker_drain(workers[i], deadline_us);
+}
+
+static size_t join(struct worker **workers, size_t count)
+{
+	size_t unanswered = 0;
+
+	for (size_t i = 0; i < count; i++)
+		unanswered += worker_join(workers[i]);
+	return unanswered;
+}
+
+/* Until the signal, then until the workers have ended. */
+static int run_workers(struct worker_shared *shared, int signal_fd)
+{
+	size_t count = shared->config->workers, started = 0, unanswered;
+	struct worker **workers = calloc(count, sizeof(struct worker *));
+
+	while (workers && started < count) {
+		workers[started] = worker_new(shared);
+		if (!workers[started])
+			break;
+		started++;
+	}
+	if (started == count) {
+		log_start(shared->config);
+		wait_for_signal(signal_fd);
+		log_event(LOG_INFO, "draining", "Told to stop; answering what is in flight.",
+			  LOG_NUM("timeout_ms", shared->config->drain_timeout_ms));
+	} else {
+		log_event(LOG_ERROR, "no_worker", "A worker cannot be started.",
+			  LOG_STR("error", strerror(errno)));
+	}
+	drain(shared->config, workers, started);
+	unanswered = join(workers, started);
+	free(workers);
+	if (started < count)
+		return EXIT_FAILURE;
+	log_event(LOG_INFO, "stopped", "All loops have ended.",
+		  LOG_NUM("unanswered", (int64_t)unanswered));
+	return EXIT_SUCCESS;
+}
+
+static int serve(const struct config *config, struct listener *listener)
+{
+	struct worker_shared shared = {.config = config, .listener = listener};
+	int signal_fd = -1;
+	int status = EXIT_FAILURE;
+
+	raise_file_limit();
+	budget_init(&shared.memory, config->max_memory_bytes);
+	budget_init(&shared.inflight, config->upstream_max_inflight);
+	if (fcgi_global_init() && relay_global_init())
+		signal_fd = take_signals();
+	if (signal_fd >= 0)
+		shared.resolver = resolver_new(config->upstream_host, config->upstream_port);
+	if (shared.resolver) {
+		resolver_wait(shared.resolver, config->upstream_connect_timeout_ms);
+		status = run_workers(&shared, signal_fd);
+		resolver_free(shared.resolver);
+	} else {
+		log_event(LOG_ERROR, "no_start", "Cannot set up libfcgi, libcurl or signals.",
+			  LOG_STR("error", strerror(errno)));
+	}
+	if (signal_fd >= 0)
+		close(signal_fd);
+	listener_close(listener);
+	return status;
+}
+
+/* Which carrier: what --listen says, or what fd 0 is, or what a web server told in the environment.
+ */
+static int choose_carrier(const struct config *config)
+{
+	struct listener listener;
+
+	if (config->listen) {
+		if (!listener_open(&listener, config->listen, config->listen_mode, stderr))
+			return EXIT_USAGE;
+		return serve(config, &listener);
+	}
+	if (listener_is_listening(STDIN_FILENO)) {
+		if (!listener_adopt(&listener, STDIN_FILENO, stderr))
+			return EXIT_USAGE;
+		return serve(config, &listener);
+	}
+	if (getenv("GATEWAY_INTERFACE"))
+		return cgi_serve(config);
+	fputs("faro-ingest: nothing to serve: give --listen unix:PATH, start it by spawn-fcgi, or "
+	      "as "
+	      "a CGI program (GATEWAY_INTERFACE set); --print labels a beacon from stdin; --help "
+	      "lists "
+	      "all\n",
+	      stderr);
+	return EXIT_USAGE;
+}
+
+static int run_mode(const struct config *config)
+{
+	switch (config->mode) {
+	case MODE_HELP:
+		config_print_help(stdout);
+		return EXIT_SUCCESS;
+	case MODE_VERSION:
+		puts(PACKAGE_STRING);
+		return EXIT_SUCCESS;
+	case MODE_PING:
+		return ping(config->ping_socket);
+	case MODE_TEST_CONFIG:
+		fputs("faro-ingest: the configuration is good\n", stderr);
+		return EXIT_SUCCESS;
+	case MODE_PRINT:
+		return cgi_print(config);
+	case MODE_SERVE:
+		break;
+	}
+	return choose_carrier(config);
+}
+
+int main(int argc, char **argv)
+{
+	struct config config;
+	int status;
+
+	if (!config_init(&config, argc, argv, stderr))
+		return EXIT_USAGE;
+	log_init(config.log_format, config.log_level);
+	status = run_mode(&config);
+	config_release(&config);
+	return status;
+}

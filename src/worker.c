@@ -1,0 +1,491 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fcgi.h"
+#include "ingest.h"
+#include "log.h"
+#include "loop.h"
+#include "relay.h"
+
+/*
+ * DESIGN: a connection is nginx's, kept over many requests; an exchange is one request on it and
+ *holds the memory. An idle connection has no exchange, so memory follows the beacons that wait for
+ *the receiver and not the connections that nginx keeps.
+ *
+ *	            readable                relay_start          call_done
+ *	idle ──────────────────→ reading ───────────────→ relayed ─────────→ answered ─→ idle
+ *	                            └──────────── reply is ready ─────────────↗   └────→ closed
+ *
+ * While an exchange waits for the receiver its connection stays registered, since nginx has nothing
+ *to say then. If something does come (it hung up, or it pipelines), the watch is taken away until
+ *the answer is written: the beacon is relayed all the same.
+ *
+ * Limits: MAX_CONNECTIONS a worker; at it, and when the process or the system is out of descriptors
+ * or memory, accepting pauses for ACCEPT_PAUSE_US (event "accept_paused") while the kernel's
+ *backlog holds what comes. Reading and writing a FastCGI peer blocks the loop; how long at most is
+ *stated in fcgi.c.
+ */
+enum {
+	MAX_CONNECTIONS = 1024,
+	ACCEPT_PAUSE_US = 100 * 1000,
+	/* Exchanges kept for reuse: what 64 connections of nginx need at a time. */
+	SPARE_EXCHANGES = 64,
+	/* A drained worker ends once nothing was asked for this long: nginx then hardly has a
+	 * request on the way to a connection that is about to be closed. */
+	DRAIN_QUIET_US = 250 * 1000,
+	/* The end of the drain time that is kept back for closing connections after their answer.
+	 */
+	DRAIN_CLOSING_SHARE = 5,
+	REPLY_BYTES = 4096,
+};
+
+struct connection {
+	struct loop_watch watch;
+	struct fcgi_conn fcgi;
+	struct worker *worker;
+	struct exchange *exchange; /* NULL: idle */
+	bool watched;
+	struct connection *prev, *next;
+};
+
+struct exchange {
+	struct relay_call call;
+	struct request request;
+	struct connection *connection;
+	struct exchange *next_spare;
+};
+
+struct worker {
+	struct worker_shared *shared;
+	pthread_t thread;
+	struct loop loop;
+	struct relay *relay;
+	struct ingest ingest;
+	struct buf reply;
+
+	struct loop_watch accept_watch;
+	struct loop_timer accept_timer;
+	bool accepting;
+
+	struct connection *connections;
+	size_t connection_count;
+	struct exchange *spares;
+	size_t spare_count, busy_count;
+
+	struct loop_watch wake_watch; /* an eventfd: look at drain_deadline_us */
+	struct loop_timer drain_timer;
+	_Atomic int64_t drain_deadline_us; /* INT64_MAX: not draining */
+	int64_t last_request_us;
+	bool closing; /* every connection is closed after its answer */
+	bool ended;
+	size_t unanswered;
+};
+
+#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+/* --- exchanges -----------------------------------------------------------------------------------
+ */
+
+static void call_done(struct relay_call *call);
+
+static struct exchange *take_exchange(struct worker *worker)
+{
+	struct exchange *exchange = worker->spares;
+
+	if (exchange) {
+		worker->spares = exchange->next_spare;
+		worker->spare_count--;
+	} else {
+		exchange = calloc(1, sizeof(*exchange));
+		if (!exchange)
+			return NULL;
+		ingest_init_request(&worker->ingest, &exchange->request);
+	}
+	worker->busy_count++;
+	return exchange;
+}
+
+static void free_exchange(struct exchange *exchange)
+{
+	request_release(&exchange->request);
+	free(exchange);
+}
+
+static void put_exchange(struct worker *worker, struct exchange *exchange)
+{
+	worker->busy_count--;
+	if (worker->spare_count >= SPARE_EXCHANGES) {
+		free_exchange(exchange);
+		return;
+	}
+	request_clear(&exchange->request);
+	exchange->request.body = &worker->ingest.body;
+	exchange->connection = NULL;
+	exchange->next_spare = worker->spares;
+	worker->spares = exchange;
+	worker->spare_count++;
+}
+
+/* --- connections ---------------------------------------------------------------------------------
+ */
+
+static void watch_connection(struct connection *connection)
+{
+	if (!connection->watched)
+		connection->watched =
+			loop_watch_add(&connection->worker->loop, &connection->watch, EPOLLIN);
+}
+
+static void unwatch_connection(struct connection *connection)
+{
+	if (connection->watched)
+		loop_watch_remove(&connection->worker->loop, &connection->watch);
+	connection->watched = false;
+}
+
+static void close_connection(struct connection *connection)
+{
+	struct worker *worker = connection->worker;
+
+	unwatch_connection(connection);
+	fcgi_conn_close(&connection->fcgi);
+	if (connection->next)
+		connection->next->prev = connection->prev;
+	if (connection->prev)
+		connection->prev->next = connection->next;
+	else
+		worker->connections = connection->next;
+	worker->connection_count--;
+	free(connection);
+}
+
+static void write_reply(struct connection *connection)
+{
+	struct worker *worker = connection->worker;
+	struct exchange *exchange = connection->exchange;
+	bool keep = false;
+
+	buf_clear(&worker->reply);
+	if (request_print_reply(&exchange->request, &worker->reply) == BUF_OK)
+		keep = fcgi_conn_reply(&connection->fcgi,
+				       (struct view){worker->reply.data, worker->reply.len});
+	buf_shrink(&worker->reply, REPLY_BYTES);
+	ingest_end(&worker->ingest, &exchange->request);
+	connection->exchange = NULL;
+	put_exchange(worker, exchange);
+	if (keep && !worker->closing)
+		watch_connection(connection);
+	if (!keep || worker->closing || !connection->watched)
+		close_connection(connection);
+}
+
+static void call_done(struct relay_call *call)
+{
+	struct exchange *exchange = OWNER(call, struct exchange, call);
+	struct connection *connection = exchange->connection;
+
+	ingest_relayed(&connection->worker->ingest, &exchange->request, call);
+	write_reply(connection);
+}
+
+static void relay_exchange(struct connection *connection, struct exchange *exchange)
+{
+	struct request *request = &exchange->request;
+	enum verdict verdict;
+
+	exchange->call = (struct relay_call){
+		.body = {request->labelled.data, request->labelled.len},
+		.session_id = request->session_id,
+		.idempotency_key = request->idempotency_key,
+		.traceparent = request->traceparent,
+		.done = call_done,
+	};
+	verdict = relay_start(connection->worker->relay, &exchange->call);
+	if (verdict == VERDICT_OK)
+		return;
+	exchange->call.verdict = verdict;
+	call_done(&exchange->call);
+}
+
+static void serve(struct connection *connection, struct exchange *exchange)
+{
+	struct worker *worker = connection->worker;
+
+	if (!fcgi_conn_read(&connection->fcgi, &exchange->request)) {
+		put_exchange(worker, exchange);
+		buf_clear(&worker->ingest.body);
+		close_connection(connection);
+		return;
+	}
+	worker->last_request_us = exchange->request.started_us;
+	connection->exchange = exchange;
+	exchange->connection = connection;
+	if (ingest_begin(&worker->ingest, &exchange->request) == INGEST_RELAY)
+		relay_exchange(connection, exchange);
+	else
+		write_reply(connection);
+}
+
+static void connection_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct connection *connection = OWNER(watch, struct connection, watch);
+	struct exchange *exchange;
+
+	(void)events;
+	if (connection->exchange) {
+		unwatch_connection(connection);
+		return;
+	}
+	exchange = take_exchange(connection->worker);
+	if (exchange)
+		serve(connection, exchange);
+	else
+		close_connection(connection);
+}
+
+/* --- accepting -----------------------------------------------------------------------------------
+ */
+
+static void pause_accepting(struct worker *worker)
+{
+	if (worker->accepting)
+		loop_watch_remove(&worker->loop, &worker->accept_watch);
+	worker->accepting = false;
+	worker->accept_timer.due_us = loop_now_us() + ACCEPT_PAUSE_US;
+}
+
+static void resume_accepting(struct loop_timer *timer)
+{
+	struct worker *worker = OWNER(timer, struct worker, accept_timer);
+
+	/* One worker of several is woken for a connection. */
+	if (!worker->closing && !worker->accepting)
+		worker->accepting = loop_watch_add(&worker->loop, &worker->accept_watch,
+						   EPOLLIN | EPOLLEXCLUSIVE);
+	if (!worker->closing && !worker->accepting)
+		timer->due_us = loop_now_us() + ACCEPT_PAUSE_US;
+}
+
+static bool add_connection(struct worker *worker, int fd)
+{
+	struct connection *connection = calloc(1, sizeof(*connection));
+
+	if (!connection) {
+		close(fd);
+		return false;
+	}
+	if (!fcgi_conn_open(&connection->fcgi, fd)) {
+		free(connection);
+		return false;
+	}
+	connection->worker = worker;
+	connection->watch = (struct loop_watch){.fd = fd, .ready = connection_ready};
+	connection->next = worker->connections;
+	if (connection->next)
+		connection->next->prev = connection;
+	worker->connections = connection;
+	worker->connection_count++;
+	watch_connection(connection);
+	if (connection->watched)
+		return true;
+	close_connection(connection);
+	return false;
+}
+
+static bool accept_one(struct worker *worker)
+{
+	int fd;
+
+	if (worker->connection_count >= MAX_CONNECTIONS) {
+		errno = EMFILE;
+		return false;
+	}
+	/* Blocking, since libfcgi reads from it. */
+	fd = accept4(worker->shared->listener->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		return add_connection(worker, fd);
+	/* Another worker took it, or the peer is gone already. */
+	return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
+}
+
+static void listener_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct worker *worker = OWNER(watch, struct worker, accept_watch);
+
+	(void)events;
+	if (accept_one(worker))
+		return;
+	log_limited(LOG_WARN, "accept_paused",
+		    "No further connection can be taken for now; raise the limit of open files, or "
+		    "lower keepalive in nginx's upstream block.",
+		    LOG_NUM("connections", (int64_t)worker->connection_count));
+	pause_accepting(worker);
+}
+
+/* --- the end -------------------------------------------------------------------------------------
+ */
+
+/* From here on an answer ends its connection; those that wait for a request end now. */
+static void begin_closing(struct worker *worker)
+{
+	worker->closing = true;
+	if (worker->accepting)
+		loop_watch_remove(&worker->loop, &worker->accept_watch);
+	worker->accepting = false;
+	for (struct connection *c = worker->connections, *next; c; c = next) {
+		next = c->next;
+		if (!c->exchange)
+			close_connection(c);
+	}
+}
+
+static bool is_quiet(const struct worker *worker, int64_t now_us)
+{
+	return worker->busy_count == 0 && now_us - worker->last_request_us >= DRAIN_QUIET_US;
+}
+
+static void look_at_drain(struct loop_timer *timer)
+{
+	struct worker *worker = OWNER(timer, struct worker, drain_timer);
+	int64_t deadline_us = atomic_load(&worker->drain_deadline_us);
+	int64_t now_us = loop_now_us();
+	int64_t reserve_us = worker->shared->config->drain_timeout_ms * 1000 / DRAIN_CLOSING_SHARE;
+
+	if (!worker->closing && (is_quiet(worker, now_us) || now_us >= deadline_us - reserve_us))
+		begin_closing(worker);
+	if (worker->closing && (worker->busy_count == 0 || now_us >= deadline_us)) {
+		worker->unanswered = worker->busy_count;
+		worker->ended = true;
+		return;
+	}
+	/* Often enough for the shortest of drain times; there is little else to do by now. */
+	timer->due_us = now_us + 10 * 1000;
+}
+
+static void woken(struct loop_watch *watch, uint32_t events)
+{
+	struct worker *worker = OWNER(watch, struct worker, wake_watch);
+	uint64_t count;
+
+	(void)events;
+	if (read(watch->fd, &count, sizeof(count)) < 0)
+		return;
+	/* Being told to stop counts as a request, so that what is on its way still gets here. */
+	if (worker->drain_timer.due_us == INT64_MAX)
+		worker->last_request_us = loop_now_us();
+	look_at_drain(&worker->drain_timer);
+}
+
+static void *run(void *arg)
+{
+	struct worker *worker = arg;
+
+	while (!worker->ended)
+		loop_turn(&worker->loop);
+	return NULL;
+}
+
+/* --- life ----------------------------------------------------------------------------------------
+ */
+
+static void release(struct worker *worker)
+{
+	for (struct connection *c = worker->connections, *next; c; c = next) {
+		next = c->next;
+		if (c->exchange) {
+			relay_cancel(worker->relay, &c->exchange->call);
+			free_exchange(c->exchange);
+		}
+		close_connection(c);
+	}
+	for (struct exchange *e = worker->spares, *next; e; e = next) {
+		next = e->next_spare;
+		free_exchange(e);
+	}
+	relay_free(worker->relay);
+	ingest_release(&worker->ingest);
+	buf_release(&worker->reply);
+	if (worker->wake_watch.fd >= 0)
+		close(worker->wake_watch.fd);
+	loop_release(&worker->loop);
+	free(worker);
+}
+
+static bool set_up_watches(struct worker *worker)
+{
+	worker->wake_watch.ready = woken;
+	worker->accept_watch =
+		(struct loop_watch){.fd = worker->shared->listener->fd, .ready = listener_ready};
+	worker->accept_timer = (struct loop_timer){INT64_MAX, resume_accepting, NULL};
+	worker->drain_timer = (struct loop_timer){INT64_MAX, look_at_drain, NULL};
+	loop_timer_add(&worker->loop, &worker->accept_timer);
+	loop_timer_add(&worker->loop, &worker->drain_timer);
+	worker->wake_watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->wake_watch.fd < 0 ||
+	    !loop_watch_add(&worker->loop, &worker->wake_watch, EPOLLIN))
+		return false;
+	resume_accepting(&worker->accept_timer);
+	return worker->accepting;
+}
+
+struct worker *worker_new(struct worker_shared *shared)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int error;
+
+	if (!worker)
+		return NULL;
+	worker->shared = shared;
+	worker->wake_watch.fd = -1;
+	atomic_init(&worker->drain_deadline_us, INT64_MAX);
+	buf_init(&worker->reply, SIZE_MAX, NULL);
+	if (!loop_init(&worker->loop)) {
+		free(worker);
+		return NULL;
+	}
+	if (!ingest_init(&worker->ingest, shared->config, &shared->memory)) {
+		loop_release(&worker->loop);
+		free(worker);
+		errno = ENOMEM;
+		return NULL;
+	}
+	worker->relay =
+		relay_new(&worker->loop, shared->config, shared->resolver, &shared->inflight);
+	if (!worker->relay || !set_up_watches(worker)) {
+		release(worker);
+		return NULL;
+	}
+	error = pthread_create(&worker->thread, NULL, run, worker);
+	if (error == 0)
+		return worker;
+	release(worker);
+	errno = error;
+	return NULL;
+}
+
+void worker_drain(struct worker *worker, int64_t deadline_us)
+{
+	const uint64_t one = 1;
+
+	atomic_store(&worker->drain_deadline_us, deadline_us);
+	/* An eventfd is full only where the worker has been told already. */
+	if (write(worker->wake_watch.fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+size_t worker_join(struct worker *worker)
+{
+	size_t unanswered;
+
+	pthread_join(worker->thread, NULL);
+	unanswered = worker->unanswered;
+	release(worker);
+	return unanswered;
+}

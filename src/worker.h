@@ -1,0 +1,39 @@
+/*
+ * worker: one thread = one epoll loop with the FastCGI connections, the relay and their timers in
+ * it.
+ *
+ * Workers share the read-only config, the listening socket, the resolver, the metrics and two
+ * budgets (bytes and calls in flight); nothing else.
+ */
+#ifndef FARO_WORKER_H
+#define FARO_WORKER_H
+
+#include "config.h"
+#include "listener.h"
+#include "resolver.h"
+
+struct worker_shared {
+	const struct config *config;
+	const struct listener *listener;
+	struct resolver *resolver;
+	struct budget memory;   /* bytes of all beacons */
+	struct budget inflight; /* calls to the receiver */
+};
+
+struct worker;
+
+/* Starts the thread; signals should be blocked, since it inherits the mask. NULL with errno set. */
+struct worker *worker_new(struct worker_shared *shared);
+
+/*
+ * From any thread, any number of times: serve on until nothing has been asked for a moment, at most
+ * until `deadline_us` on loop_now_us()'s clock, and answer what is in flight; then end. A later
+ * call may bring the deadline forward.
+ */
+void worker_drain(struct worker *worker, int64_t deadline_us);
+
+/* Waits for the thread and frees everything. Returns how many beacons were left unanswered at the
+ * deadline. */
+size_t worker_join(struct worker *worker);
+
+#endif
