@@ -1,0 +1,52 @@
+/*
+ * Settings of this service for the Grafana Faro Web SDK. A classic script of the page's own origin, so
+ * it runs under `Content-Security-Policy: script-src 'self'`:
+ *
+ *	<script src="/faro/config.js"></script>
+ *
+ * and in the bundle
+ *
+ *	initializeFaro({ url: faroConfig.collectorUrl, app: faroConfig.app });
+ *
+ * It defines one global:
+ *
+ *	faroConfig.collectorUrl  absolute: with a relative one the SDK's tracing traces its own posts
+ *	faroConfig.app           name, namespace, environment, version; what is not known is left out
+ *	faroConfig.appNames      all frontends behind this nginx (FARO_APP_NAMES); app.name is the first.
+ *	                         Another of them: app: { ...faroConfig.app, name: "checkout" }
+ *
+ * The relay stamps name, namespace and environment on everything, whatever a page says here.
+ */
+(function () {
+	"use strict";
+
+	var settings = {
+		path: "/faro", // FARO_PATH
+		collectorUrl: "", // only where browsers send to a public collector instead of path
+		appNames: "", // comma list
+		namespace: "",
+		environment: "",
+		version: "",
+	};
+
+	// envsubst leaves a variable that nobody set as it stands.
+	function value(name) {
+		return settings[name].indexOf("${") === 0 ? "" : settings[name].trim();
+	}
+
+	var names = value("appNames")
+		.split(",")
+		.map(function (name) { return name.trim(); })
+		.filter(Boolean);
+	var app = { name: names[0] || "frontend" };
+	["namespace", "environment", "version"].forEach(function (name) {
+		if (value(name)) app[name] = value(name);
+	});
+
+	window.faroConfig = {
+		collectorUrl: value("collectorUrl") ||
+			new URL((value("path") || "/faro") + "/collect", location.origin).href,
+		app: app,
+		appNames: names.length ? names : [app.name],
+	};
+})();
