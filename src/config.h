@@ -42,7 +42,7 @@ struct config {
 	mode_t listen_mode;	   /* --listen-mode, octal, default 0660 */
 	const char *ping_socket;   /* --ping */
 
-	/* FARO_UPSTREAM_URL, split. url has the path filled in (/collect) and is NUL-terminated. */
+	/* FARO_UPSTREAM_URL, split; NULL only where MODE_PRINT went without. url has the path filled in (/collect) and is NUL-terminated. */
 	char *upstream_url;
 	char *upstream_host; /* without brackets */
 	uint16_t upstream_port;
@@ -73,20 +73,29 @@ struct config {
 	char *storage; /* for config.c */
 };
 
+/* Where a pod finds the name of its namespace. */
+#ifndef CONFIG_NAMESPACE_FILE
+#define CONFIG_NAMESPACE_FILE "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+#endif
+
+/* Put before the paths under /proc, /sys and /var/run that are read; "" but in tests. */
+extern const char *config_file_root;
+
 /*
  * Reads the command line and the environment (getenv). Problems are written to `errors`, one a
  * line: "faro-ingest: FARO_WORKERS=x: expected a whole number from 1 to 64". Warnings too; they do
  * not make it fail. Returns false after at least one problem: the caller exits 2.
- * MODE_HELP and MODE_VERSION succeed without any setting; MODE_PRINT does not need FARO_UPSTREAM_URL;
- * MODE_PING needs neither.
+ * MODE_HELP, MODE_VERSION and MODE_PING read no setting; MODE_PRINT does not need FARO_UPSTREAM_URL.
+ * An empty value counts as not set. FARO_ variables that are no setting get a warning, except
+ * FARO_ENDPOINT and what Kubernetes sets for a Service whose name begins with "faro".
  * The config keeps pointers into argv and the environment.
  */
 bool config_init(struct config *config, int argc, char **argv, FILE *errors);
 void config_release(struct config *config);
 
 void config_print_help(FILE *out);
-/* "key=value" pairs of the effective configuration for the startup line, secrets masked (a file is
- * named, its content never read here); for tests of -t as well. */
+/* Appends "key=value" pairs of the effective configuration. A file with a secret is named, its content
+ * is not read. Not for MODE_HELP, MODE_VERSION and MODE_PING. */
 void config_describe(const struct config *config, struct buf *out);
 
 #endif

@@ -6,7 +6,9 @@
  *
  * Sources: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES as in the OpenTelemetry specification
  * ("Resource SDK", "Specifying resource information via an environment variable"): a comma list of
- * key=value, percent-decoded; any error in it discards all of it.
+ * key=value, percent-decoded; any error in it discards all of it, with a warning. Of a key that comes
+ * twice the last value counts, as in the SDKs for Go, Java and JavaScript. An empty value counts as
+ * not set. Every value that is stamped must be UTF-8 without control characters.
  */
 #ifndef FARO_IDENTITY_H
 #define FARO_IDENTITY_H
@@ -49,7 +51,12 @@ struct identity {
 	/* "k8s_cluster_name":"…","…":"…" - members for meta.session.attributes; empty if none. */
 	struct view session_members;
 
-	char *storage; /* every view above points in here */
+	struct identity_chunk *storage; /* every view above points in here */
+};
+
+enum {
+	IDENTITY_VALUE_MAX_BYTES = 255, /* a label's value; OpenTelemetry SDKs draw the line there too */
+	IDENTITY_LIST_MAX = 256,	/* names in FARO_APP_NAMES, keys in FARO_LABEL_ATTRIBUTES */
 };
 
 /* Where the values come from; pointers are NULL where a variable is not set. */
@@ -61,8 +68,9 @@ struct identity_source {
 	const char *namespace_file;	 /* the service account's; NULL or unreadable: none */
 };
 
-/* Called once for each thing that is wrong: `setting` is the variable's name, `problem` a sentence
- * that says what was expected. `fatal` is false for what is only a warning. */
+/* Called once for each thing that is wrong: `setting` is the variable's name (NULL: it is nobody's
+ * fault, memory ran out), `problem` a sentence that says what was expected, and may quote the setting
+ * as it is. `fatal` is false for what is only a warning. */
 typedef void identity_complaint(void *arg, const char *setting, const char *problem, bool fatal);
 
 /* False after at least one fatal complaint; `identity` then holds nothing. */

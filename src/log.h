@@ -4,12 +4,12 @@
  *	ts=2026-11-22T17:00:00.123Z level=warn event=upstream_unavailable msg="…" status=503
  *
  * Control characters and invalid UTF-8 in values are masked as \xNN text, then values are quoted
- *where needed, so that a line is always one line and any logfmt or JSON parser reads it. Never hand
- *it a body, an address, a session or a key.
+ * where needed: a line is always one line, and any logfmt or JSON parser reads it. Never hand it a
+ * body, an address, a session or a key.
  *
- * Safe from any thread; errno is kept; nothing is allocated. A line is written with one write(2)
- *and never waits: where stderr cannot take it, it is dropped, and the next one that can be written
- *carries dropped=<how many>. A field that no longer fits into the line is left out.
+ * Safe from any thread; errno is kept; nothing is allocated. A line is written with one write(2) and
+ * never waits: where stderr cannot take it, it is dropped, and the next line that can be written
+ * carries dropped=<how many>. A field that no longer fits into the line is left out.
  */
 #ifndef FARO_LOG_H
 #define FARO_LOG_H
@@ -22,16 +22,10 @@
 enum {
 	LOG_LINE_MAX_BYTES = 4096, /* PIPE_BUF: what a pipe takes in one piece */
 	LOG_LIMIT_MS = 10000,
-	LOG_LIMIT_EVENTS =
-		64, /* names that log_limited() tells apart; all further ones share one limit */
+	LOG_LIMIT_EVENTS = 64, /* names that log_limited() tells apart; the rest share a limit */
 };
 
-enum log_level {
-	LOG_DEBUG,
-	LOG_INFO,
-	LOG_WARN,
-	LOG_ERROR
-};
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* A key and its value; keys are literals of [a-z_]. */
 struct log_field {
@@ -65,8 +59,7 @@ void log_write(enum log_level level, const char *event, const char *msg,
 void log_write_limited(enum log_level level, const char *event, const char *msg,
 		       const struct log_field *fields);
 
-/* Appends the line, in `format` and with its newline, to a buffer. Fields that do not fit are left
- * out. */
+/* Appends the line, in `format` and with its newline; fields that do not fit are left out. */
 void log_format_line(struct buf *out, int format, const char *timestamp, enum log_level level,
 		     const char *event, const char *msg, const struct log_field *fields);
 /* Appends the fields alone as logfmt, with a space between them. */
