@@ -16,6 +16,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
 from harness import stage  # noqa: E402
 
 REASON = {200: "OK", 202: "Accepted", 404: "Not Found"}

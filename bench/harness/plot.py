@@ -26,6 +26,7 @@ def draw(results):
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
              f'font-family="system-ui, sans-serif" font-size="12" fill="{INK}" role="img" '
              'aria-label="CPU per beacon as a multiple of nginx proxy_pass">',
+             f'<rect width="{WIDTH}" height="{height}" rx="6" fill="#fff"/>',
              text(16, 20, "CPU per beacon, nginx and application, as a multiple of plain proxy_pass",
                   size=14),
              text(16, 38, "gzip bodies; shorter is better; logarithmic")]

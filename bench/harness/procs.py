@@ -76,11 +76,11 @@ class Process:
             except OSError:
                 pass
 
-    def stop(self):
+    def stop(self, seconds=5):
         if self.is_running():
             self.popen.terminate()
             try:
-                self.popen.wait(5)
+                self.popen.wait(seconds)
             except subprocess.TimeoutExpired:
                 os.killpg(self.popen.pid, signal.SIGKILL)
                 self.popen.wait()

@@ -7,6 +7,7 @@ that hand /faro/collect to it, and posts to the same receiver.
 import glob
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -68,17 +69,23 @@ PROXY = """location = /faro/collect {
             %s
         }"""
 
-FASTCGI = """location = /faro/collect {
-            include /etc/nginx/fastcgi_params;
-            fastcgi_param HTTP_COOKIE "";
-            fastcgi_param HTTP_AUTHORIZATION "";
-            fastcgi_param HTTP_PROXY "";
-            fastcgi_keep_conn on;
-            fastcgi_ignore_client_abort on;
-            fastcgi_pass relay;
-        }"""
+SHIPPED_SOCKET = "unix:/run/faro-ingest/faro.sock"
 # For scenarios that ask nginx for each answer's status and time.
 ACCESS_LOG = "log_format bench '$status $request_time'; access_log {path} bench;"
+
+
+def shipped(name, socket_path=None):
+    """One of our own nginx snippets, with the socket of this run and the limits that the peers have:
+    as many kept connections, and no temporary file for a large plain body."""
+    with open(os.path.join(os.path.dirname(HERE), "nginx", name)) as file:
+        text = file.read()
+    text = re.sub(r"keepalive \d+;", "keepalive 128; keepalive_requests 1000000000;", text)
+    text = re.sub(r"client_body_buffer_size \w+;", "client_body_buffer_size 512k;", text)
+    if socket_path:
+        if SHIPPED_SOCKET not in text:
+            raise Missing(f"nginx/{name} no longer names {SHIPPED_SOCKET}: adapt harness/stage.py")
+        text = text.replace(SHIPPED_SOCKET, "unix:" + socket_path)
+    return text
 
 
 class Missing(Exception):
@@ -193,14 +200,15 @@ class Stage:
     def collect_url(self):
         return f"http://127.0.0.1:{self.receiver_port}/collect"
 
-    def _behind_nginx(self, name, directory, location, application, socket_path, log="access_log off;"):
-        """Starts the application, waits for its socket, then puts nginx in front of it."""
+    def _behind_nginx(self, name, directory, location, application, socket_path, http=None,
+                      log="access_log off;"):
+        """Waits for the application's socket, then puts nginx in front of it."""
         if not wait_until(lambda: os.path.exists(socket_path) or not application.is_running(), 20) \
                 or not application.is_running():
             application.stop()
             raise Missing(f"{name} did not open {socket_path}:\n{application.log_tail()}")
         nginx = Nginx(directory, "nginx", location,
-                      UPSTREAM.format(address="unix:" + socket_path), log=log)
+                      http or UPSTREAM.format(address="unix:" + socket_path), log=log)
         return Candidate(name, nginx, application)
 
     def raw(self, name, directory, _env):
@@ -258,7 +266,8 @@ class Stage:
         application = Process("application", [
             self.binary, "--listen", "unix:" + path, "--listen-mode", "0666"],
             directory, self._ours(env))
-        return self._behind_nginx(name, directory, FASTCGI, application, path, log)
+        return self._behind_nginx(name, directory, shipped("faro-location.conf"), application, path,
+                                  shipped("faro-http.conf", path), log)
 
     def sidecar(self, name, directory, env):
         """As in a container of its own: spawn-fcgi, the socket in a directory that both mount."""
@@ -268,7 +277,8 @@ class Stage:
         application = Process("application", [
             need("spawn-fcgi", "spawn-fcgi"), "-n", "-s", path, "-M", "0666", "--", self.binary],
             directory, self._ours(env))
-        return self._behind_nginx(name, directory, FASTCGI, application, path)
+        return self._behind_nginx(name, directory, shipped("faro-location.conf"), application, path,
+                                  shipped("faro-http.conf", path))
 
 
 STARTERS = {
