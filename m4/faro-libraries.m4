@@ -77,6 +77,7 @@ int main(void)
 		return 2;
 	close(pair[0]);
 	request.ipcFd = pair[1];
+	request.keepConnection = 1; /* else the first thing it does is to close the socket */
 	armed = 1;
 	FCGX_Accept_r(&request);
 	return asked_for_nothing;
