@@ -1,0 +1,397 @@
+/*
+ * DESIGN: getaddrinfo(3) has no deadline that can be relied on: with a name server that does not
+ * answer, it blocks for tens of seconds. So a thread calls it, and the loops read what it last
+ *found. The thread is detached and the state is counted: whoever lets go last frees it, and nobody
+ *waits for a lookup. The mutex is never held during one.
+ *
+ *	lookup ok ──> wait PERIOD_US ──┐          failed ──> wait 1, 2, 4, 8, then 10 s ──┐
+ *	   ^───────────────────────────┴──────────────────────────────────────────────────┘
+ *	resolver_hurry() shortens any wait to HURRY_US after the last lookup's start.
+ *
+ * The addresses are kept sorted, so that a name server which rotates its answers does not look like
+ * one whose answer changed. Limit: RESOLVER_ADDRESSES_MAX addresses; the rest is left out.
+ */
+#include "resolver.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "log.h"
+#include "loop.h"
+
+enum {
+	PERIOD_US = 10 * 1000000,
+	HURRY_US = 1000000,
+	/* Name service modules put buffers of 64 KiB and more on the stack. */
+	STACK_BYTES = 256 * 1024,
+};
+
+struct address {
+	int family;
+	char text[INET6_ADDRSTRLEN];
+};
+
+struct addresses {
+	struct address list[RESOLVER_ADDRESSES_MAX];
+	size_t count;
+	size_t preferred; /* the first so many are of the family that getaddrinfo() put first */
+};
+
+struct resolver {
+	pthread_mutex_t mutex;
+	pthread_cond_t changed; /* a first lookup ended, or the thread has something to do */
+	unsigned holders;       /* the owner and the thread */
+	char *host;
+	uint16_t port;
+	bool numeric;
+	bool stop;
+	bool looked_up; /* at least once, well or badly */
+	int64_t started_us, next_us;
+	const char *error;
+	struct addresses addresses;
+	unsigned rotation;
+	atomic_uint generation;
+};
+
+static void destroy(struct resolver *resolver)
+{
+	pthread_cond_destroy(&resolver->changed);
+	pthread_mutex_destroy(&resolver->mutex);
+	free(resolver->host);
+	free(resolver);
+}
+
+/* Call with the mutex held; it is released. */
+static void let_go(struct resolver *resolver)
+{
+	bool last = --resolver->holders == 0;
+
+	pthread_mutex_unlock(&resolver->mutex);
+	if (last)
+		destroy(resolver);
+}
+
+static int wait_until(struct resolver *resolver, int64_t due_us)
+{
+	struct timespec due = {due_us / 1000000, due_us % 1000000 * 1000};
+
+	return pthread_cond_timedwait(&resolver->changed, &resolver->mutex, &due);
+}
+
+static bool contains(const struct addresses *addresses, const char *text)
+{
+	size_t i;
+
+	for (i = 0; i < addresses->count; i++)
+		if (strcmp(addresses->list[i].text, text) == 0)
+			return true;
+	return false;
+}
+
+static void collect_family(struct addresses *addresses, const struct addrinfo *found, int family)
+{
+	for (; found && addresses->count < RESOLVER_ADDRESSES_MAX; found = found->ai_next) {
+		struct address *address = &addresses->list[addresses->count];
+		const void *bytes;
+
+		if (found->ai_family != family)
+			continue;
+		if (family == AF_INET6)
+			bytes = &((const struct sockaddr_in6 *)(const void *)found->ai_addr)
+					 ->sin6_addr;
+		else
+			bytes = &((const struct sockaddr_in *)(const void *)found->ai_addr)
+					 ->sin_addr;
+		address->family = family;
+		if (inet_ntop(family, bytes, address->text, sizeof(address->text)) &&
+		    !contains(addresses, address->text))
+			addresses->count++;
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct address *)a)->text, ((const struct address *)b)->text);
+}
+
+/* Sorted within each family; which family comes first is the system's preference (RFC 6724). */
+static void collect(struct addresses *addresses, const struct addrinfo *found)
+{
+	int first = found->ai_family == AF_INET6 ? AF_INET6 : AF_INET;
+
+	memset(addresses, 0, sizeof(*addresses));
+	collect_family(addresses, found, first);
+	addresses->preferred = addresses->count;
+	collect_family(addresses, found, first == AF_INET ? AF_INET6 : AF_INET);
+	qsort(addresses->list, addresses->preferred, sizeof(struct address), compare);
+	qsort(addresses->list + addresses->preferred, addresses->count - addresses->preferred,
+	      sizeof(struct address), compare);
+}
+
+static int look_up(const struct resolver *resolver, int flags, struct addresses *addresses)
+{
+	const struct addrinfo hints = {.ai_flags = flags, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	char port[8];
+	int error;
+
+	snprintf(port, sizeof(port), "%u", resolver->port);
+	error = getaddrinfo(resolver->host, port, &hints, &found);
+	if (error != 0)
+		return error;
+	collect(addresses, found);
+	freeaddrinfo(found);
+	return addresses->count > 0 ? 0 : EAI_NONAME;
+}
+
+static bool same(const struct addresses *a, const struct addresses *b)
+{
+	size_t i;
+
+	if (a->count != b->count || a->preferred != b->preferred)
+		return false;
+	for (i = 0; i < a->count; i++)
+		if (strcmp(a->list[i].text, b->list[i].text) != 0)
+			return false;
+	return true;
+}
+
+/* True if the addresses are others than before. */
+static bool publish(struct resolver *resolver, const struct addresses *addresses)
+{
+	if (same(&resolver->addresses, addresses))
+		return false;
+	resolver->addresses = *addresses;
+	/* 0 means "none are known", also after 2^32 changes. */
+	if (atomic_fetch_add(&resolver->generation, 1) + 1 == 0)
+		atomic_fetch_add(&resolver->generation, 1);
+	return true;
+}
+
+static void tell(const struct resolver *resolver, int error, size_t count)
+{
+	if (error != 0)
+		log_limited(
+			LOG_WARN, "upstream_unresolved",
+			"The receiver's name was not found; check the host in FARO_UPSTREAM_URL "
+			"and the name service.",
+			LOG_STR("host", resolver->host), LOG_STR("reason", gai_strerror(error)));
+	else
+		log_event(LOG_INFO, "upstream_resolved", "The receiver's name has new addresses.",
+			  LOG_STR("host", resolver->host), LOG_NUM("addresses", (int64_t)count));
+}
+
+/* One lookup; nothing is held while it lasts, nor while a line is written. False: it failed. */
+static bool refresh(struct resolver *resolver)
+{
+	struct addresses addresses;
+	int error = look_up(resolver, AI_ADDRCONFIG, &addresses);
+	bool worth_a_line;
+
+	pthread_mutex_lock(&resolver->mutex);
+	resolver->error = error != 0 ? gai_strerror(error) : NULL;
+	worth_a_line = error != 0 || publish(resolver, &addresses);
+	worth_a_line = worth_a_line && !resolver->stop;
+	resolver->looked_up = true;
+	pthread_cond_broadcast(&resolver->changed);
+	pthread_mutex_unlock(&resolver->mutex);
+	if (worth_a_line)
+		tell(resolver, error, addresses.count);
+	return error == 0;
+}
+
+static void *resolve_for_ever(void *arg)
+{
+	struct resolver *resolver = arg;
+	int64_t retry_us = HURRY_US;
+
+	pthread_mutex_lock(&resolver->mutex);
+	while (!resolver->stop) {
+		bool ok;
+
+		resolver->started_us = loop_now_us();
+		pthread_mutex_unlock(&resolver->mutex);
+		ok = refresh(resolver);
+		pthread_mutex_lock(&resolver->mutex);
+		resolver->next_us = loop_now_us() + (ok ? PERIOD_US : retry_us);
+		retry_us = ok ? HURRY_US : 2 * retry_us < PERIOD_US ? 2 * retry_us : PERIOD_US;
+		while (!resolver->stop && loop_now_us() < resolver->next_us)
+			wait_until(resolver, resolver->next_us);
+	}
+	let_go(resolver);
+	return NULL;
+}
+
+/* With every signal blocked: they are for the loops. Returns an error number. */
+static int start_thread(struct resolver *resolver)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int error = pthread_attr_init(&attr);
+
+	if (error != 0)
+		return error;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	resolver->holders++;
+	error = pthread_create(&thread, &attr, resolve_for_ever, resolver);
+	if (error != 0)
+		resolver->holders--;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return error;
+}
+
+static void init_locks(struct resolver *resolver)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&resolver->mutex, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&resolver->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+struct resolver *resolver_new(const char *host, uint16_t port)
+{
+	struct resolver *resolver = calloc(1, sizeof(*resolver));
+	int error;
+
+	if (!resolver)
+		return NULL;
+	init_locks(resolver);
+	resolver->holders = 1;
+	resolver->port = port;
+	/* Processes that start together do not all begin with the same address. */
+	if (getrandom(&resolver->rotation, sizeof(resolver->rotation), GRND_NONBLOCK) < 0)
+		resolver->rotation = (unsigned)loop_now_us();
+	resolver->host = strdup(host);
+	if (!resolver->host) {
+		destroy(resolver);
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (look_up(resolver, AI_NUMERICHOST, &resolver->addresses) == 0) {
+		resolver->numeric = resolver->looked_up = true;
+		atomic_store(&resolver->generation, 1);
+		return resolver;
+	}
+	error = start_thread(resolver);
+	if (error != 0) {
+		destroy(resolver);
+		errno = error;
+		return NULL;
+	}
+	return resolver;
+}
+
+void resolver_free(struct resolver *resolver)
+{
+	if (!resolver)
+		return;
+	pthread_mutex_lock(&resolver->mutex);
+	resolver->stop = true;
+	pthread_cond_broadcast(&resolver->changed);
+	let_go(resolver);
+}
+
+bool resolver_wait(struct resolver *resolver, int64_t timeout_ms)
+{
+	int64_t due_us = loop_now_us() + timeout_ms * 1000;
+
+	pthread_mutex_lock(&resolver->mutex);
+	while (!resolver->looked_up && wait_until(resolver, due_us) != ETIMEDOUT)
+		;
+	pthread_mutex_unlock(&resolver->mutex);
+	return resolver_generation(resolver) != 0;
+}
+
+unsigned resolver_generation(struct resolver *resolver)
+{
+	return atomic_load_explicit(&resolver->generation, memory_order_acquire);
+}
+
+/* Appends the `count` addresses of `list`, a comma behind each, beginning where `rotation` says.
+ * What does not fit is left out whole. */
+static size_t append(const struct address *list, size_t count, unsigned rotation, char *line,
+		     size_t used, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct address *address = &list[(i + rotation) % count];
+		int n = snprintf(line + used, size - used,
+				 address->family == AF_INET6 ? "[%s]," : "%s,", address->text);
+
+		if (n < 0 || (size_t)n >= size - used)
+			break;
+		used += (size_t)n;
+	}
+	return used;
+}
+
+static void print_line(struct resolver *resolver, char *line, size_t size)
+{
+	const struct address *list = resolver->addresses.list;
+	size_t preferred = resolver->addresses.preferred;
+	unsigned rotation = resolver->rotation++;
+	int n = snprintf(line, size, "%s:%u:", resolver->host, resolver->port);
+	size_t used;
+
+	if (n < 0 || (size_t)n >= size)
+		return;
+	used = append(list, preferred, rotation, line, (size_t)n, size);
+	used = append(list + preferred, resolver->addresses.count - preferred, rotation, line, used,
+		      size);
+	line[used - 1] = '\0';
+}
+
+unsigned resolver_read(struct resolver *resolver, char *line, size_t size)
+{
+	unsigned generation;
+
+	line[0] = '\0';
+	pthread_mutex_lock(&resolver->mutex);
+	generation = resolver_generation(resolver);
+	if (generation != 0 && !resolver->numeric)
+		print_line(resolver, line, size);
+	pthread_mutex_unlock(&resolver->mutex);
+	return generation;
+}
+
+const char *resolver_error(struct resolver *resolver)
+{
+	const char *error;
+
+	pthread_mutex_lock(&resolver->mutex);
+	error = resolver->error;
+	pthread_mutex_unlock(&resolver->mutex);
+	return error;
+}
+
+void resolver_hurry(struct resolver *resolver)
+{
+	int64_t due_us;
+
+	if (resolver->numeric)
+		return;
+	pthread_mutex_lock(&resolver->mutex);
+	due_us = resolver->started_us + HURRY_US;
+	if (resolver->next_us > due_us) {
+		resolver->next_us = due_us;
+		pthread_cond_broadcast(&resolver->changed);
+	}
+	pthread_mutex_unlock(&resolver->mutex);
+}
