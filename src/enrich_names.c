@@ -1,0 +1,143 @@
+#include "enrich_names.h"
+
+#include <stdlib.h>
+
+/* What go-logfmt's keyRuneFilter drops from a key; U+FFFD also stands for lone surrogates. */
+static bool logfmt_drops(uint32_t rune)
+{
+	return rune <= ' ' || rune == '=' || rune == '"' || rune == 0x7f || rune == 0xfffd;
+}
+
+static bool may_stand_in_label(uint32_t rune)
+{
+	return (rune >= 'a' && rune <= 'z') || (rune >= 'A' && rune <= 'Z') ||
+	       (rune >= '0' && rune <= '9') || rune == '_';
+}
+
+static char label_char(uint32_t rune)
+{
+	return may_stand_in_label(rune) ? (char)rune : '_';
+}
+
+/* The key as it stands in the log line, cut to `size`; what is not ASCII becomes 0x7f, which is in
+ * none of our names. Returns the length. */
+static size_t line_key(struct json_string key, char *out, size_t size)
+{
+	uint32_t rune;
+	size_t n = 0;
+
+	while (n < size && json_next_rune(&key, &rune))
+		if (!logfmt_drops(rune))
+			out[n++] = rune < 0x7f ? (char)rune : 0x7f;
+	return n;
+}
+
+static void as_label(char *name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		name[i] = label_char((unsigned char)name[i]);
+}
+
+static bool starts(struct view text, struct view prefix)
+{
+	return text.len >= prefix.len && memcmp(text.ptr, prefix.ptr, prefix.len) == 0;
+}
+
+bool enrich_name_is_reserved(struct json_string name)
+{
+	static const struct view labels[] = {
+		VIEW_LITERAL("app_name"),        VIEW_LITERAL("app_namespace"),
+		VIEW_LITERAL("app_release"),     VIEW_LITERAL("app_version"),
+		VIEW_LITERAL("app_environment"),
+	};
+	char text[32];
+	struct view key = {text, line_key(name, text, sizeof(text))};
+
+	if (view_equals(key, VIEW_LITERAL("kind")) || starts(key, VIEW_LITERAL("app_")))
+		return true;
+	as_label(text, key.len);
+	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+		if (view_equals(key, labels[i]))
+			return true;
+	return starts(key, VIEW_LITERAL("session_attr_"));
+}
+
+size_t enrich_names_session(const struct enrich_names *names, struct json_string key)
+{
+	struct view found = {names->scratch, line_key(key, names->scratch, names->longest + 1)};
+	size_t i;
+
+	as_label(names->scratch, found.len);
+	for (i = 0; i < names->identity->attribute_count; i++)
+		if (view_equals(found, names->session[i]))
+			break;
+	return i;
+}
+
+enum enrich_owner enrich_names_attribute(const struct enrich_names *names, struct json_string key,
+					 struct view *ours)
+{
+	const struct identity *identity = names->identity;
+	const struct identity_attribute fixed[] = {
+		{VIEW_LITERAL("service.namespace"), identity->namespace_, {0}},
+		{VIEW_LITERAL("k8s.namespace.name"), identity->k8s_namespace, {0}},
+		{VIEW_LITERAL("deployment.environment.name"), identity->environment, {0}},
+		{VIEW_LITERAL("deployment.environment"), identity->environment, {0}},
+	};
+
+	if (json_string_is(key, VIEW_LITERAL("service.name")))
+		return OWNER_APP_NAME;
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (json_string_is(key, fixed[i].key)) {
+			*ours = fixed[i].value;
+			return OWNER_US;
+		}
+	for (size_t i = 0; i < identity->attribute_count; i++)
+		if (json_string_is(key, identity->attributes[i].key)) {
+			*ours = identity->attributes[i].value;
+			return OWNER_US;
+		}
+	*ours = VIEW_LITERAL("");
+	return json_string_begins(key, VIEW_LITERAL("k8s.")) ? OWNER_US : OWNER_BROWSER;
+}
+
+/* A normalised key is never longer than the key itself. */
+static bool normalise_ours(struct view *normal, struct view key)
+{
+	char *text = malloc(key.len + 1);
+	uint32_t rune;
+	size_t n = 0;
+
+	if (!text)
+		return false;
+	while (json_text_rune(&key, &rune))
+		if (!logfmt_drops(rune))
+			text[n++] = label_char(rune);
+	*normal = (struct view){text, n};
+	return true;
+}
+
+bool enrich_names_init(struct enrich_names *names, const struct identity *identity)
+{
+	names->identity = identity;
+	names->session = calloc(identity->attribute_count + 1, sizeof(*names->session));
+	if (!names->session)
+		return false;
+	for (size_t i = 0; i < identity->attribute_count; i++) {
+		if (!normalise_ours(&names->session[i], identity->attributes[i].session_key))
+			return false;
+		if (names->session[i].len > names->longest)
+			names->longest = names->session[i].len;
+	}
+	names->scratch = malloc(names->longest + 1);
+	return names->scratch != NULL;
+}
+
+void enrich_names_release(struct enrich_names *names)
+{
+	for (size_t i = 0; names->session && i < names->identity->attribute_count; i++)
+		free((void *)(uintptr_t)names->session[i].ptr);
+	free(names->session);
+	free(names->scratch);
+	*names = (struct enrich_names){0};
+}

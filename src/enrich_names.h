@@ -1,0 +1,40 @@
+/*
+ * enrich_names: which of the browser's free names would pass for a label of ours further on.
+ *
+ * Free names are the keys of resource attributes, of meta.session.attributes and of a measurement's
+ * values. The first are compared as they are (decoded). The others go into a log line: the
+ * receiver's logfmt drops some characters from them, and Loki's own `| logfmt` then writes _ for
+ * whatever cannot stand in a label's name, so both are done before comparing.
+ */
+#ifndef FARO_ENRICH_NAMES_H
+#define FARO_ENRICH_NAMES_H
+
+#include "identity.h"
+#include "json.h"
+
+enum enrich_owner {
+	OWNER_BROWSER,  /* not ours: passes */
+	OWNER_APP_NAME, /* service.name: the value depends on the app */
+	OWNER_US,
+};
+
+struct enrich_names {
+	const struct identity *identity;
+	struct view *session; /* normalised keys, in the order of identity->attributes */
+	size_t longest;
+	char *scratch; /* longest + 1 bytes */
+};
+
+/* False without memory; enrich_names_release() is due all the same. */
+bool enrich_names_init(struct enrich_names *names, const struct identity *identity);
+void enrich_names_release(struct enrich_names *names);
+
+/* Whose is a resource attribute? For OWNER_US *ours is our value, empty where nothing is known. */
+enum enrich_owner enrich_names_attribute(const struct enrich_names *names, struct json_string key,
+					 struct view *ours);
+/* The index of the attribute whose session key `key` would look like, or attribute_count. */
+size_t enrich_names_session(const struct enrich_names *names, struct json_string key);
+/* May no measurement's value be called so? */
+bool enrich_name_is_reserved(struct json_string name);
+
+#endif

@@ -1,0 +1,137 @@
+#include "enrich_texts.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ARGS(view) (int)(view).len, (view).ptr
+
+static const char *const keys[TEXT_COUNT] = {
+	[TEXT_NAME] = ",\"name\":",
+	[TEXT_NAMESPACE] = ",\"namespace\":",
+	[TEXT_ENVIRONMENT] = ",\"environment\":",
+	[TEXT_VERSION] = ",\"version\":",
+	[TEXT_APP] = ",\"app\":",
+	[TEXT_SESSION_MEMBERS] = ",",
+	[TEXT_SESSION_ATTRIBUTES] = ",\"attributes\":",
+	[TEXT_SESSION] = ",\"session\":",
+	[TEXT_META] = ",\"meta\":",
+	[TEXT_RESOURCE_ITEMS] = ",",
+	[TEXT_RESOURCE_ATTRIBUTES] = ",\"attributes\":",
+	[TEXT_RESOURCE] = ",\"resource\":",
+};
+
+/* The three forms share one allocation, which WITH_COMMA begins. */
+__attribute__((format(printf, 3, 4))) static bool make(struct view *views, enum enrich_text text,
+						       const char *format, ...)
+{
+	size_t key_len = strlen(keys[text]);
+	struct view *forms = &views[enrich_text_index(text, WITH_COMMA)];
+	char *whole = NULL, *value = NULL;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vasprintf(&value, format, args);
+	va_end(args);
+	if (n < 0)
+		return false;
+	n = asprintf(&whole, "%s%s", keys[text], value);
+	free(value);
+	if (n < 0)
+		return false;
+	forms[WITH_COMMA] = (struct view){whole, (size_t)n};
+	forms[BARE] = (struct view){whole + 1, (size_t)n - 1};
+	forms[VALUE] = (struct view){whole + key_len, (size_t)n - key_len};
+	return true;
+}
+
+/* The larger texts are made of the smaller ones. */
+static bool make_session(struct view *views, const struct identity *identity)
+{
+	const struct view *attributes = &views[enrich_text_index(TEXT_SESSION_ATTRIBUTES, BARE)];
+
+	return make(views, TEXT_SESSION_MEMBERS, "%.*s", ARGS(identity->session_members)) &&
+	       make(views, TEXT_SESSION_ATTRIBUTES, "{%.*s}", ARGS(identity->session_members)) &&
+	       make(views, TEXT_SESSION, "{%.*s}", ARGS(*attributes));
+}
+
+static bool make_app(struct view *views, const struct identity *identity,
+		     const struct identity_app *app)
+{
+	const struct view *name = &views[enrich_text_index(TEXT_NAME, BARE)];
+	const struct view *namespace_ = &views[enrich_text_index(TEXT_NAMESPACE, WITH_COMMA)];
+	const struct view *environment = &views[enrich_text_index(TEXT_ENVIRONMENT, WITH_COMMA)];
+	struct view version;
+
+	if (!make(views, TEXT_NAME, "%.*s", ARGS(app->json)) ||
+	    !make(views, TEXT_NAMESPACE, "%.*s", ARGS(identity->namespace_json)) ||
+	    !make(views, TEXT_ENVIRONMENT, "%.*s", ARGS(identity->environment_json)) ||
+	    !make(views, TEXT_VERSION, "%.*s", ARGS(identity->version_json)))
+		return false;
+	version = identity->version.len > 0 ? views[enrich_text_index(TEXT_VERSION, WITH_COMMA)]
+					    : VIEW_LITERAL("");
+	return make(views, TEXT_APP, "{%.*s%.*s%.*s%.*s}", ARGS(*name), ARGS(*namespace_),
+		    ARGS(*environment), ARGS(version));
+}
+
+static bool make_meta(struct view *views, const struct identity *identity)
+{
+	const struct view *app = &views[enrich_text_index(TEXT_APP, BARE)];
+	struct view session = identity->attribute_count > 0
+				      ? views[enrich_text_index(TEXT_SESSION, WITH_COMMA)]
+				      : VIEW_LITERAL("");
+
+	return make(views, TEXT_META, "{%.*s%.*s}", ARGS(*app), ARGS(session));
+}
+
+static bool make_resource(struct view *views, const struct identity_app *app)
+{
+	const struct view *attributes = &views[enrich_text_index(TEXT_RESOURCE_ATTRIBUTES, BARE)];
+
+	return make(views, TEXT_RESOURCE_ITEMS, "%.*s", ARGS(app->resource_attributes)) &&
+	       make(views, TEXT_RESOURCE_ATTRIBUTES, "[%.*s]", ARGS(app->resource_attributes)) &&
+	       make(views, TEXT_RESOURCE, "{%.*s}", ARGS(*attributes));
+}
+
+static struct view *row_of(const struct enrich_texts *texts, size_t app)
+{
+	return texts->views + app * ENRICH_TEXTS;
+}
+
+bool enrich_texts_init(struct enrich_texts *texts, const struct identity *identity)
+{
+	texts->app_count = identity->app_count;
+	texts->views = calloc(identity->app_count * ENRICH_TEXTS, sizeof(*texts->views));
+	if (!texts->views)
+		return false;
+	for (size_t i = 0; i < identity->app_count; i++) {
+		struct view *views = row_of(texts, i);
+
+		if (!make_session(views, identity) ||
+		    !make_app(views, identity, &identity->apps[i]) || !make_meta(views, identity) ||
+		    !make_resource(views, &identity->apps[i])) {
+			enrich_texts_release(texts);
+			return false;
+		}
+	}
+	return true;
+}
+
+void enrich_texts_release(struct enrich_texts *texts)
+{
+	for (size_t i = 0; texts->views && i < texts->app_count; i++)
+		for (unsigned text = 0; text < TEXT_COUNT; text++)
+			free((void *)(uintptr_t)row_of(
+				     texts,
+				     i)[enrich_text_index((enum enrich_text)text, WITH_COMMA)]
+				     .ptr);
+	free(texts->views);
+	*texts = (struct enrich_texts){0};
+}
+
+const struct view *enrich_texts_of(const struct enrich_texts *texts, size_t app)
+{
+	return row_of(texts, app);
+}
