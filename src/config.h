@@ -1,9 +1,9 @@
 /*
  * config: the environment and the command line → one read-only `struct config`.
  *
- * One table (config.c) names every setting, its type, range, default and help line; the parser, the
- * flags and --help read it, so nothing can be set that is not documented. Each bad value is reported
- * with what was expected; all of them are reported, not only the first.
+ * One table (setting.c) names every setting, its type, range, default and help line; the parser,
+ * the flags and --help read it, so nothing can be set that is not documented. Each bad value is
+ * reported with what was expected; all of them are reported, not only the first.
  *
  * A flag is the variable's name without FARO_, lower case, with dashes: FARO_MAX_BODY_BYTES is
  * --max-body-bytes=5MiB or --max-body-bytes 5MiB. A flag wins over the variable.
@@ -19,10 +19,10 @@
 
 /* All byte limits that are not settings stand here. */
 enum {
-	CONFIG_PATH_MAX_BYTES = 1024,	       /* FARO_PATH and what it is compared with */
-	CONFIG_HEADER_MAX_BYTES = 512,	       /* one forwarded header's value */
+	CONFIG_PATH_MAX_BYTES = 1024,            /* FARO_PATH and what it is compared with */
+	CONFIG_HEADER_MAX_BYTES = 512,           /* one forwarded header's value */
 	CONFIG_UPSTREAM_REPLY_MAX_BYTES = 65536, /* read and thrown away, then the connection too */
-	CONFIG_SECRET_MAX_BYTES = 4096,	       /* an API key file */
+	CONFIG_SECRET_MAX_BYTES = 4096,          /* an API key file */
 };
 
 enum config_mode {
@@ -34,22 +34,26 @@ enum config_mode {
 	MODE_HELP,
 };
 
-enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+enum log_format {
+	LOG_FORMAT_LOGFMT,
+	LOG_FORMAT_JSON
+};
 
 struct config {
 	enum config_mode mode;
-	const char *listen;	   /* --listen, NULL if not given: unix:PATH or [ADDRESS:]PORT */
-	mode_t listen_mode;	   /* --listen-mode, octal, default 0660 */
-	const char *ping_socket;   /* --ping */
+	const char *listen;      /* --listen, NULL if not given: unix:PATH or [ADDRESS:]PORT */
+	mode_t listen_mode;      /* --listen-mode, octal, default 0660 */
+	const char *ping_socket; /* --ping */
 
-	/* FARO_UPSTREAM_URL, split; NULL only where MODE_PRINT went without. url has the path filled in (/collect) and is NUL-terminated. */
+	/* FARO_UPSTREAM_URL, split; NULL only where MODE_PRINT went without. url has the path
+	 * filled in (/collect) and is NUL-terminated. */
 	char *upstream_url;
 	char *upstream_host; /* without brackets */
 	uint16_t upstream_port;
 	bool upstream_tls;
-	const char *upstream_ca_file;	   /* NULL: the system's */
+	const char *upstream_ca_file;      /* NULL: the system's */
 	const char *upstream_api_key_file; /* NULL: none */
-	const char *upstream_tenant;	   /* NULL: none */
+	const char *upstream_tenant;       /* NULL: none */
 	int64_t upstream_connect_timeout_ms;
 	int64_t upstream_timeout_ms;
 	size_t upstream_max_inflight;
@@ -85,17 +89,17 @@ extern const char *config_file_root;
  * Reads the command line and the environment (getenv). Problems are written to `errors`, one a
  * line: "faro-ingest: FARO_WORKERS=x: expected a whole number from 1 to 64". Warnings too; they do
  * not make it fail. Returns false after at least one problem: the caller exits 2.
- * MODE_HELP, MODE_VERSION and MODE_PING read no setting; MODE_PRINT does not need FARO_UPSTREAM_URL.
- * An empty value counts as not set. FARO_ variables that are no setting get a warning, except
- * FARO_ENDPOINT and what Kubernetes sets for a Service whose name begins with "faro".
- * The config keeps pointers into argv and the environment.
+ * MODE_HELP, MODE_VERSION and MODE_PING read no setting; MODE_PRINT does not need
+ * FARO_UPSTREAM_URL. An empty value counts as not set. FARO_ variables that are no setting get a
+ * warning, except FARO_ENDPOINT and what Kubernetes sets for a Service whose name begins with
+ * "faro". The config keeps pointers into argv and the environment.
  */
 bool config_init(struct config *config, int argc, char **argv, FILE *errors);
 void config_release(struct config *config);
 
 void config_print_help(FILE *out);
-/* Appends "key=value" pairs of the effective configuration. A file with a secret is named, its content
- * is not read. Not for MODE_HELP, MODE_VERSION and MODE_PING. */
+/* Appends "key=value" pairs of the effective configuration. A file with a secret is named, its
+ * content is not read. Not for MODE_HELP, MODE_VERSION and MODE_PING. */
 void config_describe(const struct config *config, struct buf *out);
 
 #endif

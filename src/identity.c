@@ -274,9 +274,10 @@ static void choose_service_name(struct build *build)
 	else
 		identity->service_name = checked_attribute(build, "service.name");
 	if (identity->service_name.len == 0 && !build->out_of_memory)
-		complain(build, true, SERVICE_NAME,
-			 "is not set: set it (or service.name in " RESOURCE_ATTRIBUTES
-			 ") to the name of the service whose pages send the beacons");
+		complain(
+			build, true, SERVICE_NAME,
+			"expected the name of the service whose pages send the beacons, here or as "
+			"service.name in " RESOURCE_ATTRIBUTES);
 }
 
 static struct view first_of(struct view a, struct view b)

@@ -34,6 +34,11 @@ static int64_t monotonic_ms(void)
 
 int64_t (*log_clock_ms)(void) = monotonic_ms;
 
+const char *log_level_name(int level)
+{
+	return level_names[level];
+}
+
 void log_init(int format, int level)
 {
 	atomic_store(&log_format, format);

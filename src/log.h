@@ -7,8 +7,8 @@
  * where needed: a line is always one line, and any logfmt or JSON parser reads it. Never hand it a
  * body, an address, a session or a key.
  *
- * Safe from any thread; errno is kept; nothing is allocated. A line is written with one write(2) and
- * never waits: where stderr cannot take it, it is dropped, and the next line that can be written
+ * Safe from any thread; errno is kept; nothing is allocated. A line is written with one write(2)
+ *and never waits: where stderr cannot take it, it is dropped, and the next line that can be written
  * carries dropped=<how many>. A field that no longer fits into the line is left out.
  */
 #ifndef FARO_LOG_H
@@ -25,7 +25,12 @@ enum {
 	LOG_LIMIT_EVENTS = 64, /* names that log_limited() tells apart; the rest share a limit */
 };
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_level {
+	LOG_DEBUG,
+	LOG_INFO,
+	LOG_WARN,
+	LOG_ERROR
+};
 
 /* A key and its value; keys are literals of [a-z_]. */
 struct log_field {
@@ -40,6 +45,9 @@ struct log_field {
 
 /* `format` is an enum log_format of config.h. Before it is called: logfmt, info. */
 void log_init(int format, int level);
+
+/* "debug" for LOG_DEBUG and so on. */
+const char *log_level_name(int level);
 
 /* log_event(LOG_INFO, "started", "Listening for beacons.", LOG_NUM("workers", 1)); */
 #define log_event(level, event, msg, ...)  \

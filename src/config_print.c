@@ -1,0 +1,108 @@
+/* What the operator reads: --help and the effective configuration. */
+#include "config.h"
+#include "log.h"
+#include "setting.h"
+
+static void print_setting_help(FILE *out, const struct setting *setting)
+{
+	char flag[64], range[80];
+
+	setting_print_flag(flag, sizeof(flag), setting->name);
+	setting_print_range(range, sizeof(range), setting);
+	fprintf(out, "  --%s=%s%s\n      " SETTING_PREFIX "%s", flag, setting->kind, range,
+		setting->name);
+	if (setting->default_text)
+		fprintf(out, " (default %s)", setting->default_text);
+	else if (setting == &settings[SETTING_UPSTREAM_URL])
+		fprintf(out, " (required)");
+	fprintf(out, "\n      %s\n", setting->help);
+}
+
+void config_print_help(FILE *out)
+{
+	fprintf(out,
+		"Usage: faro-ingest [OPTION]...\n"
+		"Labels Grafana Faro beacons and relays them to a receiver, as a FastCGI or CGI "
+		"responder.\n"
+		"Without --listen it serves the FastCGI listener or the CGI request that it was "
+		"started with.\n\n"
+		"Modes:\n");
+	for (size_t i = 0; i < SETTING_OPTIONS; i++)
+		fprintf(out, "  --%s%s%s\n      %s\n", setting_options[i].name,
+			setting_options[i].value ? "=" : "",
+			setting_options[i].value ? setting_options[i].value : "",
+			setting_options[i].help);
+	fprintf(out, "\nSettings, each as an option or a variable; an option wins, and an empty "
+		     "value counts as not set:\n");
+	for (int i = 0; i < SETTING_COUNT; i++)
+		print_setting_help(out, &settings[i]);
+	fprintf(out, "\nLabels come from OTEL_SERVICE_NAME (required) and "
+		     "OTEL_RESOURCE_ATTRIBUTES.\nSee faro-ingest(8) for all of it.\n");
+}
+
+static void join(struct buf *out, size_t i, struct view item)
+{
+	if (i > 0)
+		buf_append(out, ",", 1);
+	buf_append(out, item.ptr, item.len);
+}
+
+/* Of a buffer that may never have been written to. */
+static struct view content(const struct buf *buf)
+{
+	return (struct view){buf->data ? buf->data : "", buf->len};
+}
+
+static void describe_lists(const struct config *config, struct buf *out)
+{
+	const struct identity *identity = &config->identity;
+	struct buf apps, labels, origins;
+
+	buf_init(&apps, out->max, NULL);
+	buf_init(&labels, out->max, NULL);
+	buf_init(&origins, out->max, NULL);
+	for (size_t i = 0; i < identity->app_count; i++)
+		join(&apps, i, identity->apps[i].name);
+	for (size_t i = 0; i < identity->attribute_count; i++)
+		join(&labels, i, identity->attributes[i].key);
+	for (size_t i = 0; i < config->allowed_origin_count; i++)
+		join(&origins, i, config->allowed_origins[i]);
+	log_format_fields(out,
+			  (const struct log_field[]){LOG_VIEW("app_names", content(&apps)),
+						     LOG_VIEW("label_attributes", content(&labels)),
+						     LOG_VIEW("allowed_origins", content(&origins)),
+						     {.key = NULL}});
+	buf_release(&apps);
+	buf_release(&labels);
+	buf_release(&origins);
+}
+
+void config_describe(const struct config *config, struct buf *out)
+{
+	const struct identity *identity = &config->identity;
+	const struct log_field fields[] = {
+		LOG_VIEW("service_name", identity->service_name),
+		LOG_VIEW("service_namespace", identity->namespace_),
+		LOG_VIEW("k8s_namespace", identity->k8s_namespace),
+		LOG_VIEW("environment", identity->environment),
+		LOG_VIEW("version", identity->version),
+		LOG_STR("upstream_url", config->upstream_url),
+		LOG_STR("upstream_ca_file", config->upstream_ca_file),
+		LOG_STR("upstream_api_key_file", config->upstream_api_key_file),
+		LOG_STR("upstream_tenant", config->upstream_tenant),
+		LOG_NUM("upstream_connect_timeout_ms", config->upstream_connect_timeout_ms),
+		LOG_NUM("upstream_timeout_ms", config->upstream_timeout_ms),
+		LOG_NUM("upstream_max_inflight", (int64_t)config->upstream_max_inflight),
+		LOG_STR("path", config->path),
+		LOG_NUM("max_body_bytes", (int64_t)config->max_body_bytes),
+		LOG_NUM("max_decoded_bytes", (int64_t)config->max_decoded_bytes),
+		LOG_NUM("max_memory_bytes", (int64_t)config->max_memory_bytes),
+		LOG_NUM("workers", (int64_t)config->workers),
+		LOG_NUM("drain_timeout_ms", config->drain_timeout_ms),
+		LOG_STR("log_format", config->log_format == LOG_FORMAT_JSON ? "json" : "logfmt"),
+		LOG_STR("log_level", log_level_name(config->log_level)),
+		{.key = NULL}};
+
+	log_format_fields(out, fields);
+	describe_lists(config, out);
+}
