@@ -160,8 +160,6 @@ enum verdict decode(struct decoder *decoder, enum coding coding, struct view in,
 		    const char **detail)
 {
 	*detail = "";
-	if (coding == CODING_IDENTITY)
-		return buf_append(out, in.ptr, in.len) == BUF_OK ? VERDICT_OK : VERDICT_OVERLOADED;
 	if (in.len > UINT_MAX)
 		return VERDICT_TOO_LARGE;
 	if (!prepare(decoder, window_bits(coding, in)))

@@ -33,9 +33,10 @@ void decoder_init(struct decoder *decoder);
 void decoder_release(struct decoder *decoder);
 
 /*
- * Appends the inflated bytes of `in` to `out`. VERDICT_OK; VERDICT_BAD_ENCODING with a sentence in
- * *detail (static); VERDICT_TOO_LARGE at out's maximum; VERDICT_OVERLOADED without memory. After a
- * failure out's content is unspecified and the decoder is still usable.
+ * Appends the inflated bytes of `in` to `out`; the coding is gzip or deflate. VERDICT_OK;
+ * VERDICT_BAD_ENCODING with a sentence in *detail (static); VERDICT_TOO_LARGE at out's maximum;
+ * VERDICT_OVERLOADED without memory. After a failure out's content is unspecified and the decoder
+ * is still usable.
  */
 enum verdict decode(struct decoder *decoder, enum coding coding, struct view in, struct buf *out,
 		    const char **detail);
