@@ -1,6 +1,6 @@
 #include "request.h"
 
-#include <cjson/cJSON.h>
+#include <cJSON.h>
 #include <stdlib.h>
 
 /* A labelled body above this is not kept for the next beacon: an SDK's batch of 50 items
