@@ -1,0 +1,218 @@
+package receiver
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// How many generated bodies are tried, and from which seed on. `go test -args -n 10000000`, or the
+// environment where the command line is somebody else's.
+var (
+	runs = flag.Int("n", setting("FARO_RECEIVER_RUNS", 200_000), "generated bodies to try")
+	seed = flag.Int("seed", setting("FARO_RECEIVER_SEED", 1), "of the first generator")
+)
+
+func setting(name string, otherwise int) int {
+	if text := os.Getenv(name); text != "" {
+		value, err := strconv.Atoi(text)
+		if err != nil {
+			log.Fatalf("%s: a number is expected", name)
+		}
+		return value
+	}
+	return otherwise
+}
+
+// libraryPath tells a fuzzing worker, which is this program once more, where the labeller is.
+const libraryPath = "FARO_RECEIVER_LABELLER"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(runAll(m))
+}
+
+func runAll(m *testing.M) int {
+	debug.SetGCPercent(400)
+	path := os.Getenv(libraryPath)
+	if path == "" {
+		dir, err := os.MkdirTemp("", "faro-receiver-")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		path = filepath.Join(dir, "label.so")
+		if err := buildLabeller(path); err != nil {
+			log.Printf("the labeller does not build: %v", err)
+			return 1
+		}
+		os.Setenv(libraryPath, path)
+	}
+	if err := loadLabeller(path); err != nil {
+		log.Printf("the labeller does not load: %v", err)
+		return 1
+	}
+	return m.Run()
+}
+
+func labellers(t testing.TB) []*cLabeller {
+	t.Helper()
+	var all []*cLabeller
+	for _, id := range identities {
+		by, err := newCLabeller(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, by)
+	}
+	return all
+}
+
+// report says what is wrong with a body, with a small one that is wrong too. Fuzzing shrinks by itself.
+func report(id *identity, by labeller, body []byte, problem error) string {
+	fails := func(b []byte) bool { return verify(id, by, b, new(tally)) != nil }
+	small := shrink(body, fails)
+	var b strings.Builder
+	fmt.Fprintf(&b, "identity %q: %v\nbody: %q\n\nsmall: %v\n%s\nas a Go string: %q\n", id.name, problem,
+		body, verify(id, by, small, new(tally)), small, small)
+	if did := by.label(small); did.refusal != "" {
+		fmt.Fprintf(&b, "the labeller: %s at byte %d: %s\n", did.refusal, did.offset, did.detail)
+	} else {
+		fmt.Fprintf(&b, "the labeller: %+v, %d spoofed\n%s\n", did.counts, did.spoofed, did.output)
+	}
+	return b.String()
+}
+
+func TestGenerated(t *testing.T) {
+	const perGenerator = 5000
+	var (
+		sum    tally
+		lock   sync.Mutex
+		next   atomic.Int64
+		failed atomic.Bool
+		all    sync.WaitGroup
+	)
+	work := func(by []*cLabeller) {
+		for !failed.Load() {
+			n := int(next.Add(1) - 1)
+			left := *runs - n*perGenerator
+			if left <= 0 {
+				return
+			}
+			which := n % len(identities)
+			g := newGenerator(uint64(*seed+n), identities[which])
+			var own tally
+			for i := 0; i < min(left, perGenerator); i++ {
+				body := g.next()
+				if err := verify(g.id, by[which], body, &own); err != nil && !failed.Swap(true) {
+					t.Errorf("seed %d, body %d\n%s", *seed+n, i, report(g.id, by[which], body, err))
+				}
+				if failed.Load() {
+					break
+				}
+			}
+			lock.Lock()
+			sum.add(&own)
+			lock.Unlock()
+		}
+	}
+	for range runtime.GOMAXPROCS(0) {
+		by := labellers(t)
+		all.Go(func() { work(by) })
+	}
+	all.Wait()
+	t.Log(&sum)
+}
+
+// recorded are what real SDKs sent (examples/beacons).
+func recorded(t testing.TB) map[string][]byte {
+	t.Helper()
+	paths, err := filepath.Glob("../../examples/beacons/*-*.json")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no beacons in examples/beacons (%v)", err)
+	}
+	bodies := make(map[string][]byte)
+	for _, path := range paths {
+		body, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bodies[filepath.Base(path)] = body
+	}
+	return bodies
+}
+
+func TestRecordedBeacons_AreNeverRefused(t *testing.T) {
+	by := labellers(t)
+	for name, body := range recorded(t) {
+		for i, id := range identities {
+			var seen tally
+			if err := verify(id, by[i], body, &seen); err != nil {
+				t.Errorf("%s: %s", name, report(id, by[i], body, err))
+			}
+			if seen.received != 1 || seen.labelled != 1 {
+				t.Errorf("%s: %v %+v", name, &seen, by[i].label(body).detail)
+			}
+		}
+	}
+}
+
+// FuzzReceiver tries bytes of any kind. The seeds in testdata/fuzz are small bodies that were once
+// wrong, or that stand for a trick; `which` picks the identity.
+func FuzzReceiver(f *testing.F) {
+	for _, body := range recorded(f) {
+		if len(body) < 8192 {
+			f.Add(uint8(0), body)
+		}
+	}
+	for i, id := range identities {
+		g := newGenerator(uint64(1000+i), id)
+		for range 50 {
+			f.Add(uint8(i), append([]byte(nil), g.next()...))
+		}
+	}
+	by := labellers(f)
+	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
+		i := int(which) % len(by)
+		if err := verify(identities[i], by[i], body, new(tally)); err != nil {
+			t.Fatalf("identity %q: %v\n%s", identities[i].name, err, body)
+		}
+	})
+}
+
+// BenchmarkVerify says how many bodies one core gets through.
+func BenchmarkVerify(b *testing.B) {
+	by := labellers(b)
+	g := newGenerator(1, identities[0])
+	var sum tally
+	bytes := 0
+	for b.Loop() {
+		body := g.next()
+		bytes += len(body)
+		if err := verify(identities[0], by[0], body, &sum); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(bytes)/float64(b.N), "bytes/body")
+}
+
+func TestParse_WritesWhatItRead(t *testing.T) {
+	for _, text := range []string{`{}`, `{"a":[1,-2.5e3,true,null,"x\"y\\"],"":{"b":[]},"a":[[],{}]}`} {
+		if got := string(parse([]byte(text)).bytes()); got != text {
+			t.Errorf("%s became %s", text, got)
+		}
+	}
+	if !json.Valid(parse([]byte(" {\n\"a\" : [ 1 , 2 ] } ")).bytes()) {
+		t.Error("white space is not understood")
+	}
+}
