@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sink_hash.h"
 #include "sink_logfmt.h"
 #include "sink_spans.h"
 
@@ -187,7 +188,7 @@ static void set_exception(struct kv *kv, const cJSON *item)
 	kv_add(kv, "type", text(item, "type"));
 	kv_add(kv, "value", value.ptr);
 	set_stacktrace(kv, item);
-	snprintf(hash, sizeof(hash), "%" PRIu64, (uint64_t)value.len);
+	snprintf(hash, sizeof(hash), "%" PRIu64, sink_hash(value));
 	kv_add(kv, "hash", hash);
 	set_strings(kv, "context_", get(item, "context"));
 	set_trace(kv, item);
