@@ -1,6 +1,6 @@
 /*
- * Links log.c and buf.c, with --wrap=write and --wrap=poll: stderr is a buffer here, and the tests say
- * how each write ends.
+ * Links log.c and buf.c, with --wrap=write and --wrap=poll: stderr is a buffer here, and the tests
+ * say how each write ends.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -122,9 +122,8 @@ static void test_format__each_kind_of_value__exact_line(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct log_field fields[] = {LOG_VIEW("v", rows[i].value),
-						   LOG_NUM("n", INT64_MIN),
-						   {.key = NULL}};
+		const struct log_field fields[] = {
+			LOG_VIEW("v", rows[i].value), LOG_NUM("n", INT64_MIN), {.key = NULL}};
 		char expected[512];
 		struct buf out;
 
@@ -153,8 +152,8 @@ static void test_format__field_does_not_fit__left_out_whole(void **state)
 	static char text[LOG_LINE_MAX_BYTES];
 	const char *head = "ts=" T " level=info event=e msg=m a=";
 	const char *rest = " z=1\n";
-	/* What a may hold if z=1 shall still fit behind it; one byte stays free for printf's NUL and
-	 * one for the end of a JSON line. */
+	/* What a may hold if z=1 shall still fit behind it; one byte stays free for printf's NUL
+	 * and one for the end of a JSON line. */
 	size_t fits = LOG_LINE_MAX_BYTES - strlen(head) - strlen(rest) - 2;
 
 	(void)state;
@@ -188,8 +187,7 @@ static void test_write__plain__one_write_with_utc_time(void **state)
 	assert_int_equal(sscanf(written, "ts=%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &year, &month, &day,
 				&hour, &minute, &second, &ms, &end),
 			 7);
-	assert_string_equal(written + end,
-			    " level=info event=started msg=Listening. workers=1\n");
+	assert_string_equal(written + end, " level=info event=started msg=Listening. workers=1\n");
 }
 
 static void test_write__below_level__nothing(void **state)
