@@ -51,8 +51,13 @@ bool enrich_name_is_reserved(struct json_string name)
 		VIEW_LITERAL("app_environment"),
 	};
 	char text[32];
-	struct view key = {text, line_key(name, text, sizeof(text))};
+	struct view key = {text, 0};
 
+	/* The usual case: what begins with another plain letter cannot become one of these. */
+	if (name.plain && name.len > 0 && may_stand_in_label((unsigned char)name.ptr[0]) &&
+	    !memchr("aks", name.ptr[0], 3))
+		return false;
+	key.len = line_key(name, text, sizeof(text));
 	if (view_equals(key, VIEW_LITERAL("kind")) || starts(key, VIEW_LITERAL("app_")))
 		return true;
 	as_label(text, key.len);
@@ -77,24 +82,11 @@ size_t enrich_names_session(const struct enrich_names *names, struct json_string
 enum enrich_owner enrich_names_attribute(const struct enrich_names *names, struct json_string key,
 					 struct view *ours)
 {
-	const struct identity *identity = names->identity;
-	const struct identity_attribute fixed[] = {
-		{VIEW_LITERAL("service.namespace"), identity->namespace_, {0}},
-		{VIEW_LITERAL("k8s.namespace.name"), identity->k8s_namespace, {0}},
-		{VIEW_LITERAL("deployment.environment.name"), identity->environment, {0}},
-		{VIEW_LITERAL("deployment.environment"), identity->environment, {0}},
-	};
-
 	if (json_string_is(key, VIEW_LITERAL("service.name")))
 		return OWNER_APP_NAME;
-	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
-		if (json_string_is(key, fixed[i].key)) {
-			*ours = fixed[i].value;
-			return OWNER_US;
-		}
-	for (size_t i = 0; i < identity->attribute_count; i++)
-		if (json_string_is(key, identity->attributes[i].key)) {
-			*ours = identity->attributes[i].value;
+	for (size_t i = 0; i < names->label_count; i++)
+		if (json_string_is(key, names->labels[i].key)) {
+			*ours = names->labels[i].value;
 			return OWNER_US;
 		}
 	*ours = VIEW_LITERAL("");
@@ -117,11 +109,33 @@ static bool normalise_ours(struct view *normal, struct view key)
 	return true;
 }
 
+static bool init_labels(struct enrich_names *names)
+{
+	const struct identity *identity = names->identity;
+	const struct enrich_label fixed[] = {
+		{VIEW_LITERAL("service.namespace"), identity->namespace_},
+		{VIEW_LITERAL("k8s.namespace.name"), identity->k8s_namespace},
+		{VIEW_LITERAL("deployment.environment.name"), identity->environment},
+		{VIEW_LITERAL("deployment.environment"), identity->environment},
+	};
+	const size_t fixed_count = sizeof(fixed) / sizeof(fixed[0]);
+
+	names->label_count = fixed_count + identity->attribute_count;
+	names->labels = malloc(names->label_count * sizeof(*names->labels));
+	if (!names->labels)
+		return false;
+	memcpy(names->labels, fixed, sizeof(fixed));
+	for (size_t i = 0; i < identity->attribute_count; i++)
+		names->labels[fixed_count + i] = (struct enrich_label){
+			identity->attributes[i].key, identity->attributes[i].value};
+	return true;
+}
+
 bool enrich_names_init(struct enrich_names *names, const struct identity *identity)
 {
 	names->identity = identity;
 	names->session = calloc(identity->attribute_count + 1, sizeof(*names->session));
-	if (!names->session)
+	if (!names->session || !init_labels(names))
 		return false;
 	for (size_t i = 0; i < identity->attribute_count; i++) {
 		if (!normalise_ours(&names->session[i], identity->attributes[i].session_key))
@@ -138,6 +152,7 @@ void enrich_names_release(struct enrich_names *names)
 	for (size_t i = 0; names->session && i < names->identity->attribute_count; i++)
 		free((void *)(uintptr_t)names->session[i].ptr);
 	free(names->session);
+	free(names->labels);
 	free(names->scratch);
 	*names = (struct enrich_names){0};
 }

@@ -18,8 +18,15 @@ enum enrich_owner {
 	OWNER_US,
 };
 
+/* A resource attribute that only we may set. */
+struct enrich_label {
+	struct view key, value;
+};
+
 struct enrich_names {
 	const struct identity *identity;
+	struct enrich_label *labels; /* service.name, whose value depends on the app, is not here */
+	size_t label_count;
 	struct view *session; /* normalised keys, in the order of identity->attributes */
 	size_t longest;
 	char *scratch; /* longest + 1 bytes */

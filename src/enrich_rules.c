@@ -1,86 +1,113 @@
 #include "enrich_rules.h"
 
-/* A level's rows stand together and in the order of enum enrich_level. */
+#define NAME(text)                     \
+	{                              \
+		text, sizeof(text) - 1 \
+	}
+#define NONE            \
+	{               \
+		NULL, 0 \
+	}
+
+/* A level's rows stand together; first_row tells where. */
 const struct enrich_rule enrich_rules[] = {
-	{AT_TOP, "", "meta", NULL, JSON_OBJECT, DO_META, "made if missing or null"},
-	{AT_TOP, "", "logs", NULL, JSON_ARRAY, DO_COUNT_LOGS, "counted"},
-	{AT_TOP, "", "exceptions", NULL, JSON_ARRAY, DO_COUNT_EXCEPTIONS, "counted"},
-	{AT_TOP, "", "events", NULL, JSON_ARRAY, DO_COUNT_EVENTS, "counted"},
-	{AT_TOP, "", "measurements", NULL, JSON_ARRAY, DO_MEASUREMENTS, "counted"},
-	{AT_TOP, "", "traces", NULL, JSON_OBJECT, DO_TRACES, "walked; no empty key anywhere in it"},
+	{AT_TOP, "", NAME("meta"), NONE, JSON_OBJECT, DO_META, "made if missing or null"},
+	{AT_TOP, "", NAME("logs"), NONE, JSON_ARRAY, DO_COUNT_LOGS, "counted"},
+	{AT_TOP, "", NAME("exceptions"), NONE, JSON_ARRAY, DO_COUNT_EXCEPTIONS, "counted"},
+	{AT_TOP, "", NAME("events"), NONE, JSON_ARRAY, DO_COUNT_EVENTS, "counted"},
+	{AT_TOP, "", NAME("measurements"), NONE, JSON_ARRAY, DO_MEASUREMENTS, "counted"},
+	{AT_TOP, "", NAME("traces"), NONE, JSON_OBJECT, DO_TRACES,
+	 "walked; no empty key anywhere in it"},
 
-	{AT_META, "meta", "app", NULL, JSON_OBJECT, DO_APP, "made if missing or null"},
-	{AT_META, "meta", "session", NULL, JSON_OBJECT, DO_SESSION,
+	{AT_META, "meta", NAME("app"), NONE, JSON_OBJECT, DO_APP, "made if missing or null"},
+	{AT_META, "meta", NAME("session"), NONE, JSON_OBJECT, DO_SESSION,
 	 "made for FARO_LABEL_ATTRIBUTES if missing or null"},
-	{AT_META, "meta", "sdk", NULL, JSON_NONE, DO_PASS, "passed"},
-	{AT_META, "meta", "user", NULL, JSON_NONE, DO_PASS, "passed"},
-	{AT_META, "meta", "page", NULL, JSON_NONE, DO_PASS, "passed"},
-	{AT_META, "meta", "browser", NULL, JSON_NONE, DO_PASS, "passed"},
-	{AT_META, "meta", "view", NULL, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("sdk"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("user"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("page"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("browser"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("view"), NONE, JSON_NONE, DO_PASS, "passed"},
 
-	{AT_APP, "meta.app", "name", NULL, JSON_NONE, DO_APP_NAME,
+	{AT_APP, "meta.app", NAME("name"), NONE, JSON_NONE, DO_APP_NAME,
 	 "kept if in FARO_APP_NAMES, else the first of them"},
-	{AT_APP, "meta.app", "namespace", NULL, JSON_NONE, DO_APP_NAMESPACE,
+	{AT_APP, "meta.app", NAME("namespace"), NONE, JSON_NONE, DO_APP_NAMESPACE,
 	 "set to the namespace"},
-	{AT_APP, "meta.app", "environment", NULL, JSON_NONE, DO_APP_ENVIRONMENT,
+	{AT_APP, "meta.app", NAME("environment"), NONE, JSON_NONE, DO_APP_ENVIRONMENT,
 	 "set to deployment.environment.name"},
-	{AT_APP, "meta.app", "version", NULL, JSON_NONE, DO_APP_VERSION,
+	{AT_APP, "meta.app", NAME("version"), NONE, JSON_NONE, DO_APP_VERSION,
 	 "set to service.version if missing, null or empty"},
-	{AT_APP, "meta.app", "release", NULL, JSON_NONE, DO_PASS, "passed"},
+	{AT_APP, "meta.app", NAME("release"), NONE, JSON_NONE, DO_PASS, "passed"},
 
-	{AT_SESSION, "meta.session", "attributes", NULL, JSON_OBJECT, DO_SESSION_ATTRIBUTES,
+	{AT_SESSION, "meta.session", NAME("attributes"), NONE, JSON_OBJECT, DO_SESSION_ATTRIBUTES,
 	 "FARO_LABEL_ATTRIBUTES set in it, dots written as _"},
-	{AT_SESSION, "meta.session", "id", NULL, JSON_NONE, DO_PASS, "passed"},
+	{AT_SESSION, "meta.session", NAME("id"), NONE, JSON_NONE, DO_PASS, "passed"},
 
-	{AT_MEASUREMENT, "measurements[]", "values", NULL, JSON_OBJECT, DO_VALUES,
+	{AT_MEASUREMENT, "measurements[]", NAME("values"), NONE, JSON_OBJECT, DO_VALUES,
 	 "refused with kind, app_* or session_attr_* in it"},
 
-	{AT_TRACES, "traces", "resourceSpans", "resource_spans", JSON_ARRAY, DO_RESOURCE_SPANS,
-	 "walked"},
+	{AT_TRACES, "traces", NAME("resourceSpans"), NAME("resource_spans"), JSON_ARRAY,
+	 DO_RESOURCE_SPANS, "walked"},
 
-	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", "resource", NULL, JSON_OBJECT, DO_RESOURCE,
-	 "made if missing or null"},
-	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", "scopeSpans", "scope_spans", JSON_ARRAY,
-	 DO_SCOPE_SPANS, "spans counted"},
-	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", "deprecatedScopeSpans",
-	 "deprecated_scope_spans", JSON_ARRAY, DO_DEPRECATED_SCOPE_SPANS,
+	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", NAME("resource"), NONE, JSON_OBJECT,
+	 DO_RESOURCE, "made if missing or null"},
+	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", NAME("scopeSpans"), NAME("scope_spans"),
+	 JSON_ARRAY, DO_SCOPE_SPANS, "spans counted"},
+	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", NAME("deprecatedScopeSpans"),
+	 NAME("deprecated_scope_spans"), JSON_ARRAY, DO_DEPRECATED_SCOPE_SPANS,
 	 "spans counted if scopeSpans has none"},
 
-	{AT_SCOPE_SPANS, "traces.resourceSpans[].scopeSpans[]", "spans", NULL, JSON_ARRAY, DO_SPANS,
-	 "counted"},
+	{AT_SCOPE_SPANS, "traces.resourceSpans[].scopeSpans[]", NAME("spans"), NONE, JSON_ARRAY,
+	 DO_SPANS, "counted"},
 
-	{AT_RESOURCE, "traces.resourceSpans[].resource", "attributes", NULL, JSON_ARRAY,
+	{AT_RESOURCE, "traces.resourceSpans[].resource", NAME("attributes"), NONE, JSON_ARRAY,
 	 DO_ATTRIBUTES, "labels set in it, what came under their keys or k8s.* removed"},
 
-	{AT_ATTRIBUTE, "traces.resourceSpans[].resource.attributes[]", "key", NULL, JSON_STRING,
-	 DO_KEY, "compared with the labels' keys"},
-	{AT_ATTRIBUTE, "traces.resourceSpans[].resource.attributes[]", "value", NULL, JSON_OBJECT,
-	 DO_VALUE, "passed, or removed with its key"},
+	{AT_ATTRIBUTE, "traces.resourceSpans[].resource.attributes[]", NAME("key"), NONE,
+	 JSON_STRING, DO_KEY, "compared with the labels' keys"},
+	{AT_ATTRIBUTE, "traces.resourceSpans[].resource.attributes[]", NAME("value"), NONE,
+	 JSON_OBJECT, DO_VALUE, "passed, or removed with its key"},
 };
 
 const size_t enrich_rule_count = sizeof(enrich_rules) / sizeof(enrich_rules[0]);
 
 _Static_assert(sizeof(enrich_rules) / sizeof(enrich_rules[0]) <= 32, "a bit each in *seen");
 
+/* Where each level's rows begin. */
+static const unsigned char first_row[] = {
+	[AT_TOP] = 0,
+	[AT_META] = 6,
+	[AT_APP] = 13,
+	[AT_SESSION] = 18,
+	[AT_MEASUREMENT] = 20,
+	[AT_TRACES] = 21,
+	[AT_RESOURCE_SPANS] = 22,
+	[AT_SCOPE_SPANS] = 25,
+	[AT_RESOURCE] = 26,
+	[AT_ATTRIBUTE] = 27,
+};
+
 static enum json_match match(const struct enrich_rule *rule, struct json_string key)
 {
-	enum json_match found = json_string_match(key, view_of(rule->name));
-	enum json_match also = JSON_DIFFERENT;
+	enum json_match found, also = JSON_DIFFERENT;
 
-	if (found != JSON_SAME && rule->also)
-		also = json_string_match(key, view_of(rule->also));
+	/* The usual case, without a call. */
+	if (key.plain && key.len != rule->name.len && key.len != rule->also.len)
+		return JSON_DIFFERENT;
+	found = json_string_match(key, rule->name);
+	if (found != JSON_SAME && rule->also.ptr)
+		also = json_string_match(key, rule->also);
 	return also > found ? also : found;
 }
 
 const struct enrich_rule *enrich_rule_find(enum enrich_level level, struct json_string key,
 					   uint32_t *seen, enum enrich_key_fault *fault)
 {
-	for (size_t i = 0; i < enrich_rule_count; i++) {
+	for (size_t i = first_row[level]; i < enrich_rule_count; i++) {
 		const struct enrich_rule *rule = &enrich_rules[i];
 		enum json_match found;
 
 		if (rule->level != level)
-			continue;
+			break;
 		found = match(rule, key);
 		if (found == JSON_DIFFERENT)
 			continue;

@@ -53,8 +53,8 @@ enum enrich_action {
 struct enrich_rule {
 	enum enrich_level level;
 	const char *path;     /* of the object, as the manual writes it; "" is the top level */
-	const char *name;     /* canonical */
-	const char *also;     /* OTLP's snake_case, canonical too; NULL if there is none */
+	struct view name;     /* canonical */
+	struct view also;     /* OTLP's snake_case, canonical too; absent if there is none */
 	enum json_type takes; /* null is always taken as well; JSON_NONE: any type passes */
 	enum enrich_action action;
 	const char *done; /* for the manual */
