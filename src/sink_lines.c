@@ -307,7 +307,7 @@ static bool write_items(struct buf *out, const cJSON *items, const struct kv *me
 		set_item(line, item);
 		kv_merge(line, meta);
 		/* A key of which nothing is left loses the line, here as in the receiver. */
-		if (!kv_write(line, out) && (line->failed || out->len + line->text.len > out->max))
+		if (kv_write(line, out) == LOGFMT_FULL)
 			return false;
 	}
 	return true;

@@ -143,17 +143,19 @@ static bool append_value(struct buf *out, struct view value)
 	return append(out, VIEW_LITERAL("\""));
 }
 
-bool logfmt_field(struct buf *out, size_t line_start, struct view prefix, struct view key,
-		  struct view value)
+enum logfmt_result logfmt_field(struct buf *out, size_t line_start, struct view prefix,
+				struct view key, struct view value)
 {
 	size_t key_start;
 
 	if (out->len > line_start && !append(out, VIEW_LITERAL(" ")))
-		return false;
+		return LOGFMT_FULL;
 	key_start = out->len;
-	if (!append_key(out, prefix) || !append_key(out, key) || out->len == key_start)
-		return false;
-	return append(out, VIEW_LITERAL("=")) && append_value(out, value);
+	if (!append_key(out, prefix) || !append_key(out, key))
+		return LOGFMT_FULL;
+	if (out->len == key_start)
+		return LOGFMT_INVALID_KEY;
+	return append(out, VIEW_LITERAL("=")) && append_value(out, value) ? LOGFMT_OK : LOGFMT_FULL;
 }
 
 /* Splits "-d.ddde±xx" into digits and exponent. */
@@ -328,18 +330,17 @@ void kv_merge(struct kv *kv, const struct kv *from)
 	kv->failed |= from->failed;
 }
 
-bool kv_write(const struct kv *kv, struct buf *out)
+enum logfmt_result kv_write(const struct kv *kv, struct buf *out)
 {
 	size_t start = out->len;
+	enum logfmt_result result = kv->failed ? LOGFMT_FULL : LOGFMT_OK;
 
-	for (size_t i = 0; i < kv->len && !kv->failed; i++) {
-		if (!logfmt_field(out, start, VIEW_LITERAL(""), pair_key(kv, &kv->pairs[i]),
-				  pair_value(kv, &kv->pairs[i])))
-			goto fail;
-	}
-	if (!kv->failed && append(out, VIEW_LITERAL("\n")))
-		return true;
-fail:
-	out->len = start;
-	return false;
+	for (size_t i = 0; i < kv->len && result == LOGFMT_OK; i++)
+		result = logfmt_field(out, start, VIEW_LITERAL(""), pair_key(kv, &kv->pairs[i]),
+				      pair_value(kv, &kv->pairs[i]));
+	if (result == LOGFMT_OK && !append(out, VIEW_LITERAL("\n")))
+		result = LOGFMT_FULL;
+	if (result != LOGFMT_OK)
+		out->len = start;
+	return result;
 }

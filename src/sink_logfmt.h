@@ -19,11 +19,17 @@
  * and from 1e6 on. */
 void logfmt_float(char out[LOGFMT_FLOAT_MAX], double value);
 
+enum logfmt_result {
+	LOGFMT_OK,
+	LOGFMT_INVALID_KEY, /* nothing is left of it: Go's encoder gives the line up */
+	LOGFMT_FULL,        /* the buffer's maximum, or no memory */
+};
+
 /* Writes `prefix` and `key` without the characters that a key cannot hold, `=` and the value, with
- * a space before it unless the line (which began at `line_start`) is empty. False when nothing is
- * left of the key or the buffer cannot grow; some bytes may have been written then. */
-bool logfmt_field(struct buf *out, size_t line_start, struct view prefix, struct view key,
-		  struct view value);
+ * a space before it unless the line (which began at `line_start`) is empty. Some bytes may have
+ * been written on a failure. */
+enum logfmt_result logfmt_field(struct buf *out, size_t line_start, struct view prefix,
+				struct view key, struct view value);
 
 /* Fields in order of their first appearance; setting one again changes its value in place. */
 struct kv {
@@ -46,6 +52,6 @@ void kv_add(struct kv *kv, const char *key, const char *value);
 /* Sets every field of `from`. */
 void kv_merge(struct kv *kv, const struct kv *from);
 /* One line with its newline. On failure `out` holds what it held before: no part of a line. */
-bool kv_write(const struct kv *kv, struct buf *out);
+enum logfmt_result kv_write(const struct kv *kv, struct buf *out);
 
 #endif

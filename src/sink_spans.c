@@ -175,11 +175,11 @@ static bool write_attribute(struct buf *out, size_t line, const cJSON *attribute
 
 	if (value && !cJSON_IsString(value))
 		json = cJSON_PrintUnformatted(value);
-	ok = logfmt_field(out, line, VIEW_LITERAL("resource_"),
-			  view_of(text_of(attribute, "key", "key")),
-			  view_of(json                             ? json
-				  : value && cJSON_IsString(value) ? value->valuestring
-								   : ""));
+	ok = LOGFMT_OK == logfmt_field(out, line, VIEW_LITERAL("resource_"),
+				       view_of(text_of(attribute, "key", "key")),
+				       view_of(json                             ? json
+					       : value && cJSON_IsString(value) ? value->valuestring
+										: ""));
 	cJSON_free(json);
 	return ok;
 }
@@ -210,7 +210,7 @@ static bool write_resource(struct buf *out, size_t line, const cJSON *resource_s
 static bool field(struct buf *out, size_t line, const char *key, const char *value)
 {
 	return *value == '\0' ||
-	       logfmt_field(out, line, VIEW_LITERAL(""), view_of(key), view_of(value));
+	       logfmt_field(out, line, VIEW_LITERAL(""), view_of(key), view_of(value)) == LOGFMT_OK;
 }
 
 /* Milliseconds, to the microsecond. */
