@@ -1,8 +1,11 @@
 /*
  * relay: one beacon → one POST to the receiver, through libcurl's multi interface in a loop.
  *
- * Owns the connection pool, the deadlines, the fixed header set and the classes of outcome. One relay
- * belongs to one loop and thread; the limit of calls in flight is shared by all of them.
+ * Owns the connection pool, the deadlines, the fixed header set and the classes of outcome. One
+ * relay belongs to one loop and thread; the limit of calls in flight is shared by all of them.
+ *
+ * SIGPIPE must be ignored or blocked: libcurl does not do it for a program with threads, and a TLS
+ * connection is written with write(2).
  */
 #ifndef FARO_RELAY_H
 #define FARO_RELAY_H
@@ -18,13 +21,15 @@ struct relay_call {
 	struct view body;
 	/* Forwarded if syntactically valid, else left out; ptr NULL: none. */
 	struct view session_id, idempotency_key, traceparent;
-	/* Called from the loop, once, never from within relay_start(). */
+	/* Called from the loop, once, never from within relay_start(). It may start another call,
+	 * this one included, cancel others and free their owners. */
 	void (*done)(struct relay_call *call);
 
 	/* The outcome, valid in done(). */
-	enum verdict verdict; /* VERDICT_ACCEPTED or one of VERDICT_UPSTREAM_* */
-	int status;	      /* of the receiver; 0: it gave none */
-	unsigned retry_after_s; /* of the receiver, delta-seconds or HTTP-date, at most 30; 0: none */
+	enum verdict verdict;    /* VERDICT_ACCEPTED or one of VERDICT_UPSTREAM_* */
+	int status;              /* of the receiver; 0: it gave none */
+	unsigned retry_after_s;  /* of the receiver, delta-seconds or HTTP-date, at most 30; 0: none
+				  */
 	char session_status[32]; /* X-Faro-Session-Status, letters and dashes only; empty: none */
 
 	struct relay_transfer *transfer; /* relay's own while in flight */
@@ -37,11 +42,11 @@ struct relay;
 bool relay_global_init(void);
 struct relay *relay_new(struct loop *loop, const struct config *config, struct resolver *resolver,
 			struct budget *inflight);
-/* There must be no call in flight. */
+/* There must be no call in flight, and the loop must not turn again: its timers are the relay's. */
 void relay_free(struct relay *relay);
 
-/* VERDICT_OK: done() will be called. VERDICT_OVERLOADED: the limit of calls in flight is reached, or
- * there is no memory; done() will not be called. */
+/* VERDICT_OK: done() will be called. VERDICT_OVERLOADED: the limit of calls in flight is reached,
+ * or there is no memory; done() will not be called. */
 enum verdict relay_start(struct relay *relay, struct relay_call *call);
 /* Ends a call without done(). */
 void relay_cancel(struct relay *relay, struct relay_call *call);

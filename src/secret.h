@@ -19,7 +19,7 @@ struct secret {
 	size_t len; /* 0: there has been no good key yet */
 	int64_t next_check_us;
 	struct stat seen; /* of the file as it was last read */
-	bool settled;	  /* `seen` tells whether it has changed since */
+	bool settled;     /* `seen` tells whether it has changed since */
 	bool failing;
 };
 

@@ -1,0 +1,150 @@
+#include "relay_outcome.h"
+
+#include <string.h>
+
+#include "log.h"
+#include "metrics.h"
+
+enum {
+	RETRY_AFTER_MAX_S = 30
+};
+
+static const struct row {
+	enum metric metric;
+	const char *event, *msg; /* NULL: no failure */
+} rows[VERDICT_COUNT] = {
+	[VERDICT_ACCEPTED] = {METRIC_UPSTREAM_OK, NULL, NULL},
+	[VERDICT_UPSTREAM_REJECTED] = {METRIC_UPSTREAM_REJECTED, "upstream_rejected",
+				       "The receiver did not take a beacon."},
+	[VERDICT_UPSTREAM_MISCONFIGURED] = {METRIC_UPSTREAM_MISCONFIGURED, "upstream_misconfigured",
+					    NULL /* see advice() */},
+	[VERDICT_UPSTREAM_THROTTLED] = {METRIC_UPSTREAM_THROTTLED, "upstream_throttled",
+					"The receiver's rate limit is reached; raise it there if "
+					"this lasts."},
+	[VERDICT_UPSTREAM_UNAVAILABLE] =
+		{METRIC_UPSTREAM_UNAVAILABLE, "upstream_unavailable",
+		 "The receiver cannot be reached or is failing; check that "
+		 "it runs and that FARO_UPSTREAM_URL leads to it."},
+	[VERDICT_UPSTREAM_TIMEOUT] = {METRIC_UPSTREAM_TIMEOUT, "upstream_timeout",
+				      "The receiver did not answer within "
+				      "FARO_UPSTREAM_TIMEOUT_MS."},
+};
+
+static const char *advice(int status)
+{
+	switch (status) {
+	case 0:
+		return "The receiver's certificate is not trusted; check FARO_UPSTREAM_CA_FILE and "
+		       "the host in FARO_UPSTREAM_URL.";
+	case 401:
+	case 403:
+		return "The receiver refuses the API key; check FARO_UPSTREAM_API_KEY_FILE.";
+	case 404:
+		return "The receiver does not know the path; check that of FARO_UPSTREAM_URL.";
+	default:
+		return "This does not answer like a receiver of beacons; check FARO_UPSTREAM_URL.";
+	}
+}
+
+static enum verdict verdict_of_status(int status)
+{
+	if (status >= 200 && status <= 299)
+		return VERDICT_ACCEPTED;
+	if (status == 400 || status == 413 || status == 422)
+		return VERDICT_UPSTREAM_REJECTED;
+	if (status == 429)
+		return VERDICT_UPSTREAM_THROTTLED;
+	if (status >= 300 && status <= 499)
+		return VERDICT_UPSTREAM_MISCONFIGURED;
+	return VERDICT_UPSTREAM_UNAVAILABLE;
+}
+
+static enum verdict verdict_without_answer(CURLcode code, bool sent)
+{
+	switch (code) {
+	case CURLE_OPERATION_TIMEDOUT:
+		/* A connection that did not come about in time is no silent receiver. */
+		return sent ? VERDICT_UPSTREAM_TIMEOUT : VERDICT_UPSTREAM_UNAVAILABLE;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_ISSUER_ERROR:
+	case CURLE_SSL_INVALIDCERTSTATUS:
+		return VERDICT_UPSTREAM_MISCONFIGURED;
+	default:
+		return VERDICT_UPSTREAM_UNAVAILABLE;
+	}
+}
+
+static void read_retry_after(CURL *easy, struct relay_call *call)
+{
+	curl_off_t seconds = 0;
+
+	if (curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds) != CURLE_OK || seconds <= 0)
+		return;
+	call->retry_after_s = seconds < RETRY_AFTER_MAX_S ? (unsigned)seconds : RETRY_AFTER_MAX_S;
+}
+
+static void read_session_status(CURL *easy, struct relay_call *call)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-";
+	struct curl_header *header;
+	size_t len;
+
+	if (curl_easy_header(easy, "X-Faro-Session-Status", 0, CURLH_HEADER, -1, &header) !=
+	    CURLHE_OK)
+		return;
+	len = strlen(header->value);
+	if (len < sizeof(call->session_status) && strspn(header->value, letters) == len)
+		memcpy(call->session_status, header->value, len + 1);
+}
+
+static void log_failure(const struct relay_outcome *outcome, const struct relay_call *call)
+{
+	const struct row *row = &rows[call->verdict];
+	const char *msg = row->msg ? row->msg : advice(call->status);
+	const char *reason = outcome->error;
+
+	if (call->status > 0) {
+		log_limited(LOG_WARN, row->event, msg, LOG_NUM("status", call->status));
+		return;
+	}
+	if (!reason || !*reason)
+		reason = curl_easy_strerror(outcome->code);
+	log_limited(LOG_WARN, row->event, msg, LOG_STR("reason", reason));
+}
+
+static void log_outcome(const struct relay_outcome *outcome, const struct relay_call *call)
+{
+	if (call->verdict != VERDICT_ACCEPTED) {
+		log_failure(outcome, call);
+		/* A beacon that is refused says nothing against the receiver. */
+		if (call->verdict != VERDICT_UPSTREAM_REJECTED)
+			++*outcome->failures;
+	} else if (*outcome->failures > 0) {
+		log_limited(LOG_INFO, "upstream_recovered", "The receiver takes beacons again.",
+			    LOG_NUM("failures", *outcome->failures));
+		*outcome->failures = 0;
+	}
+}
+
+void relay_outcome_tell(const struct relay_outcome *outcome, struct relay_call *call)
+{
+	long status = 0;
+
+	if (outcome->answered)
+		curl_easy_getinfo(outcome->easy, CURLINFO_RESPONSE_CODE, &status);
+	/* An interim reply is none. */
+	call->status = status >= 200 ? (int)status : 0;
+	call->retry_after_s = 0;
+	call->session_status[0] = '\0';
+	if (call->status > 0) {
+		call->verdict = verdict_of_status(call->status);
+		read_retry_after(outcome->easy, call);
+		read_session_status(outcome->easy, call);
+	} else {
+		call->verdict = verdict_without_answer(outcome->code, outcome->sent);
+	}
+	metrics_add(rows[call->verdict].metric, 1);
+	metrics_set(METRIC_UPSTREAM_UP, call->status > 0);
+	log_outcome(outcome, call);
+}
