@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,12 +30,17 @@ static int complain_errno(FILE *errors, const char *spec, const char *what)
 	return -1;
 }
 
-/* Does anybody accept connections there? A socket file outlives its process. */
+/* A socket file outlives its process; then nobody accepts connections there. (Connecting to any
+ * other kind of file is refused too, and that file is not ours to remove.) */
 static bool is_stale(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat present;
 	bool refused;
+	int fd;
 
+	if (lstat(address->sun_path, &present) != 0 || !S_ISSOCK(present.st_mode))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return false;
 	refused = connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
@@ -78,8 +84,9 @@ static int open_unix(struct listener *listener, const char *spec, const char *pa
 	struct stat made;
 	int fd;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return complain(errors, spec, "the path of a unix socket may have 107 bytes");
+	if (path[0] == '\0' || strlen(path) >= sizeof(address.sun_path))
+		return complain(errors, spec,
+				"expected the path of a unix socket, up to 107 bytes");
 	strcpy(address.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -151,7 +158,9 @@ static int open_tcp(const char *spec, FILE *errors)
 		memcpy(address, spec + (brackets ? 1 : 0), len);
 		address[len] = '\0';
 	}
-	if (port[0] == '\0' || getaddrinfo(address, port, &hints, &found) != 0)
+	/* getaddrinfo() takes numbers above 65535 and cuts them. */
+	if (strspn(port, "0123456789") != strlen(port) || strtoul(port, NULL, 10) > UINT16_MAX ||
+	    port[0] == '\0' || getaddrinfo(address, port, &hints, &found) != 0)
 		return complain(errors, spec, "expected unix:PATH, PORT or ADDRESS:PORT");
 	fd = bind_tcp(found, spec, errors);
 	freeaddrinfo(found);
