@@ -226,7 +226,8 @@ static void check_memory(struct reading *reading)
 			third = settings[SETTING_MAX_MEMORY_BYTES].max;
 		config->max_memory_bytes = (size_t)third;
 	}
-	if (config->max_memory_bytes >= needed)
+	/* Nothing: the text was no number of bytes, which has been said already. */
+	if (config->max_memory_bytes >= needed || config->max_memory_bytes == 0)
 		return;
 	if (text)
 		setting_problem(

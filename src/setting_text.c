@@ -93,7 +93,7 @@ void setting_parse_url(struct reading *reading, enum setting_id id, const char *
 		if (code == CURLUE_OUT_OF_MEMORY)
 			setting_out_of_memory(reading);
 		else if (code != CURLUE_OK)
-			wrong = curl_url_strerror(code);
+			wrong = "its host or port is not valid";
 	}
 	if (wrong)
 		setting_problem(

@@ -170,7 +170,7 @@ static void test_service_name__each_source__precedence_of_opentelemetry(void **s
 
 static void test_namespace__each_source__precedence(void **state)
 {
-	char path[] = "/tmp/faro-namespace-XXXXXX";
+	char path[] = "faro-namespace-XXXXXX";
 	int fd = mkstemp(path);
 	/* attributes, whether there is a file, service.namespace, k8s.namespace.name */
 	static const struct {
