@@ -140,9 +140,17 @@ static void count_and_log(const struct row *row, int status)
 {
 	if (row->metric != NO_METRIC)
 		metrics_add(row->metric, 1);
-	if (row->event)
-		log_limited(row->metric == METRIC_REJECTED_OVERLOADED ? LOG_WARN : LOG_INFO,
-			    row->event, row->detail, LOG_NUM("status", status));
+	if (!row->event)
+		return;
+	if (row->metric == METRIC_REJECTED_OVERLOADED)
+		log_limited(LOG_WARN, row->event,
+			    "Beacons are refused for want of memory or of places in flight; raise "
+			    "FARO_MAX_MEMORY_BYTES or FARO_UPSTREAM_MAX_INFLIGHT, or mend a slow "
+			    "receiver.",
+			    LOG_NUM("status", status));
+	else
+		log_limited(LOG_INFO, row->event, "A request was refused; its reply says why.",
+			    LOG_NUM("status", status));
 }
 
 /* The one place where a verdict becomes a reply. `detail` may be NULL. */

@@ -158,7 +158,7 @@ static void test_request__replies__to_the_byte(void **state)
 	expect_reply(&unknown_method,
 		     "Status: 405 Method Not Allowed\r\nCache-Control: no-store\r\n"
 		     "Allow: POST, OPTIONS\r\n"
-		     "Content-Type: application/problem+json\r\nContent-Length: 103\r\n\r\n"
+		     "Content-Type: application/problem+json\r\nContent-Length: 97\r\n\r\n"
 		     "{\"type\":\"about:blank\",\"title\":\"Method Not Allowed\",\"status\":405,"
 		     "\"reason\":\"method\",\"detail\":\"No.\"}");
 	expect_reply(&preflight,
