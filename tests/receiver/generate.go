@@ -109,6 +109,7 @@ func (g *generator) object(fields ...field) {
 		g.space()
 	}
 	g.raw("{")
+	g.space()
 	for _, f := range fields {
 		if g.nameTrick() {
 			comma()
@@ -118,6 +119,9 @@ func (g *generator) object(fields ...field) {
 		}
 		write(f)
 		if g.nameTrick() {
+			if g.random.IntN(3) == 0 {
+				f.name = otherCasing(f.name)
+			}
 			write(f)
 		}
 	}
@@ -132,7 +136,11 @@ func (g *generator) list(most int, item func()) {
 	if g.seldom() {
 		n = 0
 	}
+	if n > 0 && g.random.IntN(400) == 0 {
+		n *= 40
+	}
 	g.raw("[")
+	g.space()
 	for i := 0; i < n; i++ {
 		if i > 0 {
 			g.raw(",")
@@ -331,11 +339,16 @@ func (g *generator) inner(text string) string {
 	return inside
 }
 
-// lookalike is the key with something in it that logfmt drops, or that only looks like it.
+// lookalike is the key with something in it that logfmt drops, or that a query shows as _, or that
+// only looks like it.
 func (g *generator) lookalike(key string) string {
+	if at := strings.IndexAny(key, "_."); at >= 0 && g.random.IntN(3) == 0 {
+		return key[:at] + pick(g, ".", "-", "é", "\u017f", "_", ":", "/", "\u0085") + key[at+1:]
+	}
 	at := g.random.IntN(len(key) + 1)
 	for at > 0 && at < len(key) && !utf8.RuneStart(key[at]) {
 		at--
 	}
-	return key[:at] + pick(g, " ", "=", `"`, "\x00", "\n", "\x7f", "\ufffd", "\u00a0", "\u0085", ".", "_", "=  \"") + key[at:]
+	odd := pick(g, " ", "=", `"`, "\x00", "\n", "\x7f", "\ufffd", "\u00a0", "\u0085", ".", "_", "=  \"")
+	return key[:at] + odd + key[at:]
 }

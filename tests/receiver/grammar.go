@@ -8,8 +8,18 @@ import (
 // What a beacon consists of; generate.go has the tricks that are played with it.
 
 func (g *generator) someText() {
-	g.text(pick(g, "", "a", "hello world", "x=1 y=\"2\"", "line\nbreak", "null", "売店", "é", "😀", "https://shop.example/a?b=c",
-		"TypeError", "kind=log app_name=evil", strings.Repeat("long ", g.random.IntN(20))))
+	if g.random.IntN(20) == 0 {
+		g.text(g.longText())
+		return
+	}
+	g.text(pick(g, "", "a", "hello world", "x=1 y=\"2\"", "line\nbreak", "null", "売店", "é", "😀",
+		"https://shop.example/a?b=c", "TypeError", "kind=log app_name=evil"))
+}
+
+// longText has the odd character at any distance from the start, for code that reads many at once.
+func (g *generator) longText() string {
+	odd := pick(g, "\"", "\\", "\n", "é", "売", "😀", "\x00", "\x7f", "\u2028", "")
+	return strings.Repeat("x", g.random.IntN(130)) + odd + strings.Repeat("y", g.random.IntN(70))
 }
 
 func (g *generator) time() {

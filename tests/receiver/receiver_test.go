@@ -167,6 +167,24 @@ func TestRecordedBeacons_AreNeverRefused(t *testing.T) {
 	}
 }
 
+// A browser that says what is true is not a forger: the SDK sends these from its configuration.
+func TestHonestBeacon_CountsNoSpoof(t *testing.T) {
+	id := identities[0]
+	body := `{"meta":{"app":{"name":"shop","namespace":"retail","version":"4.1.9","environment":"production"}},` +
+		`"traces":{"resourceSpans":[{"resource":{"attributes":[` +
+		`{"key":"service.name","value":{"stringValue":"shop"}},{"key":"service.namespace","value":{"stringValue":"retail"}},` +
+		`{"key":"service.version","value":{"stringValue":"4.1.9"}},` +
+		`{"key":"deployment.environment","value":{"stringValue":"production"}},` +
+		`{"key":"deployment.environment.name","value":{"stringValue":"production"}}]},"scopeSpans":[{"spans":[{}]}]}]}}`
+	by := labellers(t)[0]
+	if err := verify(id, by, []byte(body), new(tally)); err != nil {
+		t.Error(report(id, by, []byte(body), err))
+	}
+	if did := by.label([]byte(body)); did.refusal != "" || did.spoofed != 0 {
+		t.Errorf("%+v", did)
+	}
+}
+
 // FuzzReceiver tries bytes of any kind. The seeds in testdata/fuzz are small bodies that were once
 // wrong, or that stand for a trick; `which` picks the identity.
 func FuzzReceiver(f *testing.F) {

@@ -116,7 +116,8 @@ void label_run(struct label *label, const char *in, size_t len, struct label_res
 		return;
 	}
 	body = (struct view){label->room + LABEL_ROOM - len, len};
-	memcpy(label->room + LABEL_ROOM - len, in, len);
+	if (len > 0)
+		memcpy(label->room + LABEL_ROOM - len, in, len);
 	buf_clear(&label->out);
 	verdict = enrich(label->enricher, body, &label->out, &counts, &offset, &detail);
 	result->refusal = refusal_name(verdict);
