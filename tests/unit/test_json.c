@@ -244,6 +244,15 @@ static void test_utf8__well_formed_only(void **state)
 		ROW("{\"\xff\":1}", JSON_BAD_UTF8, 2),
 		ROW("[\"\\\xe5\"]", JSON_BAD_STRING, 2),
 		ROW("[\"\\u\xe5\"]", JSON_BAD_STRING, 2),
+		ROW("[1e1\xe5]", JSON_SYNTAX, 4),
+		ROW("[1e\xe5]", JSON_BAD_NUMBER, 3),
+		ROW("[0\xe5]", JSON_SYNTAX, 2),
+		ROW("\xe9", JSON_SYNTAX, 0), /* nothing but one letter in Latin-1 */
+		ROW("{\"\xb9\":\"0\",}", JSON_BAD_UTF8, 2),
+		ROW("\xef\xbb{}", JSON_SYNTAX, 0), /* two thirds of a byte order mark */
+		ROW("\xff\xfe[\0\"\0\xe9\0\"\0]\0", JSON_SYNTAX, 0), /* UTF-16, little end first */
+		ROW("[\0\"\0\xe9\0\"\0]\0", JSON_SYNTAX, 1),
+		ROW("\0[\0\"\0\xe9\0\"\0]", JSON_SYNTAX, 0),
 	};
 
 	(void)state;
