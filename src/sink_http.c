@@ -8,8 +8,8 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-#include <zlib.h>
 
+#include "sink_gunzip.h"
 #include "sink_lines.h"
 #include "sink_save.h"
 
@@ -30,10 +30,23 @@ enum {
 	RECEIVER_MAX_BYTES = 5 * 1024 * 1024, /* max_allowed_payload_size: its default */
 };
 
+/* For connections that a client left in the middle of a request: libmicrohttpd's epoll loop does
+ * not see every half-close. Longer than any pool keeps a connection that it means to use again. */
+enum {
+	IDLE_SECONDS = 120
+};
+
+/* What those out of the park have to be sent in when the end has come. */
+enum {
+	LAST_ANSWERS_MS = 2000,
+	LAST_ANSWERS_STEP_MS = 5
+};
+
 struct exchange {
 	struct buf body;
 	bool overflow; /* body was longer than MAX_RECEIVED_BYTES; the rest was dropped */
 	bool judged;
+	bool parked; /* was put off: counted in sink->parked until it is answered */
 	unsigned status;
 	char text[PROBLEM_MAX];
 };
@@ -183,34 +196,6 @@ static bool limiter_allows(struct limiter *limiter, int rate)
 	return allowed;
 }
 
-/* As Go reads: an error after the header of the stream ends it where it stands (the JSON may be
- * whole by then), and further members belong to it. */
-static unsigned gunzip(struct view in, struct buf *out)
-{
-	gz_header gzip_header = {.done = 0};
-	z_stream stream = {.next_in = (Bytef *)(uintptr_t)in.ptr, .avail_in = (uInt)in.len};
-	unsigned status = MHD_HTTP_OK;
-	int result = Z_OK;
-
-	if (inflateInit2(&stream, 15 + 16) != Z_OK)
-		return MHD_HTTP_INTERNAL_SERVER_ERROR;
-	inflateGetHeader(&stream, &gzip_header);
-	while (result == Z_OK) {
-		if (buf_reserve(out, 1) != BUF_OK) {
-			status = MHD_HTTP_CONTENT_TOO_LARGE;
-			break;
-		}
-		stream.next_out = (Bytef *)out->data + out->len;
-		stream.avail_out = (uInt)(out->cap - out->len);
-		result = inflate(&stream, Z_NO_FLUSH);
-		out->len = out->cap - stream.avail_out;
-		if (result == Z_STREAM_END && stream.avail_in > 0)
-			result = inflateReset(&stream);
-	}
-	inflateEnd(&stream);
-	return gzip_header.done == 1 || out->len > 0 ? status : MHD_HTTP_BAD_REQUEST;
-}
-
 static enum MHD_Result append_header(void *cls, enum MHD_ValueKind kind, const char *key,
 				     const char *value)
 {
@@ -319,8 +304,9 @@ static unsigned judge(struct sink *sink, struct MHD_Connection *connection,
 		      struct exchange *exchange)
 {
 	struct view body = {exchange->body.data, exchange->body.len};
+	enum gunzip_result result = GUNZIP_OK;
 	struct buf inflated;
-	unsigned status = MHD_HTTP_OK;
+	unsigned status = 0;
 
 	if (!limiter_allows(&sink->limiter, sink->options->rate))
 		return problem(exchange, MHD_HTTP_TOO_MANY_REQUESTS, "Too Many Requests");
@@ -328,16 +314,21 @@ static unsigned judge(struct sink *sink, struct MHD_Connection *connection,
 		return problem(exchange, MHD_HTTP_CONTENT_TOO_LARGE, "Request Entity Too Large");
 	buf_init(&inflated, MAX_INFLATED_BYTES, NULL);
 	if (header_is(connection, "Content-Encoding", "gzip")) {
-		status = gunzip(body, &inflated);
+		result = gunzip(body, &inflated);
 		body = (struct view){inflated.data, inflated.len};
 	}
-	if (status == MHD_HTTP_OK) {
+	switch (result) {
+	case GUNZIP_OK:
 		save(sink, connection, body);
 		status = judge_json(sink, connection, exchange, body);
-	} else if (status == MHD_HTTP_BAD_REQUEST) {
-		problem(exchange, status, "failed to decompress gzip body");
-	} else {
-		problem(exchange, status, "inflates to more than faro-sink takes");
+		break;
+	case GUNZIP_NOT_GZIP:
+		status = problem(exchange, MHD_HTTP_BAD_REQUEST, "failed to decompress gzip body");
+		break;
+	case GUNZIP_NO_ROOM:
+		status = problem(exchange, MHD_HTTP_CONTENT_TOO_LARGE,
+				 "inflates to more than faro-sink takes");
+		break;
 	}
 	buf_release(&inflated);
 	return status;
@@ -371,18 +362,16 @@ static enum MHD_Result answer(struct sink *sink, struct MHD_Connection *connecti
 	return send_response(connection, status, response);
 }
 
-/* Called for the headers, for each piece of the body, at its end, and again when out of the park.
- */
-static enum MHD_Result collect(struct sink *sink, struct MHD_Connection *connection,
-			       struct exchange *exchange, const char *upload, size_t *upload_size)
+static void take_body(struct exchange *exchange, const char *bytes, size_t n)
 {
-	if (*upload_size > 0) {
-		if (!exchange->overflow &&
-		    buf_append(&exchange->body, upload, *upload_size) != BUF_OK)
-			exchange->overflow = true;
-		*upload_size = 0;
-		return MHD_YES;
-	}
+	if (!exchange->overflow && buf_append(&exchange->body, bytes, n) != BUF_OK)
+		exchange->overflow = true;
+}
+
+/* Called at the end of the body, and again when out of the park. */
+static enum MHD_Result collect(struct sink *sink, struct MHD_Connection *connection,
+			       struct exchange *exchange)
+{
 	if (exchange->judged)
 		return sink->options->silent ? MHD_NO : answer(sink, connection, exchange);
 	atomic_fetch_add(&sink->requests, 1);
@@ -391,6 +380,8 @@ static enum MHD_Result collect(struct sink *sink, struct MHD_Connection *connect
 	buf_release(&exchange->body);
 	if (!sink->parks)
 		return answer(sink, connection, exchange);
+	exchange->parked = true;
+	atomic_fetch_add(&sink->parked, 1);
 	return park_add(&sink->park, connection) ? MHD_YES : MHD_NO;
 }
 
@@ -412,11 +403,16 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
 		*context = exchange;
 		return MHD_YES;
 	}
+	/* libmicrohttpd takes no answer in the middle of a body. */
+	if (*upload_size > 0) {
+		take_body(*context, upload, *upload_size);
+		*upload_size = 0;
+		return MHD_YES;
+	}
 	if (is_collect && is_options && header(connection, "Access-Control-Request-Method"))
 		return send_preflight(connection);
 	if (is_collect && (is_options || strcmp(method, "POST") == 0))
-		return collect(sink, connection, *context, upload, upload_size);
-	*upload_size = 0;
+		return collect(sink, connection, *context);
 	if (is_collect)
 		return send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed");
 	if (strcmp(url, "/-/ready") == 0)
@@ -430,12 +426,14 @@ static void completed(void *cls, struct MHD_Connection *connection, void **conte
 		      enum MHD_RequestTerminationCode code)
 {
 	struct exchange *exchange = *context;
+	struct sink *sink = cls;
 
-	(void)cls;
 	(void)connection;
 	(void)code;
-	if (exchange)
-		buf_release(&exchange->body);
+	if (!exchange)
+		return;
+	atomic_fetch_sub(&sink->parked, exchange->parked);
+	buf_release(&exchange->body);
 	free(exchange);
 	*context = NULL;
 }
@@ -474,18 +472,30 @@ bool sink_start(struct sink *sink, const struct sink_options *options, int liste
 	sink->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC, 0, NULL,
 		NULL, handle, sink, MHD_OPTION_LISTEN_SOCKET, listen_fd,
-		MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
-		connection_limit(threads), MHD_OPTION_ARRAY, threads > 1 ? pool : pool + 1,
-		MHD_OPTION_END);
+		MHD_OPTION_NOTIFY_COMPLETED, completed, sink, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, connection_limit(threads),
+		MHD_OPTION_ARRAY, threads > 1 ? pool : pool + 1, MHD_OPTION_END);
 	if (!sink->daemon)
 		fprintf(stderr, "faro-sink: libmicrohttpd does not start: %s\n", strerror(errno));
 	return sink->daemon != NULL;
 }
 
+/* MHD_stop_daemon() closes connections without sending what is queued on them. */
+static void await_last_answers(struct sink *sink)
+{
+	const struct timespec step = {0, LAST_ANSWERS_STEP_MS * 1000000};
+
+	for (int ms = 0; ms < LAST_ANSWERS_MS && atomic_load(&sink->parked) > 0;
+	     ms += LAST_ANSWERS_STEP_MS)
+		nanosleep(&step, NULL);
+}
+
 void sink_stop(struct sink *sink)
 {
-	if (sink->parks)
+	if (sink->parks) {
 		park_stop(&sink->park);
+		await_last_answers(sink);
+	}
 	MHD_stop_daemon(sink->daemon);
 	if (sink->parks)
 		park_release(&sink->park);

@@ -43,6 +43,7 @@ struct sink {
 	atomic_uint_fast64_t requests; /* collect requests read to their end */
 	atomic_uint_fast64_t beacons;  /* of them, answered 2xx (or due to be) */
 	atomic_uint_fast64_t items[SINK_KINDS];
+	atomic_uint parked; /* exchanges put off and not yet answered */
 	bool parks;
 };
 
