@@ -18,6 +18,7 @@
  * - Timestamps must be as RFC 3339 has them; Go also lets an hour of one digit and a comma pass.
  * - Of `traces` only what the line shows is checked; deprecatedScopeSpans are not read.
  * - Time zones print as by a receiver that runs in UTC.
+ * - A connection left idle, or in the middle of a request, is closed after two minutes.
  * - Error texts are our own, and Go's redirect of unclean paths is left out.
  * - Bodies above 32 MiB, or above 64 MiB inflated, are 413; the receiver looks at Content-Length
  * alone.
