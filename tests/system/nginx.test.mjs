@@ -1,0 +1,474 @@
+/* The snippets of nginx/ alone: a fake responder stands behind them, or nothing. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import vm from "node:vm";
+
+import { get, post, send } from "./lib/client.mjs";
+import { fakeResponder } from "./lib/fastcgi.mjs";
+import { isRoot, mainConfig, makeDirectory, nginx, replace, snippet, startNginx } from "./lib/nginx.mjs";
+import { root, scenario, Stage } from "./lib/stage.mjs";
+
+const MIB = 1024 * 1024;
+const beacon = '{"meta":{}}';
+
+/* What every error of ours looks like, whoever answers. */
+function assertProblem(reply, status, reason) {
+	assert.equal(reply.status, status);
+	assert.equal(reply.headers["content-type"], "application/problem+json");
+	assert.equal(reply.headers["cache-control"], "no-store");
+	assert.equal(reply.json.status, status);
+	assert.equal(reply.json.type, "about:blank");
+	assert.equal(reply.json.reason, reason);
+	assert.match(reply.json.title, /^[A-Z]/);
+	assert.match(reply.json.detail, /\. .+\.$/, "a sentence on what is wrong, and one on what to do");
+}
+
+function assertRetryAfter(reply) {
+	assert.match(reply.headers["retry-after"], /^[1-5]$/);
+}
+
+/* What a browser has after it ran config.js on a page of `origin`. */
+function runConfigJs(text, origin) {
+	const context = { location: { origin }, URL };
+	context.window = context;
+	vm.runInNewContext(text, context);
+	return JSON.parse(JSON.stringify(context.faroConfig));
+}
+
+scenario("nginx starts without a responder, serves everything else, and answers beacons with 503", async (stage) => {
+	const server = await nginx(stage, { socket: stage.path("nowhere/faro.sock") });
+	const page = await get(server.port, "/");
+	assert.equal(page.status, 200);
+	assert.match(page.text, /the service itself/);
+
+	const reply = await post(server.port, beacon);
+	assertProblem(reply, 503, "upstream_unavailable");
+	assertRetryAfter(reply);
+	for (const path of ["/metrics", "/health", "/ready"])
+		assertProblem(await get(server.statusPort, path), 503, "upstream_unavailable");
+});
+
+scenario("both paths and all below them reach the responder, whatever the method", async (stage) => {
+	const socket = stage.path("faro.sock");
+	const responder = await fakeResponder(stage, socket);
+	const server = await nginx(stage, { socket });
+	const seen = async (method, path) => {
+		assert.equal((await send(server.port, { method, path })).text, method === "HEAD" ? "" : "ok");
+		const { params } = responder.requests.at(-1);
+		return `${params.REQUEST_METHOD} ${params.SCRIPT_NAME} ${params.FARO_ENDPOINT}`;
+	};
+	assert.equal(await seen("POST", "/faro/collect"), "POST /faro/collect collect");
+	assert.equal(await seen("POST", "/faro/collect?x=1"), "POST /faro/collect collect");
+	assert.equal(await seen("POST", "/faro"), "POST /faro/collect collect");
+	assert.equal(await seen("POST", "/faro/"), "POST /faro/ collect");
+	assert.equal(await seen("POST", "/faro/other.php"), "POST /faro/other.php collect");
+	for (const method of ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND"])
+		assert.equal(await seen(method, "/faro/collect"), `${method} /faro/collect collect`);
+	assert.equal((await get(server.port, "/faroese")).status, 404);
+	assert.equal((await get(server.port, "/farocollect")).status, 404);
+	assert.equal(responder.requests.length, 12);
+});
+
+scenario("the responder gets the named parameters and nothing else of the client's", async (stage) => {
+	const socket = stage.path("faro.sock");
+	const responder = await fakeResponder(stage, socket);
+	const server = await nginx(stage, { socket });
+	const headers = {
+		Host: "shop.example:8443", "Content-Type": "application/json", "Content-Encoding": "gzip",
+		Origin: "https://shop.example:8443", "Sec-Fetch-Site": "same-origin",
+		"X-Faro-Session-Id": "s1", "Idempotency-Key": "k1", Traceparent: "00-a-b-01",
+		Cookie: "session=secret", Authorization: "Bearer secret", Proxy: "http://evil.example",
+		"X-Api-Key": "secret", "X-Scope-OrgID": "other", Forwarded: "for=1.2.3.4",
+		"X-Forwarded-For": "1.2.3.4", "Faro-Endpoint": "metrics", FARO_ENDPOINT: "metrics",
+	};
+	await send(server.port, { headers, body: beacon });
+	assert.deepEqual(responder.requests[0].params, {
+		FARO_ENDPOINT: "collect", GATEWAY_INTERFACE: "CGI/1.1", SERVER_PROTOCOL: "HTTP/1.1",
+		REQUEST_METHOD: "POST", SCRIPT_NAME: "/faro/collect", CONTENT_LENGTH: String(beacon.length),
+		CONTENT_TYPE: "application/json", HTTP_HOST: "shop.example:8443",
+		HTTP_ORIGIN: "https://shop.example:8443", HTTP_SEC_FETCH_SITE: "same-origin",
+		HTTP_CONTENT_ENCODING: "gzip", HTTP_X_FARO_SESSION_ID: "s1", HTTP_IDEMPOTENCY_KEY: "k1",
+		HTTP_TRACEPARENT: "00-a-b-01",
+	});
+	assert.equal(responder.requests[0].body.toString(), beacon);
+});
+
+scenario("a chunked body arrives with its length", async (stage) => {
+	const socket = stage.path("faro.sock");
+	const responder = await fakeResponder(stage, socket);
+	const server = await nginx(stage, { socket });
+	const body = "y".repeat(300_000); // through a temporary file
+	await send(server.port, { headers: { "Transfer-Encoding": "chunked" }, body });
+	assert.equal(responder.requests[0].params.CONTENT_LENGTH, "300000");
+	assert.equal(responder.requests[0].body.toString(), body);
+});
+
+scenario("connections to the responder are kept", async (stage) => {
+	const socket = stage.path("faro.sock");
+	const responder = await fakeResponder(stage, socket);
+	const server = await nginx(stage, { socket });
+	for (let i = 0; i < 20; i++) await post(server.port, beacon);
+	assert.equal(responder.requests.length, 20);
+	assert.ok(responder.connections <= 2, `one a worker at most, not ${responder.connections}`);
+});
+
+scenario("the responder's own errors pass as they are", async (stage) => {
+	const socket = stage.path("faro.sock");
+	let status;
+	await fakeResponder(stage, socket, () =>
+		`Status: ${status}\r\nContent-Type: application/problem+json\r\nX-Mine: yes\r\n\r\n{"status":${status}}`);
+	const server = await nginx(stage, { socket, http: "fastcgi_intercept_errors on;" });
+	for (status of [400, 413, 429, 502, 503, 504]) {
+		const reply = await post(server.port, beacon);
+		assert.equal(reply.status, status);
+		assert.equal(reply.headers["x-mine"], "yes");
+		assert.deepEqual(reply.json, { status });
+	}
+});
+
+scenario("nginx refuses a body above the limit in the same form, before it has read it", async (stage) => {
+	const socket = stage.path("faro.sock");
+	const responder = await fakeResponder(stage, socket);
+	const server = await nginx(stage, { socket });
+	assert.equal((await post(server.port, Buffer.alloc(5 * MIB))).status, 202);
+	for (const path of ["/faro/collect", "/faro"]) {
+		const headers = { "Content-Length": 5 * MIB + 1 };
+		assertProblem(await send(server.port, { path, headers, unfinished: true }), 413, "too_large");
+	}
+	assert.equal(responder.requests.length, 1);
+});
+
+scenario("a chunked body above the limit is refused in the same form", async (stage) => {
+	const socket = stage.path("faro.sock");
+	await fakeResponder(stage, socket);
+	const server = await nginx(stage, {
+		socket,
+		edit: (name, text) => (name === "faro-location.conf" ? replace(text, "size 5m", "size 1000") : text),
+	});
+	const chunked = { headers: { "Transfer-Encoding": "chunked" } };
+	assert.equal((await send(server.port, { ...chunked, body: "z".repeat(1000) })).status, 202);
+	assertProblem(await send(server.port, { ...chunked, body: "z".repeat(1001) }), 413, "too_large");
+});
+
+scenario("the limit of requests, once switched on, answers 429 in the same form", async (stage) => {
+	const socket = stage.path("faro.sock");
+	await fakeResponder(stage, socket);
+	const server = await nginx(stage, {
+		socket,
+		edit: (name, text) => {
+			if (name === "faro-http.conf") return replace(text, "# limit_req_zone", "limit_req_zone").replace("5r/s", "1r/m");
+			return name === "faro-location.conf" ? replace(text, "# limit_req zone=faro_clients burst=20", "limit_req zone=faro_clients burst=1") : text;
+		},
+	});
+	const replies = [await post(server.port, beacon), await post(server.port, beacon), await post(server.port, beacon)];
+	assert.deepEqual(replies.map(({ status }) => status), [202, 202, 429]);
+	assertProblem(replies[2], 429, "overloaded");
+	assertRetryAfter(replies[2]);
+});
+
+scenario("502 and 504 of nginx become 503 with Retry-After", async (stage) => {
+	const socket = stage.path("faro.sock");
+	let silence = false;
+	await fakeResponder(stage, socket, () => (silence ? new Promise(() => {}) : null));
+	const server = await nginx(stage, {
+		socket,
+		edit: (name, text) => (name === "faro-location.conf" ? replace(text, "read_timeout 15s", "read_timeout 200ms") : text),
+	});
+	const closed = await post(server.port, beacon);
+	assertProblem(closed, 503, "upstream_unavailable");
+	assertRetryAfter(closed);
+	silence = true;
+	const silent = await post(server.port, beacon);
+	assertProblem(silent, 503, "upstream_unavailable");
+	assertRetryAfter(silent);
+	assert.match(server.process.stderr, /prematurely closed[^]*timed out/);
+});
+
+scenario("nginx's own answers have CORS headers for the origins in the list, and for no other", async (stage) => {
+	const server = await nginx(stage, {
+		socket: stage.path("nowhere.sock"),
+		edit: (name, text) => (name === "faro-http.conf"
+			? replace(text, '"|$http_origin"', '"https://a.example, https://b.example:8443,https://[::1]|$http_origin"') : text),
+	});
+	const origins = {
+		"https://a.example": true, "https://b.example:8443": true, "https://[::1]": true, "HTTPS://A.example": true,
+		"https://b.example": false, "https://a.example.evil": false, "a.example": false, "https://c": false,
+		"https://aXexample": false, "https://a.example, https://b.example:8443": false, null: false, "|": false,
+	};
+	for (const [Origin, allowed] of Object.entries(origins)) {
+		const reply = await post(server.port, beacon, { Origin });
+		assertProblem(reply, 503, "upstream_unavailable");
+		assert.equal(reply.headers["access-control-allow-origin"], allowed ? Origin : undefined, Origin);
+		assert.equal(reply.headers.vary, "Origin");
+	}
+	assert.equal((await post(server.port, beacon)).headers["access-control-allow-origin"], undefined);
+});
+
+scenario("a tab that closes does not cancel the beacon it has sent", async (stage) => {
+	const socket = stage.path("faro.sock");
+	let release;
+	const arrived = new Promise((done) => { release = done; });
+	let answered;
+	const finished = new Promise((done) => { answered = done; });
+	const held = new Promise((done) => { stage.release = done; });
+	await fakeResponder(stage, socket, async () => {
+		release();
+		await held;
+		answered();
+		return "Status: 202\r\n\r\nok";
+	});
+	const server = await nginx(stage, { socket });
+	const abort = new AbortController();
+	const gone = fetch(`http://127.0.0.1:${server.port}/faro/collect`,
+		{ method: "POST", body: beacon, signal: abort.signal }).catch((error) => error.name);
+	await arrived;
+	abort.abort();
+	assert.equal(await gone, "AbortError");
+	/* nginx notices an end of the client before it serves the next one on the same loop; were the
+	 * connection to the responder closed by it, its log would say so. */
+	assert.equal((await get(server.port, "/")).status, 200);
+	stage.release();
+	await finished;
+	assert.doesNotMatch(server.process.stderr, /prematurely closed/);
+});
+
+scenario("a service's own regular expressions take nothing away", async (stage) => {
+	const socket = stage.path("faro.sock");
+	await fakeResponder(stage, socket);
+	const greedy = 'location ~* \\.js$ { return 418; } location ~ / { return 418; } location ~* collect { return 418; }';
+	const server = await nginx(stage, { socket, server: greedy });
+	assert.equal((await get(server.port, "/app.js")).status, 418);
+	assert.equal((await post(server.port, beacon)).status, 202);
+	assert.equal((await post(server.port, beacon, {}, { path: "/faro" })).status, 202);
+	const script = await get(server.port, "/faro/config.js");
+	assert.equal(script.status, 200);
+	assert.equal(script.text, snippet("config.js"));
+});
+
+scenario("config.js is a script of the page's own origin, and is asked for again", async (stage) => {
+	const server = await nginx(stage, { socket: stage.path("faro.sock"), http: "expires 1y;" });
+	const { headers, text } = await get(server.port, "/faro/config.js");
+	assert.equal(headers["content-type"], "text/javascript; charset=utf-8");
+	assert.equal(headers["cache-control"], "no-cache");
+	assert.equal(headers["x-content-type-options"], "nosniff");
+	assert.equal(headers.expires, undefined);
+	assert.deepEqual(runConfigJs(text, "https://shop.example:8443"), {
+		collectorUrl: "https://shop.example:8443/faro/collect",
+		app: { name: "frontend" }, appNames: ["frontend"],
+	});
+	const again = await get(server.port, "/faro/config.js", { "If-None-Match": headers.etag });
+	assert.equal(again.status, 304);
+});
+
+test("config.js hands on what was filled in", () => {
+	let text = snippet("config.js");
+	const settings = {
+		path: "/t/x", collectorUrl: "", appNames: " shop , check\\\"out,", namespace: "web",
+		environment: "prod", version: "1.2",
+	};
+	for (const [name, value] of Object.entries(settings))
+		text = text.replace(new RegExp(`(\\t\\t${name}: )"[^"]*"`), `$1"${value}"`);
+	const expected = {
+		collectorUrl: "https://shop.example/t/x/collect",
+		app: { name: "shop", namespace: "web", environment: "prod", version: "1.2" },
+		appNames: ["shop", 'check"out'],
+	};
+	assert.deepEqual(runConfigJs(text, "https://shop.example"), expected);
+	const elsewhere = text.replace('collectorUrl: ""', 'collectorUrl: "https://faro.example/collect"');
+	assert.equal(runConfigJs(elsewhere, "https://shop.example").collectorUrl, "https://faro.example/collect");
+});
+
+scenario("status pages are on a port of their own, and only there", async (stage) => {
+	const socket = stage.path("faro.sock");
+	const responder = await fakeResponder(stage, socket, ({ params }) => `Status: 200\r\n\r\n${params.FARO_ENDPOINT}`);
+	const server = await nginx(stage, { socket });
+	for (const name of ["metrics", "health", "ready"]) {
+		assert.equal((await get(server.statusPort, `/${name}`, { Cookie: "a=b" })).text, name);
+		assert.deepEqual(responder.requests.at(-1).params, {
+			FARO_ENDPOINT: name, GATEWAY_INTERFACE: "CGI/1.1", SERVER_PROTOCOL: "HTTP/1.1",
+			REQUEST_METHOD: "GET", SCRIPT_NAME: `/${name}`,
+		});
+		assert.equal((await get(server.port, `/${name}`)).status, 404);
+		assert.equal((await get(server.port, `/faro/${name}`)).text, "collect", "the responder decides by endpoint");
+	}
+	assertProblem(await get(server.statusPort, "/faro/collect"), 404, "not_found");
+	assertProblem(await get(server.statusPort, "/metrics/"), 404, "not_found");
+});
+
+scenario("everything works with an nginx that nobody started as root", async (stage) => {
+	const socket = stage.path("faro.sock");
+	await fakeResponder(stage, socket);
+	const dir = makeDirectory(stage, "unprivileged", isRoot ? [65534, 65534] : undefined);
+	const server = await startNginx(stage, dir, ({ port, statusPort }) => {
+		const edit = (name, from, to) => writeFileSync(join(dir, name), replace(snippet(name), from, to));
+		edit("faro-http.conf", "/run/faro-ingest/faro.sock", socket);
+		edit("faro-location.conf", "/etc/nginx/faro/config.js", `${dir}/config.js`);
+		edit("faro-status.conf", "127.0.0.1:12348", `127.0.0.1:${statusPort}`);
+		writeFileSync(join(dir, "config.js"), snippet("config.js"));
+		return mainConfig({
+			dir, port, user: "",
+			http: `include ${dir}/faro-http.conf;\ninclude ${dir}/faro-status.conf;`,
+			server: `include ${dir}/faro-location.conf;`,
+		});
+	}, { as: isRoot ? "nobody" : undefined });
+	assert.equal((await post(server.port, Buffer.alloc(1 * MIB))).status, 202); // through a temporary file
+	assert.equal((await get(server.port, "/faro/config.js")).status, 200);
+	assert.equal((await get(server.statusPort, "/health")).status, 202);
+});
+
+/* --- templates ------------------------------------------------------------------------------------- */
+
+/*
+ * As the official image's entry point does it: reads executable *.envsh files, then renders every
+ * *.template, subdirectories kept, with envsubst told to replace defined variables only (those that
+ * match NGINX_ENVSUBST_FILTER); says so and goes on where the output directory is not writable.
+ */
+const entryPoint = `
+set -e
+for file in "$ENTRYPOINT_DIR"/*.envsh; do
+	if [ -x "$file" ]; then . "$file"; fi
+done
+defined=$(awk -v filter="$NGINX_ENVSUBST_FILTER" \\
+	'BEGIN { for (name in ENVIRON) if (name ~ filter) printf "\${%s} ", name }')
+if ! [ -w "$OUTPUT_DIR" ]; then
+	echo "$OUTPUT_DIR is not writable" >&2
+	exit 0
+fi
+find "$TEMPLATE_DIR" -type f -name '*.template' | while read -r template; do
+	relative=\${template#"$TEMPLATE_DIR"/}
+	mkdir -p "$OUTPUT_DIR/$(dirname "$relative")"
+	envsubst "$defined" <"$template" >"$OUTPUT_DIR/\${relative%.template}"
+done
+`;
+
+/* An image: /etc/nginx in `dir`, with our templates copied in. */
+function makeImage(stage, { envsh = true } = {}) {
+	const dir = makeDirectory(stage, "image");
+	for (const name of ["templates", "conf.d", "faro", "entrypoint"]) mkdirSync(join(dir, name));
+	cpSync(join(root, "nginx/templates"), join(dir, "templates"), { recursive: true });
+	if (envsh) {
+		copyFileSync(join(root, "nginx/15-faro.envsh"), join(dir, "entrypoint/15-faro.envsh"));
+		chmodSync(join(dir, "entrypoint/15-faro.envsh"), 0o755);
+	}
+	return dir;
+}
+
+function render(dir, env) {
+	return execFileSync("sh", ["-c", entryPoint], {
+		encoding: "utf8", stdio: ["ignore", "pipe", "pipe"],
+		env: {
+			PATH: process.env.PATH, ENTRYPOINT_DIR: `${dir}/entrypoint`, TEMPLATE_DIR: `${dir}/templates`,
+			OUTPUT_DIR: `${dir}/conf.d`, NGINX_ENVSUBST_FILTER: "", ...env,
+		},
+	});
+}
+
+/* The image's nginx.conf includes conf.d/*.conf in http{}; the service's server{} has our include. */
+function startImage(stage, dir) {
+	return startNginx(stage, dir, ({ port }) => mainConfig({
+		dir, port, http: `include ${dir}/conf.d/*.conf;`, server: `include ${dir}/conf.d/faro/location*.conf;`,
+	}));
+}
+
+scenario("templates, with nothing set but the name, give what the plain snippets give", async (stage) => {
+	const dir = makeImage(stage);
+	const socket = stage.path("faro.sock");
+	await fakeResponder(stage, socket);
+	render(dir, {
+		OTEL_SERVICE_NAME: "shop", FARO_SOCKET: socket, FARO_CONFIG_JS: `${dir}/conf.d/faro/config.js`,
+		OTEL_RESOURCE_ATTRIBUTES: "service.namespace=web,service.version=1.2.3,deployment.environment.name=test",
+	});
+	const server = await startImage(stage, dir);
+	assert.equal((await post(server.port, beacon)).status, 202);
+	assert.equal((await post(server.port, beacon, {}, { path: "/faro" })).status, 202);
+	const script = await get(server.port, "/faro/config.js");
+	assert.deepEqual(runConfigJs(script.text, "https://shop.example"), {
+		collectorUrl: "https://shop.example/faro/collect",
+		app: { name: "shop", namespace: "web", environment: "test", version: "1.2.3" }, appNames: ["shop"],
+	});
+});
+
+test("templates rendered with the defaults are the plain snippets, but for the comment on top", async () => {
+	const stage = new Stage();
+	try {
+		const dir = makeImage(stage);
+		render(dir, { FARO_CONFIG_JS: "/etc/nginx/faro/config.js" });
+		const directives = (text) => text.split("\n").map((line) => line.trim())
+			.filter((line) => line && !line.startsWith("#"));
+		const rendered = (name) => readFileSync(join(dir, "conf.d", name), "utf8");
+		assert.deepEqual(directives(replace(rendered("faro/location.conf"), 'alias "/etc/nginx/faro/config.js"',
+			"alias /etc/nginx/faro/config.js")), directives(snippet("faro-location.conf")));
+		assert.equal(rendered("faro/config.js"), snippet("config.js"));
+		/* Four more lines on top: what a variable is worth that nobody set, and the status port. */
+		assert.deepEqual(directives(rendered("faro-http.conf")).slice(4), directives(snippet("faro-http.conf")));
+	} finally {
+		await stage.close();
+	}
+});
+
+scenario("templates take another path, socket and list of origins", async (stage) => {
+	const dir = makeImage(stage);
+	const socket = stage.path("other.sock");
+	render(dir, {
+		FARO_PATH: "/rum/v1", FARO_SOCKET: socket, FARO_CONFIG_JS: `${dir}/conf.d/faro/config.js`,
+		FARO_ALLOWED_ORIGINS: "https://a.example,https://b.example", FARO_APP_NAMES: 'shop,say "hi"\\',
+	});
+	const server = await startImage(stage, dir);
+	const down = await post(server.port, beacon, { Origin: "https://b.example" }, { path: "/rum/v1/collect" });
+	assertProblem(down, 503, "upstream_unavailable");
+	assert.equal(down.headers["access-control-allow-origin"], "https://b.example");
+	const responder = await fakeResponder(stage, socket);
+	assert.equal((await post(server.port, beacon, {}, { path: "/rum/v1" })).status, 202);
+	assert.equal(responder.requests[0].params.SCRIPT_NAME, "/rum/v1/collect");
+	assert.equal((await post(server.port, beacon)).status, 404, "the service's own: there is no such file");
+	const { text } = await get(server.port, "/rum/v1/config.js");
+	assert.deepEqual(runConfigJs(text, "https://x").appNames, ["shop", 'say "hi"\\']);
+	assert.equal(runConfigJs(text, "https://x").collectorUrl, "https://x/rum/v1/collect");
+});
+
+for (const [what, options, env] of [
+	["no variable set and no 15-faro.envsh", { envsh: false }, {}],
+	["a filter that keeps our variables out", {}, { NGINX_ENVSUBST_FILTER: "^APP_" }],
+	["values that nginx could not read", {}, {
+		FARO_PATH: "/a {b};", FARO_SOCKET: "/run/x; }", FARO_ALLOWED_ORIGINS: '" ; }', FARO_CONFIG_JS: "a\nb",
+		FARO_APP_NAMES: '"\n});\\', OTEL_RESOURCE_ATTRIBUTES: "service.version=%zz,=,,a", OTEL_SERVICE_NAME: "x",
+	}],
+	["a path that is the root, or not a path", {}, { FARO_PATH: "/" }],
+])
+	scenario(`templates do not stop nginx from starting: ${what}`, async (stage) => {
+		const dir = makeImage(stage, options);
+		render(dir, env);
+		const server = await startImage(stage, dir);
+		assert.equal((await get(server.port, "/")).status, 200);
+		const script = readFileSync(join(dir, "conf.d/faro/config.js"), "utf8");
+		assert.equal(runConfigJs(script, "https://x").collectorUrl, "https://x/faro/collect");
+	});
+
+scenario("templates do not stop nginx from starting: nothing could be written", async (stage) => {
+	const dir = makeImage(stage);
+	/* Permissions do not hold root back; a file in the directory's place does. */
+	const output = join(dir, "conf.d");
+	execFileSync("rmdir", [output]);
+	writeFileSync(join(dir, "blocked"), "");
+	render(dir, { OUTPUT_DIR: output });
+	const server = await startImage(stage, dir);
+	assert.equal((await get(server.port, "/")).status, 200);
+	assert.equal((await post(server.port, beacon)).status, 404);
+});
+
+scenario("the status port is there where the image has its file, beside the templates", async (stage) => {
+	const dir = makeImage(stage);
+	const socket = stage.path("faro.sock");
+	await fakeResponder(stage, socket);
+	const http = join(dir, "templates/faro-http.conf.template");
+	writeFileSync(http, replace(readFileSync(http, "utf8"), "/etc/nginx/faro/", `${dir}/faro/`));
+	render(dir, { FARO_SOCKET: socket });
+	const server = await startNginx(stage, dir, ({ port, statusPort }) => {
+		writeFileSync(join(dir, "faro/faro-status.conf"), replace(snippet("faro-status.conf"), "12348", String(statusPort)));
+		return mainConfig({ dir, port, http: `include ${dir}/conf.d/*.conf;` });
+	});
+	assert.equal((await get(server.statusPort, "/health")).status, 202);
+});
