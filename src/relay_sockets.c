@@ -67,6 +67,16 @@ static void watch_wanted(struct relay_socket *s)
 		set_registered(s, s->wanted | EPOLLIN);
 }
 
+/* Both ways, and nothing is left to read: so libcurl finds it dead when it next wants to use it. */
+static void end_connection(struct relay_socket *s)
+{
+	char unread[4096];
+
+	shutdown(s->watch.fd, SHUT_RDWR);
+	while (recv(s->watch.fd, unread, sizeof(unread), MSG_DONTWAIT) > 0)
+		;
+}
+
 static void on_ready(struct loop_watch *watch, uint32_t events)
 {
 	struct relay_socket *s = (struct relay_socket *)(void *)watch;
@@ -78,6 +88,8 @@ static void on_ready(struct loop_watch *watch, uint32_t events)
 	events &= s->wanted;
 	if (events == 0) {
 		set_registered(s, s->wanted);
+		if (s->wanted == 0 && s->ours)
+			end_connection(s);
 		return;
 	}
 	if (events & EPOLLIN)

@@ -1,0 +1,1068 @@
+/*
+ * relay against a real HTTP server on loopback (stub_receiver). The resolver is a stand-in whose
+ * addresses the test sets, the log one that remembers the last event, and epoll_ctl(2) is counted.
+ */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "build-config.h"
+#include "log.h"
+#include "loop.h"
+#include "metrics.h"
+#include "relay.h"
+#include "relay_headers.h"
+#include "stub_receiver.h"
+
+#define HOST "receiver.invalid" /* nobody but the resolver knows it */
+
+/* Stand-ins. */
+
+struct resolver {
+	unsigned generation;
+	char line[RESOLVER_LINE_BYTES];
+	const char *error;
+	unsigned hurried;
+};
+
+unsigned resolver_generation(struct resolver *resolver)
+{
+	return resolver->generation;
+}
+
+unsigned resolver_read(struct resolver *resolver, char *line, size_t size)
+{
+	snprintf(line, size, "%s", resolver->line);
+	return resolver->generation;
+}
+
+const char *resolver_error(struct resolver *resolver)
+{
+	return resolver->error;
+}
+
+void resolver_hurry(struct resolver *resolver)
+{
+	resolver->hurried++;
+}
+
+static char last_event[64], last_msg[256];
+static int64_t last_status;
+static unsigned recovered_lines;
+
+void log_write(enum log_level level, const char *event, const char *msg,
+	       const struct log_field *fields)
+{
+	(void)level;
+	snprintf(last_event, sizeof(last_event), "%s", event);
+	snprintf(last_msg, sizeof(last_msg), "%s", msg);
+	last_status = 0;
+	for (; fields->key; fields++)
+		if (strcmp(fields->key, "status") == 0)
+			last_status = fields->number;
+	if (strcmp(event, "upstream_recovered") == 0)
+		recovered_lines++;
+}
+
+void log_write_limited(enum log_level level, const char *event, const char *msg,
+		       const struct log_field *fields)
+{
+	log_write(level, event, msg, fields);
+}
+
+int __real_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+static unsigned epoll_ctls;
+
+int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	epoll_ctls++;
+	return __real_epoll_ctl(epfd, op, fd, event);
+}
+
+/* What each test stands on. */
+
+enum {
+	CALLS = 8,
+	GUARD_US = 20 * 1000000
+};
+
+struct bench {
+	struct loop loop;
+	struct loop_timer guard;
+	struct config config;
+	char url[128];
+	struct resolver resolver;
+	struct budget inflight;
+	struct relay *relay;
+	struct stub stub;
+	struct loop_watch stub_watch;
+	unsigned turns, done;
+	struct relay_call calls[CALLS];
+	struct relay_call *next, *victim; /* what done() is to start, or to cancel */
+};
+
+static struct bench *bench;
+
+static void on_guard(struct loop_timer *timer)
+{
+	(void)timer;
+	fail_msg("nothing came of it in %d s", GUARD_US / 1000000);
+}
+
+static void on_stub_event(struct loop_watch *watch, uint32_t events)
+{
+	uint64_t count;
+
+	(void)events;
+	while (read(watch->fd, &count, sizeof(count)) > 0)
+		;
+}
+
+static void watch_stub(struct stub *stub, struct loop_watch *watch)
+{
+	*watch = (struct loop_watch){.fd = stub->event, .ready = on_stub_event};
+	assert_true(loop_watch_add(&bench->loop, watch, EPOLLIN));
+}
+
+static void on_done(struct relay_call *call)
+{
+	struct relay_call *next = bench->next, *victim = bench->victim;
+
+	(void)call;
+	assert_null(call->transfer);
+	bench->done++;
+	bench->next = bench->victim = NULL;
+	if (victim)
+		relay_cancel(bench->relay, victim);
+	if (next)
+		assert_int_equal(relay_start(bench->relay, next), VERDICT_OK);
+}
+
+static void point_at(uint16_t port)
+{
+	snprintf(bench->url, sizeof(bench->url), "http://" HOST ":%u/collect", port);
+	bench->config.upstream_url = bench->url;
+}
+
+static void resolve_to(const char *addresses, uint16_t port)
+{
+	bench->resolver.generation++;
+	snprintf(bench->resolver.line, sizeof(bench->resolver.line), HOST ":%u:%s", port,
+		 addresses);
+}
+
+static void make_relay(void)
+{
+	relay_free(bench->relay);
+	/* The old one's timers went with it. */
+	bench->loop.timers = NULL;
+	loop_timer_add(&bench->loop, &bench->guard);
+	bench->relay = relay_new(&bench->loop, &bench->config, &bench->resolver, &bench->inflight);
+	assert_non_null(bench->relay);
+}
+
+static int set_up(void **state)
+{
+	bench = calloc(1, sizeof(*bench));
+	*state = bench;
+	assert_true(loop_init(&bench->loop));
+	bench->guard.fire = on_guard;
+	stub_start(&bench->stub, "127.0.0.1", 0);
+	watch_stub(&bench->stub, &bench->stub_watch);
+	bench->config.upstream_connect_timeout_ms = 5000;
+	bench->config.upstream_timeout_ms = 15000;
+	bench->config.upstream_max_inflight = CALLS;
+	budget_init(&bench->inflight, CALLS);
+	point_at(bench->stub.port);
+	resolve_to("127.0.0.1", bench->stub.port);
+	make_relay();
+	recovered_lines = 0;
+	*last_event = '\0';
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	relay_free(bench->relay);
+	assert_int_equal(budget_used(&bench->inflight), 0);
+	stub_stop(&bench->stub);
+	loop_release(&bench->loop);
+	free(bench);
+	return 0;
+}
+
+static void turn(void)
+{
+	if (bench->guard.due_us == INT64_MAX)
+		bench->guard.due_us = loop_now_us() + GUARD_US;
+	loop_turn(&bench->loop);
+	bench->turns++;
+}
+
+#define TURN_UNTIL(condition)                    \
+	do {                                     \
+		bench->guard.due_us = INT64_MAX; \
+		while (!(condition))             \
+			turn();                  \
+		bench->guard.due_us = INT64_MAX; \
+	} while (0)
+
+static enum verdict start(struct relay_call *call)
+{
+	call->body = VIEW_LITERAL("{\"meta\":{}}");
+	call->done = on_done;
+	call->verdict = VERDICT_COUNT;
+	return relay_start(bench->relay, call);
+}
+
+static struct relay_call *call_and_wait(void)
+{
+	struct relay_call *call = &bench->calls[0];
+	unsigned before = bench->done;
+
+	assert_int_equal(start(call), VERDICT_OK);
+	assert_int_equal(bench->done, before);
+	TURN_UNTIL(bench->done == before + 1);
+	return call;
+}
+
+static void answer_with(const char *answer)
+{
+	stub_set_script(&bench->stub, (struct stub_script){STUB_ANSWER_AND_CLOSE,
+							   STUB_ANSWER_AND_CLOSE, answer, NULL, 0});
+}
+
+/* Statuses. */
+
+static void test_status__each_class__verdict(void **state)
+{
+	static const struct {
+		int status;
+		enum verdict verdict;
+		enum metric metric;
+		const char *event;
+	} rows[] = {
+		{200, VERDICT_ACCEPTED, METRIC_UPSTREAM_OK, ""},
+		{202, VERDICT_ACCEPTED, METRIC_UPSTREAM_OK, ""},
+		{204, VERDICT_ACCEPTED, METRIC_UPSTREAM_OK, ""},
+		{299, VERDICT_ACCEPTED, METRIC_UPSTREAM_OK, ""},
+		/* A redirect is not followed. */
+		{301, VERDICT_UPSTREAM_MISCONFIGURED, METRIC_UPSTREAM_MISCONFIGURED,
+		 "upstream_misconfigured"},
+		{308, VERDICT_UPSTREAM_MISCONFIGURED, METRIC_UPSTREAM_MISCONFIGURED,
+		 "upstream_misconfigured"},
+		{400, VERDICT_UPSTREAM_REJECTED, METRIC_UPSTREAM_REJECTED, "upstream_rejected"},
+		{401, VERDICT_UPSTREAM_MISCONFIGURED, METRIC_UPSTREAM_MISCONFIGURED,
+		 "upstream_misconfigured"},
+		{403, VERDICT_UPSTREAM_MISCONFIGURED, METRIC_UPSTREAM_MISCONFIGURED,
+		 "upstream_misconfigured"},
+		{404, VERDICT_UPSTREAM_MISCONFIGURED, METRIC_UPSTREAM_MISCONFIGURED,
+		 "upstream_misconfigured"},
+		{405, VERDICT_UPSTREAM_MISCONFIGURED, METRIC_UPSTREAM_MISCONFIGURED,
+		 "upstream_misconfigured"},
+		{413, VERDICT_UPSTREAM_REJECTED, METRIC_UPSTREAM_REJECTED, "upstream_rejected"},
+		/* Not taken for a request to try without "Expect:", which is not sent. */
+		{417, VERDICT_UPSTREAM_MISCONFIGURED, METRIC_UPSTREAM_MISCONFIGURED,
+		 "upstream_misconfigured"},
+		{422, VERDICT_UPSTREAM_REJECTED, METRIC_UPSTREAM_REJECTED, "upstream_rejected"},
+		{429, VERDICT_UPSTREAM_THROTTLED, METRIC_UPSTREAM_THROTTLED, "upstream_throttled"},
+		{499, VERDICT_UPSTREAM_MISCONFIGURED, METRIC_UPSTREAM_MISCONFIGURED,
+		 "upstream_misconfigured"},
+		{500, VERDICT_UPSTREAM_UNAVAILABLE, METRIC_UPSTREAM_UNAVAILABLE,
+		 "upstream_unavailable"},
+		{503, VERDICT_UPSTREAM_UNAVAILABLE, METRIC_UPSTREAM_UNAVAILABLE,
+		 "upstream_unavailable"},
+		{599, VERDICT_UPSTREAM_UNAVAILABLE, METRIC_UPSTREAM_UNAVAILABLE,
+		 "upstream_unavailable"},
+		/* No such class. */
+		{600, VERDICT_UPSTREAM_UNAVAILABLE, METRIC_UPSTREAM_UNAVAILABLE,
+		 "upstream_unavailable"},
+	};
+	char answer[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		int64_t before = metrics_get(rows[i].metric);
+		struct relay_call *call;
+
+		make_relay();
+		*last_event = '\0';
+		snprintf(answer, sizeof(answer),
+			 "HTTP/1.1 %d X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: "
+			 "0\r\n\r\n",
+			 rows[i].status);
+		answer_with(answer);
+		call = call_and_wait();
+		assert_int_equal(call->verdict, rows[i].verdict);
+		assert_int_equal(call->status, rows[i].status);
+		assert_int_equal(metrics_get(rows[i].metric), before + 1);
+		assert_int_equal(metrics_get(METRIC_UPSTREAM_UP), 1);
+		assert_string_equal(last_event, rows[i].event);
+		if (*rows[i].event)
+			assert_int_equal(last_status, rows[i].status);
+	}
+}
+
+static void test_misconfigured__log__says_what_to_check(void **state)
+{
+	(void)state;
+	answer_with("HTTP/1.1 401 X\r\nContent-Length: 0\r\n\r\n");
+	call_and_wait();
+	assert_non_null(strstr(last_msg, "FARO_UPSTREAM_API_KEY_FILE"));
+	answer_with("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
+	call_and_wait();
+	assert_non_null(strstr(last_msg, "path"));
+}
+
+static void test_hints__of_the_receiver__checked_and_capped(void **state)
+{
+	static const struct {
+		const char *headers;
+		unsigned retry_after_s;
+		const char *session_status;
+	} rows[] = {
+		{"Retry-After: 7\r\n", 7, ""},
+		{"Retry-After: 0\r\n", 0, ""},
+		{"Retry-After: 29\r\n", 29, ""},
+		{"Retry-After: 30\r\n", 30, ""},
+		{"Retry-After: 31\r\n", 30, ""},
+		{"Retry-After: 999999999\r\n", 30, ""},
+		{"Retry-After: -5\r\n", 0, ""},
+		{"Retry-After: soon\r\n", 0, ""},
+		/* Dates: long ago, far away. */
+		{"Retry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n", 0, ""},
+		{"Retry-After: Fri, 21 Oct 2095 07:28:00 GMT\r\n", 30, ""},
+		{"X-Faro-Session-Status: invalid\r\n", 0, "invalid"},
+		{"x-faro-session-status:   Not-Valid \r\n", 0, "Not-Valid"},
+		/* 31 and 32 letters. */
+		{"X-Faro-Session-Status: abcdefghijabcdefghijabcdefghijk\r\n", 0,
+		 "abcdefghijabcdefghijabcdefghijk"},
+		{"X-Faro-Session-Status: abcdefghijabcdefghijabcdefghijkl\r\n", 0, ""},
+		{"X-Faro-Session-Status: in valid\r\n", 0, ""},
+		{"X-Faro-Session-Status: a\"b\r\n", 0, ""},
+		{"X-Faro-Session-Status:\r\n", 0, ""},
+	};
+	char answer[256];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct relay_call *call;
+
+		snprintf(answer, sizeof(answer), "HTTP/1.1 202 X\r\n%sContent-Length: 0\r\n\r\n",
+			 rows[i].headers);
+		answer_with(answer);
+		call = call_and_wait();
+		assert_int_equal(call->verdict, VERDICT_ACCEPTED);
+		assert_int_equal(call->retry_after_s, rows[i].retry_after_s);
+		assert_string_equal(call->session_status, rows[i].session_status);
+	}
+	/* Nothing of one call is left for the next on the same handle. */
+	answer_with(NULL);
+	assert_string_equal(call_and_wait()->session_status, "");
+}
+
+/* Replies that are not what they should be. */
+
+static void test_reply__hostile_or_cut__harmless(void **state)
+{
+	static const struct {
+		const char *name, *answer, *repeated;
+		size_t times;
+		enum verdict verdict;
+		int status;
+	} rows[] = {
+		{"interim replies",
+		 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nA: b\r\n\r\n",
+		 "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n", 1, VERDICT_ACCEPTED, 202},
+		{"only an interim reply", "HTTP/1.1 100 Continue\r\n\r\n", NULL, 0,
+		 VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		{"endless interim replies", "", "HTTP/1.1 100 Continue\r\n\r\n", 100000,
+		 VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		{"nothing", "", NULL, 0, VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		{"another protocol", "SSH-2.0-x\r\n", NULL, 0, VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		{"HTTP/0.9", "ok", NULL, 0, VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		{"a cut status line", "HTTP/1.1 20", NULL, 0, VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		{"a cut header", "HTTP/1.1 202 X\r\nContent-Le", NULL, 0,
+		 VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		{"a NUL in the header", "HTTP/1.1 202 X\r\nA: \0", NULL, 0,
+		 VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		{"one endless header", "HTTP/1.1 202 X\r\nA: ", "aaaaaaaaaaaaaaaa", 1000000,
+		 VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		{"endless headers", "HTTP/1.1 202 X\r\n", "A: b\r\n", 1000000,
+		 VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		/* The receiver said that it took it. */
+		{"a cut body", "HTTP/1.1 202 X\r\nContent-Length: 100\r\n\r\nok", NULL, 0,
+		 VERDICT_ACCEPTED, 202},
+		{"an endless body", "HTTP/1.1 202 X\r\n\r\n", "aaaaaaaaaaaaaaaa", 1000000,
+		 VERDICT_ACCEPTED, 202},
+		{"an endless body of a refusal", "HTTP/1.1 400 X\r\n\r\n", "aaaaaaaaaaaaaaaa",
+		 1000000, VERDICT_UPSTREAM_REJECTED, 400},
+		{"bad chunks", "HTTP/1.1 202 X\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", NULL,
+		 0, VERDICT_ACCEPTED, 202},
+		{"a bad length", "HTTP/1.1 202 X\r\nContent-Length: -1\r\n\r\n", NULL, 0,
+		 VERDICT_UPSTREAM_UNAVAILABLE, 0},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct relay_call *call;
+
+		stub_set_script(&bench->stub,
+				(struct stub_script){STUB_ANSWER_AND_CLOSE, STUB_ANSWER_AND_CLOSE,
+						     rows[i].answer, rows[i].repeated,
+						     rows[i].times});
+		call = call_and_wait();
+		if (call->verdict != rows[i].verdict || call->status != rows[i].status)
+			fail_msg("%s: verdict %d, status %d", rows[i].name, (int)call->verdict,
+				 call->status);
+		assert_int_equal(metrics_get(METRIC_UPSTREAM_UP), rows[i].status > 0);
+	}
+}
+
+static void test_refusal__before_the_body_is_read__its_status(void **state)
+{
+	static char body[2 << 20];
+	struct relay_call *call = &bench->calls[0];
+
+	(void)state;
+	memset(body, ' ', sizeof(body));
+	stub_set_script(&bench->stub, (struct stub_script){STUB_ANSWER_EARLY, STUB_ANSWER_EARLY,
+							   "HTTP/1.1 413 X\r\nContent-Length: 0\r\n"
+							   "Connection: close\r\n\r\n",
+							   NULL, 0});
+	*call = (struct relay_call){.body = {body, sizeof(body)}, .done = on_done};
+	assert_int_equal(relay_start(bench->relay, call), VERDICT_OK);
+	TURN_UNTIL(bench->done == 1);
+	/* The receiver's RST may overtake its answer. */
+	if (call->status == 0)
+		assert_int_equal(call->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
+	else
+		assert_int_equal(call->verdict, VERDICT_UPSTREAM_REJECTED);
+}
+
+static void test_body__of_five_mebibytes__arrives_whole(void **state)
+{
+	static char body[5 << 20];
+	struct relay_call *call = &bench->calls[0];
+	char header[STUB_REQUEST_MAX];
+
+	(void)state;
+	memset(body, ' ', sizeof(body));
+	*call = (struct relay_call){.body = {body, sizeof(body)}, .done = on_done};
+	assert_int_equal(relay_start(bench->relay, call), VERDICT_OK);
+	TURN_UNTIL(bench->done == 1);
+	assert_int_equal(call->verdict, VERDICT_ACCEPTED);
+	stub_read_last_request(&bench->stub, header, sizeof(header));
+	assert_non_null(strstr(header, "Content-Length: 5242880\r\n"));
+}
+
+static void test_body__empty__is_not_read_from_elsewhere(void **state)
+{
+	struct relay_call *call = &bench->calls[0];
+
+	(void)state;
+	*call = (struct relay_call){.done = on_done};
+	assert_int_equal(relay_start(bench->relay, call), VERDICT_OK);
+	TURN_UNTIL(bench->done == 1);
+	assert_int_equal(call->verdict, VERDICT_ACCEPTED);
+}
+
+/* No answer. */
+
+static void test_silence__past_the_deadline__timeout_and_fresh_connections(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	bench->config.upstream_timeout_ms = 100;
+	make_relay();
+	/* Two kept connections: one becomes silent, the other is suspect from then on. */
+	stub_set_script(&bench->stub,
+			(struct stub_script){.first = STUB_HOLD, .later = STUB_SILENT});
+	assert_int_equal(start(&bench->calls[1]), VERDICT_OK);
+	assert_int_equal(start(&bench->calls[2]), VERDICT_OK);
+	TURN_UNTIL(bench->stub.held == 2);
+	stub_let_go(&bench->stub);
+	TURN_UNTIL(bench->done == 2);
+	assert_int_equal(bench->stub.open, 2);
+
+	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_TIMEOUT);
+	assert_int_equal(bench->calls[0].status, 0);
+	assert_string_equal(last_event, "upstream_timeout");
+	assert_int_equal(metrics_get(METRIC_UPSTREAM_UP), 0);
+	assert_true(bench->resolver.hurried > 0);
+
+	before = bench->stub.accepted;
+	stub_set_script(&bench->stub, (struct stub_script){.later = STUB_SILENT});
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(bench->stub.accepted, before + 1);
+	assert_string_equal(last_event, "upstream_recovered");
+}
+
+static void test_silence__within_the_body_of_a_success__accepted(void **state)
+{
+	(void)state;
+	bench->config.upstream_timeout_ms = 100;
+	make_relay();
+	stub_set_script(
+		&bench->stub,
+		(struct stub_script){.answer = "HTTP/1.1 202 X\r\nContent-Length: 100\r\n\r\nok"});
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+}
+
+static uint16_t closed_port(void)
+{
+	struct stub gone;
+
+	stub_start(&gone, "127.0.0.1", 0);
+	stub_stop(&gone);
+	return gone.port;
+}
+
+static void test_refused__unavailable_and_a_new_lookup(void **state)
+{
+	uint16_t port = closed_port();
+
+	(void)state;
+	point_at(port);
+	resolve_to("127.0.0.1", port);
+	make_relay();
+	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
+	assert_int_equal(bench->calls[0].status, 0);
+	assert_int_equal(bench->resolver.hurried, 1);
+	assert_string_equal(last_event, "upstream_unavailable");
+}
+
+static void test_connection__not_made_in_time__unavailable(void **state)
+{
+	/* A listener whose backlog is full drops what else comes. */
+	struct sockaddr_in name = {.sin_family = AF_INET};
+	socklen_t size = sizeof(name);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fillers[4];
+	size_t i;
+
+	(void)state;
+	inet_pton(AF_INET, "127.0.0.1", &name.sin_addr);
+	assert_int_equal(bind(listener, (struct sockaddr *)&name, size), 0);
+	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&name, &size), 0);
+	for (i = 0; i < 4; i++) {
+		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(fillers[i], (struct sockaddr *)&name, size);
+	}
+	bench->config.upstream_connect_timeout_ms = 50;
+	point_at(ntohs(name.sin_port));
+	resolve_to("127.0.0.1", ntohs(name.sin_port));
+	make_relay();
+	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
+	for (i = 0; i < 4; i++)
+		close(fillers[i]);
+	close(listener);
+}
+
+static void test_no_address_yet__unavailable_later(void **state)
+{
+	(void)state;
+	bench->resolver = (struct resolver){.error = "Name or service not known"};
+	make_relay();
+	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
+	assert_int_equal(bench->stub.accepted, 0);
+	/* And then one is found. */
+	resolve_to("127.0.0.1", bench->stub.port);
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(recovered_lines, 1);
+}
+
+static void test_no_address_yet__done_starts_again__one_a_turn(void **state)
+{
+	unsigned turns;
+
+	(void)state;
+	bench->resolver = (struct resolver){0};
+	make_relay();
+	bench->calls[1] = (struct relay_call){.done = on_done};
+	bench->next = &bench->calls[1];
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+	TURN_UNTIL(bench->done == 1);
+	turns = bench->turns;
+	TURN_UNTIL(bench->done == 2);
+	assert_int_equal(bench->turns, turns + 1);
+}
+
+static void test_no_address_yet__cancelled__no_done(void **state)
+{
+	(void)state;
+	bench->resolver = (struct resolver){0};
+	make_relay();
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+	assert_int_equal(start(&bench->calls[1]), VERDICT_OK);
+	assert_int_equal(start(&bench->calls[2]), VERDICT_OK);
+	relay_cancel(bench->relay, &bench->calls[0]);
+	/* The other one is cancelled while the list is walked. */
+	bench->victim = &bench->calls[1];
+	TURN_UNTIL(bench->done == 1);
+	assert_int_equal(bench->calls[1].verdict, VERDICT_COUNT);
+	assert_int_equal(budget_used(&bench->inflight), 0);
+	/* Some that are cancelled and never told. */
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+	relay_cancel(bench->relay, &bench->calls[0]);
+	turn();
+}
+
+static void test_failures__one_line_when_they_end(void **state)
+{
+	(void)state;
+	answer_with("HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n");
+	call_and_wait();
+	call_and_wait();
+	/* What is wrong with one beacon is no end of it, and no failure. */
+	answer_with("HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n");
+	call_and_wait();
+	assert_int_equal(recovered_lines, 0);
+	answer_with(NULL);
+	call_and_wait();
+	call_and_wait();
+	assert_int_equal(recovered_lines, 1);
+}
+
+/* Connections. */
+
+static void test_kept_connection__hundred_calls__no_epoll_ctl(void **state)
+{
+	unsigned before, i;
+
+	(void)state;
+	call_and_wait();
+	before = epoll_ctls;
+	for (i = 0; i < 100; i++)
+		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(epoll_ctls, before);
+	assert_int_equal(bench->stub.accepted, 1);
+}
+
+static bool alarmed;
+
+static void on_alarm(struct loop_timer *timer)
+{
+	(void)timer;
+	alarmed = true;
+}
+
+/* How often the loop turns in a while in which nothing is to be done. */
+static unsigned idle_turns(void)
+{
+	static struct loop_timer alarm;
+	unsigned before = bench->turns;
+
+	alarmed = false;
+	alarm.fire = on_alarm;
+	loop_timer_add(&bench->loop, &alarm);
+	alarm.due_us = loop_now_us() + 100000;
+	while (!alarmed)
+		turn();
+	bench->loop.timers = alarm.next;
+	return bench->turns - before;
+}
+
+static void test_idle_connection__closed_by_the_peer__loop_rests(void **state)
+{
+	int64_t resends = metrics_get(METRIC_UPSTREAM_RESENDS);
+
+	(void)state;
+	call_and_wait();
+	stub_close_connections(&bench->stub);
+	TURN_UNTIL(bench->stub.open == 0);
+	assert_true(idle_turns() < 10);
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(bench->stub.accepted, 2);
+	assert_int_equal(metrics_get(METRIC_UPSTREAM_RESENDS), resends);
+}
+
+static void test_idle_connection__stray_answer__not_taken_for_the_next(void **state)
+{
+	(void)state;
+	call_and_wait();
+	stub_send_stray(&bench->stub, "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n");
+	TURN_UNTIL(bench->stub.open == 0);
+	assert_true(idle_turns() < 10);
+	/* What came before the request is no answer to it. */
+	answer_with("HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
+	assert_int_equal(call_and_wait()->status, 429);
+	assert_int_equal(bench->stub.accepted, 2);
+}
+
+static void test_reused_connection__dies_unanswered__sent_again_and_counted(void **state)
+{
+	static const enum stub_action deaths[] = {STUB_CLOSE, STUB_RESET};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		int64_t before = metrics_get(METRIC_UPSTREAM_RESENDS);
+		unsigned requests = bench->stub.requests;
+
+		make_relay();
+		stub_set_script(&bench->stub, (struct stub_script){.later = deaths[i]});
+		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+		assert_int_equal(metrics_get(METRIC_UPSTREAM_RESENDS), before);
+		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+		assert_int_equal(metrics_get(METRIC_UPSTREAM_RESENDS), before + 1);
+		assert_int_equal(bench->stub.requests, requests + 3);
+	}
+}
+
+static void test_new_connection__dies_unanswered__not_sent_again(void **state)
+{
+	(void)state;
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_CLOSE});
+	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
+	assert_int_equal(bench->stub.requests, 1);
+}
+
+static void test_two_addresses__the_first_refuses__the_second_is_used(void **state)
+{
+	static const char *const addresses[] = {
+		"127.0.0.2,127.0.0.1",
+		"[::1],127.0.0.1",
+		"127.0.0.2,[::1],127.0.0.3,127.0.0.1",
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
+		resolve_to(addresses[i], bench->stub.port);
+		make_relay();
+		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+		/* The connection is watched as any other. */
+		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	}
+	assert_int_equal(bench->stub.accepted, 3);
+}
+
+static void test_addresses__change__calls_move(void **state)
+{
+	struct stub other;
+	struct loop_watch watch;
+
+	(void)state;
+	stub_start(&other, "127.0.0.2", bench->stub.port);
+	watch_stub(&other, &watch);
+	call_and_wait();
+	call_and_wait();
+	assert_int_equal(bench->stub.accepted, 1);
+	resolve_to("127.0.0.2", bench->stub.port);
+	/* The old receiver is alive and its connection is kept; within two seconds it is given up.
+	 */
+	while (other.requests == 0)
+		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	loop_watch_remove(&bench->loop, &watch);
+	stub_stop(&other);
+}
+
+static void test_addresses__change_while_a_call_is_in_flight__both_end_well(void **state)
+{
+	struct stub other;
+
+	(void)state;
+	stub_start(&other, "127.0.0.2", bench->stub.port);
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
+	assert_int_equal(start(&bench->calls[1]), VERDICT_OK);
+	TURN_UNTIL(bench->stub.held == 1);
+	resolve_to("127.0.0.2", bench->stub.port);
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(other.requests, 1);
+	stub_let_go(&bench->stub);
+	TURN_UNTIL(bench->done == 2);
+	assert_int_equal(bench->calls[1].verdict, VERDICT_ACCEPTED);
+	stub_stop(&other);
+}
+
+/* A call that is cancelled before libcurl began with it has named addresses that then go. */
+static void test_addresses__named_by_a_cancelled_call__not_missed(void **state)
+{
+	struct stub other;
+
+	(void)state;
+	assert_int_equal(start(&bench->calls[1]), VERDICT_OK);
+	relay_cancel(bench->relay, &bench->calls[1]);
+	stub_start(&other, "127.0.0.2", bench->stub.port);
+	resolve_to("127.0.0.2", bench->stub.port);
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(other.requests, 1);
+	stub_stop(&other);
+}
+
+/* Calls. */
+
+static void test_inflight__at_the_limit__overloaded_until_one_ends(void **state)
+{
+	size_t i;
+
+	(void)state;
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD, .later = STUB_HOLD});
+	budget_init(&bench->inflight, 3);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(start(&bench->calls[i]), VERDICT_OK);
+	assert_int_equal(start(&bench->calls[3]), VERDICT_OVERLOADED);
+	TURN_UNTIL(bench->stub.held == 3);
+	relay_cancel(bench->relay, &bench->calls[2]);
+	assert_int_equal(start(&bench->calls[3]), VERDICT_OK);
+	assert_int_equal(start(&bench->calls[4]), VERDICT_OVERLOADED);
+	TURN_UNTIL(bench->stub.requests == 4);
+	stub_let_go(&bench->stub);
+	TURN_UNTIL(bench->done == 3);
+	assert_int_equal(bench->calls[2].verdict, VERDICT_COUNT);
+	assert_int_equal(bench->calls[4].verdict, VERDICT_COUNT);
+	assert_int_equal(budget_used(&bench->inflight), 0);
+}
+
+static void test_cancel__in_flight__connection_closed_and_no_done(void **state)
+{
+	(void)state;
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+	TURN_UNTIL(bench->stub.held == 1);
+	relay_cancel(bench->relay, &bench->calls[0]);
+	assert_null(bench->calls[0].transfer);
+	TURN_UNTIL(bench->stub.open == 0);
+	assert_int_equal(bench->done, 0);
+	/* Once more is no harm. */
+	relay_cancel(bench->relay, &bench->calls[0]);
+}
+
+static void test_done__starts_and_cancels_others(void **state)
+{
+	(void)state;
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+	assert_int_equal(start(&bench->calls[1]), VERDICT_OK);
+	TURN_UNTIL(bench->stub.held == 2);
+	bench->calls[2] = (struct relay_call){.done = on_done};
+	bench->next = &bench->calls[2];
+	bench->victim = &bench->calls[1];
+	relay_cancel(bench->relay, &bench->calls[0]);
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+	TURN_UNTIL(bench->stub.requests == 3);
+	stub_set_script(&bench->stub, (struct stub_script){0});
+	stub_let_go(&bench->stub);
+	TURN_UNTIL(bench->done == 2 || bench->done == 3);
+	TURN_UNTIL(budget_used(&bench->inflight) == 0);
+	assert_int_equal(bench->calls[2].verdict, VERDICT_ACCEPTED);
+}
+
+static void free_owner(struct relay_call *call)
+{
+	free(call);
+	bench->done++;
+}
+
+static void test_done__frees_its_owner(void **state)
+{
+	struct relay_call *call = calloc(1, sizeof(*call));
+
+	(void)state;
+	call->done = free_owner;
+	assert_int_equal(relay_start(bench->relay, call), VERDICT_OK);
+	TURN_UNTIL(bench->done == 1);
+}
+
+/* Headers. */
+
+static bool has(const char *header, const char *line)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "\r\n%s\r\n", line);
+	return strstr(header, text) != NULL;
+}
+
+static void test_request__fixed_headers_and_no_others(void **state)
+{
+	char header[STUB_REQUEST_MAX], expected[512];
+
+	(void)state;
+	setenv("http_proxy", "http://127.0.0.1:1/", 1);
+	bench->config.upstream_tenant = "shop";
+	make_relay();
+	call_and_wait();
+	stub_read_last_request(&bench->stub, header, sizeof(header));
+	snprintf(expected, sizeof(expected),
+		 "POST /collect HTTP/1.1\r\nHost: " HOST ":%u\r\n"
+		 "User-Agent: faro-ingest/%s\r\nContent-Type: application/json\r\n"
+		 "X-Scope-OrgID: shop\r\nContent-Length: 11\r\n\r\n",
+		 bench->stub.port, PACKAGE_VERSION);
+	assert_string_equal(header, expected);
+	unsetenv("http_proxy");
+}
+
+static void test_request__headers_of_the_client__forwarded_for_this_call_only(void **state)
+{
+	char header[STUB_REQUEST_MAX];
+	struct relay_call *call = &bench->calls[0];
+
+	(void)state;
+	call->session_id = VIEW_LITERAL("aB3dE6gH9k");
+	call->idempotency_key = VIEW_LITERAL("36b8f84d-df4e-4d49-b662-bcde71a8764f");
+	call->traceparent = VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+	call_and_wait();
+	stub_read_last_request(&bench->stub, header, sizeof(header));
+	assert_true(has(header, "x-faro-session-id: aB3dE6gH9k"));
+	assert_true(has(header, "Idempotency-Key: 36b8f84d-df4e-4d49-b662-bcde71a8764f"));
+	assert_true(has(header,
+			"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+	*call = (struct relay_call){0};
+	call_and_wait();
+	stub_read_last_request(&bench->stub, header, sizeof(header));
+	assert_null(strstr(header, "aB3dE6gH9k"));
+	assert_null(strstr(header, "traceparent"));
+}
+
+static bool forwards(const struct relay_call *call)
+{
+	struct relay_forward forward;
+
+	return relay_forward(&forward, call, NULL) != NULL;
+}
+
+static void test_forward__syntax__else_left_out(void **state)
+{
+	char long_id[FORWARDED_MAX_BYTES + 1];
+	static const struct {
+		struct view value;
+		bool valid;
+	} ids[] =
+		{
+			{VIEW_LITERAL("a"), true},
+			{VIEW_LITERAL("A-z_0.9~:"), true},
+			{VIEW_LITERAL(""), false},
+			{VIEW_LITERAL("a b"), false},
+			{VIEW_LITERAL("a\r\nx-api-key: y"), false},
+			{VIEW_LITERAL("a\0b"), false},
+			{VIEW_LITERAL("a\177"), false},
+			{VIEW_LITERAL("\303\244"), false},
+			{VIEW_LITERAL("a;"), false},
+			{VIEW_LITERAL("a,b"), false},
+			{VIEW_LITERAL("\"a\""), false},
+		},
+	  traces[] = {
+		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), true},
+		  {VIEW_LITERAL("fe-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff"), true},
+		  /* Upper case, version ff, ids of zeros, too short, too long, other separators. */
+		  {VIEW_LITERAL("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), false},
+		  {VIEW_LITERAL("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), false},
+		  {VIEW_LITERAL("00-00000000000000000000000000000000-b7ad6b7169203331-01"), false},
+		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"), false},
+		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0"), false},
+		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-"), false},
+		  {VIEW_LITERAL("00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), false},
+		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g"), false},
+		  {VIEW_LITERAL(""), false},
+	  };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
+		assert_int_equal(forwards(&(struct relay_call){.session_id = ids[i].value}),
+				 ids[i].valid);
+		assert_int_equal(forwards(&(struct relay_call){.idempotency_key = ids[i].value}),
+				 ids[i].valid);
+	}
+	for (i = 0; i < sizeof(traces) / sizeof(*traces); i++)
+		assert_int_equal(forwards(&(struct relay_call){.traceparent = traces[i].value}),
+				 traces[i].valid);
+	memset(long_id, 'a', sizeof(long_id));
+	for (i = sizeof(long_id) - 2; i <= sizeof(long_id); i++)
+		assert_int_equal(forwards(&(struct relay_call){.session_id = {long_id, i}}),
+				 i <= FORWARDED_MAX_BYTES);
+}
+
+static void write_key(const char *path, const char *key)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(fputs(key, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void test_api_key__file_changes__next_calls_carry_it(void **state)
+{
+	char path[] = "test_relay_key_XXXXXX", header[STUB_REQUEST_MAX];
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	write_key(path, "first\n");
+	bench->config.upstream_api_key_file = path;
+	make_relay();
+	call_and_wait();
+	stub_read_last_request(&bench->stub, header, sizeof(header));
+	assert_true(has(header, "x-api-key: first"));
+	write_key(path, "second\n");
+	/* The file is looked at once a second. */
+	while (!has(header, "x-api-key: second")) {
+		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+		stub_read_last_request(&bench->stub, header, sizeof(header));
+	}
+	unlink(path);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(test_status__each_class__verdict),
+		TEST(test_misconfigured__log__says_what_to_check),
+		TEST(test_hints__of_the_receiver__checked_and_capped),
+		TEST(test_reply__hostile_or_cut__harmless),
+		TEST(test_refusal__before_the_body_is_read__its_status),
+		TEST(test_body__of_five_mebibytes__arrives_whole),
+		TEST(test_body__empty__is_not_read_from_elsewhere),
+		TEST(test_silence__past_the_deadline__timeout_and_fresh_connections),
+		TEST(test_silence__within_the_body_of_a_success__accepted),
+		TEST(test_refused__unavailable_and_a_new_lookup),
+		TEST(test_connection__not_made_in_time__unavailable),
+		TEST(test_no_address_yet__unavailable_later),
+		TEST(test_no_address_yet__done_starts_again__one_a_turn),
+		TEST(test_no_address_yet__cancelled__no_done),
+		TEST(test_failures__one_line_when_they_end),
+		TEST(test_kept_connection__hundred_calls__no_epoll_ctl),
+		TEST(test_idle_connection__closed_by_the_peer__loop_rests),
+		TEST(test_idle_connection__stray_answer__not_taken_for_the_next),
+		TEST(test_reused_connection__dies_unanswered__sent_again_and_counted),
+		TEST(test_new_connection__dies_unanswered__not_sent_again),
+		TEST(test_two_addresses__the_first_refuses__the_second_is_used),
+		TEST(test_addresses__change__calls_move),
+		TEST(test_addresses__change_while_a_call_is_in_flight__both_end_well),
+		TEST(test_addresses__named_by_a_cancelled_call__not_missed),
+		TEST(test_inflight__at_the_limit__overloaded_until_one_ends),
+		TEST(test_cancel__in_flight__connection_closed_and_no_done),
+		TEST(test_done__starts_and_cancels_others),
+		TEST(test_done__frees_its_owner),
+		TEST(test_request__fixed_headers_and_no_others),
+		TEST(test_request__headers_of_the_client__forwarded_for_this_call_only),
+		TEST(test_forward__syntax__else_left_out),
+		TEST(test_api_key__file_changes__next_calls_carry_it),
+	};
+
+	if (!relay_global_init())
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
