@@ -12,8 +12,7 @@
  * second.
  * - CORS is as with cors_allowed_origins = ["*"]; Alloy's default is none.
  * - JSON is read by cJSON: at most 1000 levels deep (Go: 10000), numbers of at most 63 characters,
- * a lone surrogate escape is refused (Go: U+FFFD), and a string ends at its first \u0000. cJSON
- * also takes some things that Go refuses: raw control characters in strings, numbers such as 01
+ * and \u0000 in a string becomes U+FFFD (as half a surrogate pair does, also in Go). cJSON also takes some things that Go refuses: raw control characters in strings, numbers such as 01
  * or 1., any control character as white space; and a lineno of 1.0.
  * - Timestamps must be as RFC 3339 has them; Go also lets an hour of one digit and a comma pass.
  * - Of `traces` only what the line shows is checked; deprecatedScopeSpans are not read.

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
-#include "sink_hash.h"
 #include "sink_logfmt.h"
 #include "sink_spans.h"
 
@@ -188,7 +188,7 @@ static void set_exception(struct kv *kv, const cJSON *item)
 	kv_add(kv, "type", text(item, "type"));
 	kv_add(kv, "value", value.ptr);
 	set_stacktrace(kv, item);
-	snprintf(hash, sizeof(hash), "%" PRIu64, sink_hash(value));
+	snprintf(hash, sizeof(hash), "%" PRIu64, (uint64_t)XXH3_64bits(value.ptr, value.len));
 	kv_add(kv, "hash", hash);
 	set_strings(kv, "context_", get(item, "context"));
 	set_trace(kv, item);

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "sink_spans.h"
 
@@ -356,6 +357,62 @@ static void count_items(struct payload *payload)
 		spans_count(cJSON_GetObjectItemCaseSensitive(payload->root, "traces"));
 }
 
+/* The value of the four hexadecimal digits of a \\u escape that `p` begins with; -1: there is none.
+ */
+static int escape_at(const char *p, const char *end)
+{
+	char digits[5] = "";
+
+	if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
+		return -1;
+	memcpy(digits, p + 2, 4);
+	if (strspn(digits, "0123456789abcdefABCDEF") != 4)
+		return -1;
+	return (int)strtol(digits, NULL, 16);
+}
+
+static bool is_surrogate(int unit, int first)
+{
+	return unit >= first && unit < first + 0x400;
+}
+
+/* Go reads half a surrogate pair as U+FFFD, and browsers do send such halves; cJSON refuses them,
+ * and takes \u0000 for the end of the string. Both become \ufffd, which is as long. */
+static void mend_escapes(char *text, size_t len)
+{
+	const char *end = text + len;
+
+	for (char *p = text; p < end; p++) {
+		int unit = escape_at(p, end);
+
+		if (unit < 0) {
+			if (*p == '\\')
+				p++;
+			continue;
+		}
+		if (is_surrogate(unit, 0xd800) && end - p > 6 &&
+		    is_surrogate(escape_at(p + 6, end), 0xdc00))
+			p += 6;
+		else if (unit == 0 || is_surrogate(unit, 0xd800) || is_surrogate(unit, 0xdc00))
+			memcpy(p + 2, "fffd", 4);
+		p += 5;
+	}
+}
+
+static cJSON *parse_text(struct view body)
+{
+	char *text = malloc(body.len);
+	cJSON *json = NULL;
+
+	if (!text)
+		return NULL;
+	memcpy(text, body.ptr, body.len);
+	mend_escapes(text, body.len);
+	json = cJSON_ParseWithLengthOpts(text, body.len, NULL, false);
+	free(text);
+	return json;
+}
+
 bool payload_parse(struct payload *payload, struct view body, char problem[PROBLEM_MAX])
 {
 	bool has_bom = body.len >= 3 && memcmp(body.ptr, "\xef\xbb\xbf", 3) == 0;
@@ -365,7 +422,7 @@ bool payload_parse(struct payload *payload, struct view body, char problem[PROBL
 	*payload = (struct payload){.root = cJSON_CreateObject()};
 	snprintf(problem, PROBLEM_MAX, "json: not a JSON object, or cut short");
 	if (!has_bom && body.len > 0)
-		json = cJSON_ParseWithLengthOpts(body.ptr, body.len, NULL, false);
+		json = parse_text(body);
 	if (!json || !payload->root)
 		goto cleanup;
 	if (cJSON_IsObject(json))
