@@ -102,35 +102,42 @@ void setting_parse_url(struct reading *reading, enum setting_id id, const char *
 			wrong);
 }
 
-/* Reads up to `size` bytes. -1 with errno; a thing that is no regular file could make us wait. */
-static ssize_t read_start(const char *path, char *bytes, size_t size)
+/* Reads up to `size` bytes. NULL, or why not: a thing that is no regular file could make us wait.
+ */
+static const char *read_start(const char *path, char *bytes, size_t size, size_t *n)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const char *wrong = NULL;
 	struct stat status;
-	ssize_t n = -1;
+	ssize_t got = -1;
 
+	*n = 0;
 	if (fd < 0)
-		return -1;
-	if (fstat(fd, &status) == 0) {
-		if (S_ISREG(status.st_mode))
-			n = read(fd, bytes, size);
-		else
-			errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
-	}
+		return strerror(errno);
+	if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode))
+		wrong = "it is not a regular file";
+	else
+		got = read(fd, bytes, size);
+	if (got >= 0)
+		*n = (size_t)got;
+	else if (!wrong)
+		wrong = strerror(errno);
 	close(fd);
-	return n;
+	return wrong;
 }
 
 void setting_parse_ca_file(struct reading *reading, enum setting_id id, const char *text)
 {
 	char byte;
-	ssize_t n = read_start(text, &byte, 1);
+	size_t n;
+	const char *wrong = read_start(text, &byte, 1, &n);
 
-	if (n < 0)
-		setting_problem(reading, id, text, "expected a readable file: %s", strerror(errno));
-	else if (n == 0)
+	if (!wrong && n == 0)
+		wrong = "it is empty";
+	if (wrong)
 		setting_problem(reading, id, text,
-				"expected certificates in PEM form: the file is empty");
+				"expected a readable file with certificates in PEM form: %s",
+				wrong);
 	reading->config->upstream_ca_file = text;
 }
 
@@ -152,9 +159,11 @@ static const char *key_problem(const char *bytes, size_t n)
 void setting_parse_key_file(struct reading *reading, enum setting_id id, const char *text)
 {
 	char bytes[CONFIG_SECRET_MAX_BYTES + 1];
-	ssize_t n = read_start(text, bytes, sizeof(bytes));
-	const char *wrong = n < 0 ? strerror(errno) : key_problem(bytes, (size_t)n);
+	size_t n;
+	const char *wrong = read_start(text, bytes, sizeof(bytes), &n);
 
+	if (!wrong)
+		wrong = key_problem(bytes, n);
 	if (wrong)
 		setting_problem(reading, id, text,
 				"expected a readable file with the key in it: %s", wrong);

@@ -1,7 +1,7 @@
 /*
- * Links config.c, config_print.c, setting.c, setting_text.c, cgroup.c, identity.c, log.c, buf.c,
- * with
- * --wrap=malloc,--wrap=calloc,--wrap=free; libcurl and libcjson allocate through the same counter.
+ * Links config.c, config_print.c, setting.c, setting_text.c, cgroup.c, identity.c, log.c and buf.c.
+ * Allocations are counted and failed: ours by --wrap=malloc,--wrap=calloc,--wrap=free, those of
+ * libcurl and libcjson by their hooks.
  * Reads src/faro-ingest.8 below the environment variable srcdir, as automake sets it.
  */
 #include <setjmp.h>
@@ -238,16 +238,18 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		 P "--upstream-url" URL_EXPECTED "it has a user or password; a key goes into "
 		   "FARO_UPSTREAM_API_KEY_FILE\n"},
 		{"--upstream-ca-file=/nonexistent",
-		 P "--upstream-ca-file=/nonexistent: expected a readable file: No such file or "
-		   "directory\n" P "warning: FARO_UPSTREAM_CA_FILE has no effect: "
+		 P "--upstream-ca-file=/nonexistent: expected a readable file with certificates in "
+		   "PEM form: No such file or directory\n" P
+		   "warning: FARO_UPSTREAM_CA_FILE has no effect: "
 		   "FARO_UPSTREAM_URL does not begin with https://\n"},
-		{"--upstream-api-key-file=/",
-		 P "--upstream-api-key-file=/: expected a readable file with the key in it: Is a "
-		   "directory\n"},
-		/* a device that gives bytes without end, and one that has none */
-		{"--upstream-api-key-file=/dev/zero", P
-		 "--upstream-api-key-file=/dev/zero: expected a readable file with the key in it: "
-		 "Invalid argument\n"},
+		{"--upstream-api-key-file=/", P "--upstream-api-key-file=/: expected a readable "
+						"file with the key in it: it is not a "
+						"regular file\n"},
+		/* bytes without end */
+		{"--upstream-api-key-file=/dev/zero",
+		 P "--upstream-api-key-file=/dev/zero: expected a readable file with the key in "
+		   "it: it is "
+		   "not a regular file\n"},
 		{"--upstream-tenant=a\nb",
 		 P "--upstream-tenant=a\\x0ab: expected at most 512 printable ASCII characters\n"},
 		{"--path=faro", P "--path=faro" PATH_EXPECTED "it does not begin with /\n"},
@@ -502,6 +504,19 @@ static void test_key_file__content__checked(void **state)
 	}
 }
 
+/* Opening a pipe without a writer would wait for one. */
+static void test_files__pipe__refused_without_waiting(void **state)
+{
+	char argument[300];
+	struct config config;
+
+	(void)state;
+	assert_int_equal(mkfifo(in_directory("pipe"), 0600), 0);
+	snprintf(argument, sizeof(argument), "--upstream-ca-file=%s", in_directory("pipe"));
+	assert_false(init(&config, argument));
+	assert_non_null(strstr(errors, "PEM form: it is not a regular file\n"));
+}
+
 static void test_variables__unknown__warned_about_unless_made_by_others(void **state)
 {
 	/* name, value, whether there is a warning */
@@ -562,6 +577,9 @@ static void test_memory__default__a_third_of_the_smallest_limit(void **state)
 		{"0::/pod/a\n", "pod/a/memory.max", "314572800\n", NULL, NULL, 100 * MIB},
 		/* the parent's is lower; the own says max */
 		{"0::/pod/a\n", "pod/a/memory.max", "max\n", "pod/memory.max", "94371840\n",
+		 30 * MIB},
+		/* the own one is lower than the parent's */
+		{"0::/pod/a\n", "pod/a/memory.max", "94371840\n", "pod/memory.max", "314572800\n",
 		 30 * MIB},
 		/* the host's path is not there: the root of the mount counts */
 		{"0::/../x\n", "memory.max", "94371840\n", NULL, NULL, 30 * MIB},
@@ -796,6 +814,7 @@ int main(void)
 		TEST(test_numbers__ends_of_their_range__taken),
 		TEST(test_path_and_origins__good_forms__normal_form),
 		TEST(test_key_file__content__checked),
+		TEST(test_files__pipe__refused_without_waiting),
 		TEST(test_variables__unknown__warned_about_unless_made_by_others),
 		TEST(test_memory__default__a_third_of_the_smallest_limit),
 		TEST(test_memory__small_container__starts_with_a_warning),

@@ -106,6 +106,7 @@ static void test_format__each_kind_of_value__exact_line(void **state)
 		/* C1: next line, as U+0085 and as a bare byte */
 		{VIEW_LITERAL("\xc2\x85"), "\\xc2\\x85", "\"\\\\xc2\\\\x85\""},
 		{VIEW_LITERAL("\x85"), "\\x85", "\"\\\\x85\""},
+		{VIEW_LITERAL("\xc2\x9f"), "\\xc2\\x9f", "\"\\\\xc2\\\\x9f\""},
 		/* U+00A0 is the first that is no control. */
 		{VIEW_LITERAL("\xc2\xa0"), "\xc2\xa0", "\"\xc2\xa0\""},
 		/* cut sequence, overlong form, surrogate, above U+10FFFF */
@@ -175,6 +176,37 @@ static void test_format__field_does_not_fit__left_out_whole(void **state)
 			assert_int_equal(out.len, strlen(head) - strlen(" a=") + strlen(rest));
 		buf_release(&out);
 	}
+}
+
+/* Whatever the room: no line, or one of those that some of the fields make. */
+static void test_format__every_room__line_parses(void **state)
+{
+	static const char *const parts[] = {",\"msg\":\"a \\\"b\"", ",\"x\":\"\\\\x0a\"",
+					    ",\"y\":7"};
+	const struct log_field fields[] = {LOG_STR("x", "\n"), LOG_NUM("y", 7), {.key = NULL}};
+	bool seen[8] = {false};
+
+	(void)state;
+	for (size_t room = 0; room < 128; room++) {
+		struct buf out;
+		bool found = false;
+
+		buf_init(&out, room, NULL);
+		log_format_line(&out, LOG_FORMAT_JSON, T, LOG_INFO, "e", "a \"b", fields);
+		for (unsigned set = 0; set < 8; set++) {
+			char line[256] = "{\"ts\":\"" T "\",\"level\":\"info\",\"event\":\"e\"";
+
+			for (unsigned i = 0; i < 3; i++)
+				strcat(line, set & 1u << i ? parts[i] : "");
+			strcat(line, "}\n");
+			if (view_equals((struct view){out.data, out.len}, view_of(line)))
+				seen[set] = found = true;
+		}
+		assert_true(found || out.len == 0);
+		buf_release(&out);
+	}
+	/* none, y alone, all */
+	assert_true(seen[0] && seen[4] && seen[7]);
 }
 
 static void test_write__plain__one_write_with_utc_time(void **state)
@@ -316,6 +348,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_format__each_kind_of_value__exact_line, set_up),
 		cmocka_unit_test_setup(test_format__field_does_not_fit__left_out_whole, set_up),
+		cmocka_unit_test_setup(test_format__every_room__line_parses, set_up),
 		cmocka_unit_test_setup(test_write__plain__one_write_with_utc_time, set_up),
 		cmocka_unit_test_setup(test_write__below_level__nothing, set_up),
 		cmocka_unit_test_setup(test_write__interrupted_or_short__whole_line, set_up),
