@@ -26,24 +26,27 @@ static const char *const keys[TEXT_COUNT] = {
 __attribute__((format(printf, 3, 4))) static bool make(struct view *views, enum enrich_text text,
 						       const char *format, ...)
 {
-	size_t key_len = strlen(keys[text]);
 	struct view *forms = &views[enrich_text_index(text, WITH_COMMA)];
-	char *whole = NULL, *value = NULL;
+	struct view key = view_of(keys[text]);
 	va_list args;
+	size_t len;
+	char *whole;
 	int n;
 
 	va_start(args, format);
-	n = vasprintf(&value, format, args);
+	n = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	if (n < 0)
+	whole = n < 0 ? NULL : malloc(key.len + (size_t)n + 1);
+	if (!whole)
 		return false;
-	n = asprintf(&whole, "%s%s", keys[text], value);
-	free(value);
-	if (n < 0)
-		return false;
-	forms[WITH_COMMA] = (struct view){whole, (size_t)n};
-	forms[BARE] = (struct view){whole + 1, (size_t)n - 1};
-	forms[VALUE] = (struct view){whole + key_len, (size_t)n - key_len};
+	memcpy(whole, key.ptr, key.len);
+	va_start(args, format);
+	vsnprintf(whole + key.len, (size_t)n + 1, format, args);
+	va_end(args);
+	len = key.len + (size_t)n;
+	forms[WITH_COMMA] = (struct view){whole, len};
+	forms[BARE] = (struct view){whole + 1, len - 1};
+	forms[VALUE] = (struct view){whole + key.len, len - key.len};
 	return true;
 }
 
