@@ -4,21 +4,21 @@
  *
  * In the address: ?app=NAME&namespace=NAME claims to be somebody else (the relay does not believe it), ?gzip compresses.
  */
-'use strict';
+"use strict";
 
 const wishes = new URLSearchParams(location.search);
 const claims = { ...faroConfig.app };
 
-for (const name of ['namespace', 'environment', 'version']) {
+for (const name of ["namespace", "environment", "version"]) {
 	if (wishes.get(name)) claims[name] = wishes.get(name);
 }
-if (wishes.get('app')) claims.name = wishes.get('app');
+if (wishes.get("app")) claims.name = wishes.get("app");
 
 function start() {
 	return GrafanaFaroWebSdk.initializeFaro({
 		url: faroConfig.collectorUrl,
 		app: claims,
-		requestCompression: wishes.has('gzip'),
+		requestCompression: wishes.has("gzip"),
 		instrumentations: [
 			...GrafanaFaroWebSdk.getWebInstrumentations(),
 			new GrafanaFaroWebTracing.TracingInstrumentation(),
@@ -27,12 +27,12 @@ function start() {
 	});
 }
 
-function addRow(list, what, detail, className = '') {
-	const row = document.createElement('li');
+function addRow(list, what, detail, className = "") {
+	const row = document.createElement("li");
 	const cells = [
-		['span', what, className],
-		['span', detail, ''],
-		['time', new Date().toLocaleTimeString(), ''],
+		["span", what, className],
+		["span", detail, ""],
+		["time", new Date().toLocaleTimeString(), ""],
 	];
 	for (const [tag, text, name] of cells) {
 		const cell = document.createElement(tag);
@@ -46,23 +46,23 @@ function addRow(list, what, detail, className = '') {
 
 function describe({ type, payload }) {
 	switch (type) {
-		case 'exception':
+		case "exception":
 			return `${payload.type}: ${payload.value}`;
-		case 'log':
+		case "log":
 			return payload.message;
-		case 'event':
+		case "event":
 			return payload.name;
-		case 'measurement':
+		case "measurement":
 			return `${payload.type} ${Object.keys(payload.values)[0]}`;
 		default:
 			return payload.resourceSpans
 				.flatMap((resource) => resource.scopeSpans.flatMap((scope) => scope.spans.map((span) => span.name)))
-				.join(', ');
+				.join(", ");
 	}
 }
 
 function showItem(item) {
-	addRow('items', item.type, describe(item));
+	addRow("items", item.type, describe(item));
 	return item;
 }
 
@@ -71,26 +71,26 @@ function showReplies() {
 	new PerformanceObserver((list) => {
 		for (const entry of list.getEntries()) {
 			if (entry.name !== faroConfig.collectorUrl) continue;
-			const status = entry.responseStatus || 'no reply';
-			addRow('replies', status, `after ${Math.round(entry.duration)} ms`, entry.responseStatus === 202 ? 'good' : 'bad');
+			const status = entry.responseStatus || "no reply";
+			addRow("replies", status, `after ${Math.round(entry.duration)} ms`, entry.responseStatus === 202 ? "good" : "bad");
 		}
-	}).observe({ type: 'resource', buffered: true });
+	}).observe({ type: "resource", buffered: true });
 }
 
 function showClaims() {
-	document.getElementById('version').textContent = GrafanaFaroWebSdk.VERSION;
-	document.getElementById('collector').textContent = faroConfig.collectorUrl;
+	document.getElementById("version").textContent = GrafanaFaroWebSdk.VERSION;
+	document.getElementById("collector").textContent = faroConfig.collectorUrl;
 	for (const [name, value] of Object.entries(claims)) {
-		const term = document.createElement('dt');
-		const definition = document.createElement('dd');
+		const term = document.createElement("dt");
+		const definition = document.createElement("dd");
 		term.textContent = name;
 		definition.textContent = value;
-		document.getElementById('claims').append(term, definition);
+		document.getElementById("claims").append(term, definition);
 	}
 }
 
 function onClick(id, action) {
-	document.getElementById(id).addEventListener('click', action);
+	document.getElementById(id).addEventListener("click", action);
 }
 
 showClaims();
@@ -98,10 +98,10 @@ showReplies();
 
 const faro = start();
 
-onClick('error', () => {
+onClick("error", () => {
 	throw new Error(`thrown by a button at ${new Date().toISOString()}`);
 });
-onClick('log', () => faro.api.pushLog([`a line of log, café №${Math.ceil(Math.random() * 1000)}`]));
-onClick('event', () => faro.api.pushEvent('button_clicked', { at: new Date().toISOString() }));
-onClick('measurement', () => faro.api.pushMeasurement({ type: 'demo', values: { luck: Math.random() } }));
-onClick('fetch', () => fetch(`/faro/config.js?at=${Date.now()}`));
+onClick("log", () => faro.api.pushLog([`a line of log, café №${Math.ceil(Math.random() * 1000)}`]));
+onClick("event", () => faro.api.pushEvent("button_clicked", { at: new Date().toISOString() }));
+onClick("measurement", () => faro.api.pushMeasurement({ type: "demo", values: { luck: Math.random() } }));
+onClick("fetch", () => fetch(`/faro/config.js?at=${Date.now()}`));

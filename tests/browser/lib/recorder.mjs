@@ -2,15 +2,15 @@
  * A web server that plays the shop: it serves the page, the SDK and a small API to fetch from, and keeps every body
  * posted under /faro/collect exactly as it came. What it does not do: inflate, judge or answer anything but 202.
  */
-import { createServer } from 'node:http';
-import { readFile } from 'node:fs/promises';
-import { EventEmitter, once } from 'node:events';
-import { SDKS } from './sdk.mjs';
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
+import { EventEmitter, once } from "node:events";
+import { SDKS } from "./sdk.mjs";
 
-const pages = new URL('../pages/', import.meta.url);
+const pages = new URL("../pages/", import.meta.url);
 
-const HTML = 'text/html; charset=utf-8';
-const SCRIPT = 'text/javascript; charset=utf-8';
+const HTML = "text/html; charset=utf-8";
+const SCRIPT = "text/javascript; charset=utf-8";
 
 async function readAll(request) {
 	const chunks = [];
@@ -19,30 +19,30 @@ async function readAll(request) {
 }
 
 function api(path, response) {
-	const status = path.startsWith('/api/broken') ? 500 : path.startsWith('/api/missing') ? 404 : 200;
-	response.writeHead(status, { 'content-type': 'application/json' });
+	const status = path.startsWith("/api/broken") ? 500 : path.startsWith("/api/missing") ? 404 : 200;
+	response.writeHead(status, { "content-type": "application/json" });
 	response.end(JSON.stringify({ path, status }));
 }
 
 async function sendFile(file, type, response) {
-	response.writeHead(200, { 'content-type': type });
+	response.writeHead(200, { "content-type": type });
 	response.end(await readFile(file));
 }
 
 async function answer(request, response, keep) {
-	const path = new URL(request.url, 'http://localhost').pathname;
+	const path = new URL(request.url, "http://localhost").pathname;
 	const sdk = path.match(/^\/sdk\/([\d.]+)\/([\w.-]+)$/);
 
-	if (path.startsWith('/faro/collect')) {
+	if (path.startsWith("/faro/collect")) {
 		keep({ path, headers: request.headers, body: await readAll(request) });
 		response.writeHead(202);
-		response.end('ok');
-	} else if (path.startsWith('/api/')) {
+		response.end("ok");
+	} else if (path.startsWith("/api/")) {
 		api(path, response);
-	} else if (path === '/assets/shop.js') {
-		await sendFile(new URL('shop.js', pages), SCRIPT, response);
-	} else if (path.startsWith('/shop/')) {
-		await sendFile(new URL('shop.html', pages), HTML, response);
+	} else if (path === "/assets/shop.js") {
+		await sendFile(new URL("shop.js", pages), SCRIPT, response);
+	} else if (path.startsWith("/shop/")) {
+		await sendFile(new URL("shop.html", pages), HTML, response);
 	} else if (sdk && SDKS[sdk[1]]?.[sdk[2]]) {
 		await sendFile(SDKS[sdk[1]][sdk[2]], SCRIPT, response);
 	} else {
@@ -57,14 +57,14 @@ export async function startRecorder(port = 0) {
 	const news = new EventEmitter();
 	const keep = (post) => {
 		posts.push(post);
-		news.emit('post');
+		news.emit("post");
 	};
 	const server = createServer((request, response) => {
 		answer(request, response, keep).catch((error) => response.destroy(error));
 	});
 
-	server.listen(port, '127.0.0.1');
-	await once(server, 'listening');
+	server.listen(port, "127.0.0.1");
+	await once(server, "listening");
 	return {
 		origin: `http://localhost:${server.address().port}`,
 		posts,
@@ -73,7 +73,7 @@ export async function startRecorder(port = 0) {
 			for (;;) {
 				const found = predicate(posts);
 				if (found) return found;
-				await once(news, 'post', { signal: deadline });
+				await once(news, "post", { signal: deadline });
 			}
 		},
 		close() {

@@ -1,15 +1,15 @@
 /* The two versions of the SDK that are tried, and where npm puts the bundles a page loads with <script src>. */
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath } from "node:url";
 
-const modules = fileURLToPath(new URL('../node_modules/', import.meta.url));
+const modules = fileURLToPath(new URL("../node_modules/", import.meta.url));
 
 export const SDKS = {
-	'2.12': {
-		'faro-web-sdk.iife.js': `${modules}@grafana/faro-web-sdk/dist/bundle/faro-web-sdk.iife.js`,
-		'faro-web-tracing.iife.js': `${modules}@grafana/faro-web-tracing/dist/bundle/faro-web-tracing.iife.js`,
+	"2.12": {
+		"faro-web-sdk.iife.js": `${modules}@grafana/faro-web-sdk/dist/bundle/faro-web-sdk.iife.js`,
+		"faro-web-tracing.iife.js": `${modules}@grafana/faro-web-tracing/dist/bundle/faro-web-tracing.iife.js`,
 	},
 	2.8: {
-		'faro-web-sdk.iife.js': `${modules}faro-web-sdk-2.8/dist/bundle/faro-web-sdk.iife.js`,
-		'faro-web-tracing.iife.js': `${modules}faro-web-tracing-2.8/dist/bundle/faro-web-tracing.iife.js`,
+		"faro-web-sdk.iife.js": `${modules}faro-web-sdk-2.8/dist/bundle/faro-web-sdk.iife.js`,
+		"faro-web-tracing.iife.js": `${modules}faro-web-tracing-2.8/dist/bundle/faro-web-tracing.iife.js`,
 	},
 };

@@ -39,6 +39,7 @@ function serverConfig(dir, sdk, csp) {
 		([name, file]) => `location = /sdk/${name} { alias "${file}"; types { } default_type text/javascript; }`);
 	return `
 ${csp ? `add_header Content-Security-Policy "${csp}";` : ""}
+types { text/html html; text/javascript js; text/css css; }
 location / { root "${root}/examples/page"; }
 location = /blank { alias "${blank}"; types { } default_type text/html; }
 location /api/ { default_type application/json; return 200 '{}'; }

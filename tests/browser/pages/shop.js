@@ -3,7 +3,7 @@
  * plays one scenario; body[data-played] says that it is over. Plain and compressed beacon come from two transports of
  * one SDK, so both carry the same batch.
  */
-'use strict';
+"use strict";
 
 window.shop = (() => {
 	const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -13,26 +13,26 @@ window.shop = (() => {
 		const collect = `${location.origin}/faro/collect`;
 		const wanted = (one) => !only || only.some((name) => one.name.endsWith(`instrumentation-${name}`));
 		const instrumentations = sdk
-			.getWebInstrumentations({ enablePerformanceInstrumentation: !only || only.includes('performance') })
+			.getWebInstrumentations({ enablePerformanceInstrumentation: !only || only.includes("performance") })
 			.filter(wanted);
 
 		if (tracing) instrumentations.push(new window.GrafanaFaroWebTracing.TracingInstrumentation());
 		return sdk.initializeFaro({
 			app: {
-				name: 'shop',
-				namespace: 'web',
-				version: '1.42.0',
-				release: '1.42.0+7f3c2d1',
-				environment: 'staging',
+				name: "shop",
+				namespace: "web",
+				version: "1.42.0",
+				release: "1.42.0+7f3c2d1",
+				environment: "staging",
 			},
 			transports: [
 				new sdk.FetchTransport({ url: collect }),
 				new sdk.FetchTransport({ url: `${collect}/gzip`, requestCompression: true }),
 			],
-			sessionTracking: { session: { attributes: { plan: 'trial', cohort: 'naïve–β' } } },
+			sessionTracking: { session: { attributes: { plan: "trial", cohort: "naïve–β" } } },
 			batching,
 			instrumentations,
-			/* Else the vitals come when the page is left, too late for the transport that compresses. */
+			/* All vitals, as they come: by default some wait until the page is left. */
 			webVitalsInstrumentation: { reportAllChanges: true },
 		});
 	}
@@ -67,58 +67,58 @@ window.shop = (() => {
 		inTurn(() => {
 			throw new RangeError('quantity −1 is out of range: "1…99"');
 		});
-		inTurn(() => Promise.reject(new Error('支払いに失敗しました 💳')));
-		inTurn(() => Promise.reject('a rejection that is only a string'));
+		inTurn(() => Promise.reject(new Error("支払いに失敗しました 💳")));
+		inTurn(() => Promise.reject("a rejection that is only a string"));
 		inTurn(() => JSON.parse('{"total": 12,'));
 		await pause(50);
-		console.error('checkout failed', new Error('card declined'), { order: 4711, total: 12.5 });
+		console.error("checkout failed", new Error("card declined"), { order: 4711, total: 12.5 });
 		faro.api.pushError(deepError("Cannot read properties of undefined (reading 'price')", 60));
-		faro.api.pushError(new Error('wrapped', { cause: new Error('connection reset\nby peer\tat byte 0') }), {
-			type: 'CheckoutError',
-			fingerprint: 'checkout-wrapped',
+		faro.api.pushError(new Error("wrapped", { cause: new Error('connection reset\nby peer\tat byte 0') }), {
+			type: "CheckoutError",
+			fingerprint: "checkout-wrapped",
 			fatal: true,
 			context: { component: 'Cart > Row[3] > "Price"', step: 3, retry: false, nested: { a: [1, null] } },
 		});
 	}
 
 	async function logs(faro) {
-		console.info('cart opened', { items: 2, currency: '€' });
-		console.warn('slow response', 1234.5, null, undefined, ['a', 'b']);
+		console.info("cart opened", { items: 2, currency: "€" });
+		console.warn("slow response", 1234.5, null, undefined, ["a", "b"]);
 		console.info('ünïcödé: Ελληνικά, русский, עברית, 日本語, 👩‍👩‍👧‍👦, \u2028 and a \ttab');
-		console.info(`cut in the middle of a character: ${'💳'.slice(0, 1)}`);
+		console.info(`cut in the middle of a character: ${"💳".slice(0, 1)}`);
 		console.info('bytes: \u0000\u0007\u001b[1m\u007f \\ " / </script>');
-		for (const level of ['trace', 'debug', 'info', 'log', 'warn', 'error']) {
-			faro.api.pushLog([`a line at ${level}`, { level }], { level, context: { step: 'payment', attempt: 2 } });
+		for (const level of ["trace", "debug", "info", "log", "warn", "error"]) {
+			faro.api.pushLog([`a line at ${level}`, { level }], { level, context: { step: "payment", attempt: 2 } });
 		}
 	}
 
 	async function events(faro) {
 		faro.api.setUser({
-			id: 'u-1001',
-			username: 'mara',
-			email: 'mara@shop.example',
-			fullName: 'Mara Muster',
-			roles: 'buyer,editor',
-			hash: '9f86d081',
-			attributes: { tier: 'gold' },
+			id: "u-1001",
+			username: "mara",
+			email: "mara@shop.example",
+			fullName: "Mara Muster",
+			roles: "buyer,editor",
+			hash: "9f86d081",
+			attributes: { tier: "gold" },
 		});
-		faro.api.setView({ name: 'cart' });
-		faro.api.setPage({ id: 'cart-page', url: location.href, attributes: { layout: 'wide' } });
+		faro.api.setView({ name: "cart" });
+		faro.api.setPage({ id: "cart-page", url: location.href, attributes: { layout: "wide" } });
 		faro.api.setSession(
-			{ ...faro.api.getSession(), attributes: { ...faro.api.getSession().attributes, plan: 'paid' } },
-			{ overrides: { serviceName: 'another-service' } },
+			{ ...faro.api.getSession(), attributes: { ...faro.api.getSession().attributes, plan: "paid" } },
+			{ overrides: { serviceName: "another-service" } },
 		);
 		await pause(0);
-		faro.api.pushEvent('cart_opened');
-		faro.api.pushEvent('item_added', { sku: 'TEA-01', count: 2, price: '4,20 €', gift: true, tags: ['new'] });
-		faro.api.pushEvent('item_removed', { sku: 'ÇAY-02' }, 'cart', { timestampOverwriteMs: Date.now() - 60_000 });
+		faro.api.pushEvent("cart_opened");
+		faro.api.pushEvent("item_added", { sku: "TEA-01", count: 2, price: "4,20 €", gift: true, tags: ["new"] });
+		faro.api.pushEvent("item_removed", { sku: "ÇAY-02" }, "cart", { timestampOverwriteMs: Date.now() - 60_000 });
 	}
 
 	async function measurements(faro) {
 		const push = (type, values, context) => faro.api.pushMeasurement({ type, values }, { context });
 
-		push('render', { first: 12, total: 123.456, skipped: 0 });
-		push('edges', {
+		push("render", { first: 12, total: 123.456, skipped: 0 });
+		push("edges", {
 			negative: -0.5,
 			tiny: 1.5e-7,
 			huge: 1e21,
@@ -126,13 +126,13 @@ window.shop = (() => {
 			max: Number.MAX_VALUE,
 			zero: -0,
 		});
-		push('names', { 'with space': 1, 'größe': 2, 'a.b-c/d': 3 }, { unit: 'ms', sample: 1 });
-		push('not-a-number', { ratio: NaN, infinite: Infinity });
+		push("names", { "with space": 1, "größe": 2, "a.b-c/d": 3 }, { unit: "ms", sample: 1 });
+		push("not-a-number", { ratio: NaN, infinite: Infinity });
 	}
 
 	async function vitals() {
 		await pause(300);
-		document.querySelector('#note').insertAdjacentHTML('beforebegin', '<p style="height:200px">Today only</p>');
+		document.querySelector("#note").insertAdjacentHTML("beforebegin", '<p style="height:200px">Today only</p>');
 	}
 
 	async function orders(count) {
@@ -142,7 +142,7 @@ window.shop = (() => {
 	function viaXhr(path) {
 		return new Promise((resolve) => {
 			const xhr = new XMLHttpRequest();
-			xhr.open('GET', path);
+			xhr.open("GET", path);
 			xhr.onloadend = resolve;
 			xhr.send();
 		});
@@ -151,41 +151,41 @@ window.shop = (() => {
 	/* Every kind of attribute value there is, an event, a status and a child: what hand-made spans look like. */
 	async function handMadeSpan(faro) {
 		const { trace, context } = faro.api.getOTEL();
-		const tracer = trace.getTracer('shop', '1.0.0');
-		const parent = tracer.startSpan('checkout', {
+		const tracer = trace.getTracer("shop", "1.0.0");
+		const parent = tracer.startSpan("checkout", {
 			attributes: {
-				'shop.items': 2,
-				'shop.total': 12.5,
-				'shop.gift': false,
-				'shop.note': 'für „Mara“',
-				'shop.skus': ['TEA-01', 'ÇAY-02'],
-				'shop.large': 2 ** 53,
+				"shop.items": 2,
+				"shop.total": 12.5,
+				"shop.gift": false,
+				"shop.note": "für „Mara“",
+				"shop.skus": ["TEA-01", "ÇAY-02"],
+				"shop.large": 2 ** 53,
 			},
 		});
 
 		await context.with(trace.setSpan(context.active(), parent), async () => {
-			faro.api.pushEvent('inside_a_span');
-			await fetch('/api/orders/7', { method: 'POST', body: '{}' });
+			faro.api.pushEvent("inside_a_span");
+			await fetch("/api/orders/7", { method: "POST", body: "{}" });
 		});
-		tracer.startSpan('linked', { links: [{ context: parent.spanContext(), attributes: { why: 'retry' } }] }).end();
-		parent.addEvent('paid', { method: 'card' });
-		parent.recordException(new Error('receipt printer is out of paper'));
-		parent.setStatus({ code: 2, message: 'printed without receipt' });
+		tracer.startSpan("linked", { links: [{ context: parent.spanContext(), attributes: { why: "retry" } }] }).end();
+		parent.addEvent("paid", { method: "card" });
+		parent.recordException(new Error("receipt printer is out of paper"));
+		parent.setStatus({ code: 2, message: "printed without receipt" });
 		parent.end();
 	}
 
 	async function traces(faro) {
 		await orders(2);
-		await fetch('/api/missing');
-		await fetch('/api/broken', { method: 'PUT', body: 'x' });
-		await viaXhr('/api/stock/TEA-01');
+		await fetch("/api/missing");
+		await fetch("/api/broken", { method: "PUT", body: "x" });
+		await viaXhr("/api/stock/TEA-01");
 		await handMadeSpan(faro);
 	}
 
 	async function mixed(faro) {
-		faro.api.pushEvent('cart_opened', { items: '2' });
-		console.warn('stock is low', { sku: 'TEA-01', left: 3 });
-		faro.api.pushMeasurement({ type: 'render', values: { total: 41.7 } });
+		faro.api.pushEvent("cart_opened", { items: "2" });
+		console.warn("stock is low", { sku: "TEA-01", left: 3 });
+		faro.api.pushMeasurement({ type: "render", values: { total: 41.7 } });
 		await errors(faro);
 	}
 
@@ -195,11 +195,11 @@ window.shop = (() => {
 	}
 
 	async function userAction(faro) {
-		document.querySelector('#pay').addEventListener('click', async () => {
-			await fetch('/api/orders/8', { method: 'POST', body: '{}' });
-			document.querySelector('#note').textContent = 'Paid. Thank you!';
-			faro.api.pushEvent('paid');
-			console.info('payment done');
+		document.querySelector("#pay").addEventListener("click", async () => {
+			await fetch("/api/orders/8", { method: "POST", body: "{}" });
+			document.querySelector("#note").textContent = "Paid. Thank you!";
+			faro.api.pushEvent("paid");
+			console.info("payment done");
 		});
 	}
 
@@ -207,7 +207,7 @@ window.shop = (() => {
 	async function busy(faro, rounds) {
 		for (let i = 0; i < rounds; i++) {
 			console.info(`round ${i}: cart refreshed, ${i % 7} items, naïve café №${i}`);
-			faro.api.pushMeasurement({ type: 'render', values: { total: performance.now(), items: i % 7 } });
+			faro.api.pushMeasurement({ type: "render", values: { total: performance.now(), items: i % 7 } });
 			await orders(1);
 			if (i % 3 === 1) faro.api.pushError(deepError(`item ${i} has no price`, 25));
 		}
@@ -215,7 +215,7 @@ window.shop = (() => {
 
 	async function small(faro) {
 		await orders(1);
-		faro.api.pushLog(['cart opened']);
+		faro.api.pushLog(["cart opened"]);
 	}
 
 	const medium = (faro) => busy(faro, 7);
