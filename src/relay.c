@@ -244,7 +244,7 @@ static void finish(struct relay_transfer *transfer, CURLcode code)
 	relay_outcome_tell(&outcome, call);
 	if (call->status > 0) {
 		relay->silent = false;
-	} else {
+	} else if (!transfer->unsent) {
 		resolver_hurry(relay->resolver);
 		if (call->verdict == VERDICT_UPSTREAM_TIMEOUT) {
 			relay->silent = true;

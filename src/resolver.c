@@ -54,7 +54,8 @@ struct resolver {
 	bool numeric;
 	bool stop;
 	bool looked_up; /* at least once, well or badly */
-	int64_t started_us, next_us;
+	bool hurried;   /* since the last lookup began */
+	int64_t started_us;
 	const char *error;
 	struct addresses addresses;
 	unsigned rotation;
@@ -208,6 +209,21 @@ static bool refresh(struct resolver *resolver)
 	return error == 0;
 }
 
+/* Call with the mutex held. */
+static void rest(struct resolver *resolver, int64_t pause_us)
+{
+	int64_t ended_us = loop_now_us();
+
+	while (!resolver->stop) {
+		int64_t due_us =
+			resolver->hurried ? resolver->started_us + HURRY_US : ended_us + pause_us;
+
+		if (loop_now_us() >= due_us)
+			return;
+		wait_until(resolver, due_us);
+	}
+}
+
 static void *resolve_for_ever(void *arg)
 {
 	struct resolver *resolver = arg;
@@ -218,13 +234,12 @@ static void *resolve_for_ever(void *arg)
 		bool ok;
 
 		resolver->started_us = loop_now_us();
+		resolver->hurried = false;
 		pthread_mutex_unlock(&resolver->mutex);
 		ok = refresh(resolver);
 		pthread_mutex_lock(&resolver->mutex);
-		resolver->next_us = loop_now_us() + (ok ? PERIOD_US : retry_us);
+		rest(resolver, ok ? PERIOD_US : retry_us);
 		retry_us = ok ? HURRY_US : 2 * retry_us < PERIOD_US ? 2 * retry_us : PERIOD_US;
-		while (!resolver->stop && loop_now_us() < resolver->next_us)
-			wait_until(resolver, resolver->next_us);
 	}
 	let_go(resolver);
 	return NULL;
@@ -342,20 +357,20 @@ static size_t append(const struct address *list, size_t count, unsigned rotation
 	return used;
 }
 
+/* Leaves an empty line where not even one address fits. */
 static void print_line(struct resolver *resolver, char *line, size_t size)
 {
 	const struct address *list = resolver->addresses.list;
-	size_t preferred = resolver->addresses.preferred;
+	size_t preferred = resolver->addresses.preferred, used = 0;
 	unsigned rotation = resolver->rotation++;
-	int n = snprintf(line, size, "%s:%u:", resolver->host, resolver->port);
-	size_t used;
+	int begin = snprintf(line, size, "%s:%u:", resolver->host, resolver->port);
 
-	if (n < 0 || (size_t)n >= size)
-		return;
-	used = append(list, preferred, rotation, line, (size_t)n, size);
-	used = append(list + preferred, resolver->addresses.count - preferred, rotation, line, used,
-		      size);
-	line[used - 1] = '\0';
+	if (begin > 0 && (size_t)begin < size) {
+		used = append(list, preferred, rotation, line, (size_t)begin, size);
+		used = append(list + preferred, resolver->addresses.count - preferred, rotation,
+			      line, used, size);
+	}
+	line[used > (size_t)begin ? used - 1 : 0] = '\0';
 }
 
 unsigned resolver_read(struct resolver *resolver, char *line, size_t size)
@@ -383,15 +398,11 @@ const char *resolver_error(struct resolver *resolver)
 
 void resolver_hurry(struct resolver *resolver)
 {
-	int64_t due_us;
-
 	if (resolver->numeric)
 		return;
 	pthread_mutex_lock(&resolver->mutex);
-	due_us = resolver->started_us + HURRY_US;
-	if (resolver->next_us > due_us) {
-		resolver->next_us = due_us;
+	if (!resolver->hurried)
 		pthread_cond_broadcast(&resolver->changed);
-	}
+	resolver->hurried = true;
 	pthread_mutex_unlock(&resolver->mutex);
 }
