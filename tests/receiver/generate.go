@@ -33,7 +33,7 @@ func (g *generator) next() []byte {
 	g.space()
 	g.body()
 	g.space()
-	if g.random.IntN(100) == 0 {
+	if g.random.IntN(50) == 0 {
 		return g.spoil()
 	}
 	return g.out.Bytes()
@@ -56,8 +56,13 @@ func (g *generator) space() {
 func (g *generator) spoil() []byte {
 	body := g.out.Bytes()
 	at := g.random.IntN(len(body))
-	switch g.random.IntN(7) {
+	switch g.random.IntN(9) {
 	case 0:
+		return body[:at]
+	case 7:
+		if number := bytes.LastIndexAny(body, "0123456789-.eE"); number >= 0 {
+			return body[:number+1]
+		}
 		return body[:at]
 	case 1:
 		return append(body, body...)
@@ -323,7 +328,7 @@ func (g *generator) text(text string) {
 		}
 		before, after := g.inner(text[:at]), g.inner(text[at:])
 		g.raw(`"` + before)
-		g.raw(pick(g, `\ud800`, `\udc00`, `\ud800\u0041`, "\ufffd", `\u0000`, " ", "=", `\"`, "\u007f", `\u007F`,
+		g.raw(pick(g, `\ud800`, `\udc00`, `\uDBFF`, `\udfff`, `\ud7ff`, `\ue000`, `\ud800\u0041`, `\uD83D\uD83D\uDE00`, "\ufffd", `\u0000`, " ", "=", `\"`, "\u007f", `\u007F`,
 			"\u00a0", "\u2028", "\u0085", `\ud83d\ude00`, `\/`, `\t`))
 		g.raw(after + `"`)
 	default:

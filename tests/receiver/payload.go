@@ -11,6 +11,15 @@
 //	model.go     which refusals the rules allow
 //	generate.go  bodies by grammar;  shrink.go  makes a failing one small
 //	label.go     runs the C labeller
+//
+// How to run it (a C compiler, pkg-config and cJSON are needed; $CC is heeded):
+//
+//	go test -count=1 ./...                                   some 200 000 bodies; part of check
+//	go test -count=1 -run TestGenerated -args -n 10000000    as many as there is time for
+//	go test -run - -fuzz FuzzReceiver -fuzzminimizetime 1x   bytes of any kind
+//
+// Always with -count=1: Go does not know that the C sources are an input, and would repeat an old
+// result. Without -fuzzminimizetime the fuzzer spends its time on making inputs small that are only new.
 package receiver
 
 import (
