@@ -7,8 +7,6 @@
 #ifndef FARO_DECODE_H
 #define FARO_DECODE_H
 
-#include <zlib.h>
-
 #include "buf.h"
 #include "verdict.h"
 
@@ -25,18 +23,17 @@ enum coding decode_coding(struct view content_encoding);
 
 /* One inflater, reused by one thread. No allocation before the first use. */
 struct decoder {
-	z_stream stream;
-	bool ready;
+	struct libdeflate_decompressor *inflater;
 };
 
 void decoder_init(struct decoder *decoder);
 void decoder_release(struct decoder *decoder);
 
 /*
- * Appends the inflated bytes of `in` to `out`; the coding is gzip or deflate. VERDICT_OK;
- * VERDICT_BAD_ENCODING with a sentence in *detail (static); VERDICT_TOO_LARGE at out's maximum;
- * VERDICT_OVERLOADED without memory. After a failure out's content is unspecified and the decoder
- * is still usable.
+ * Puts the inflated bytes of `in` into `out`, which is empty; the coding is gzip or deflate.
+ * VERDICT_OK; VERDICT_BAD_ENCODING with a sentence in *detail (static); VERDICT_TOO_LARGE at out's
+ * maximum; VERDICT_OVERLOADED without memory. After a failure `out` is empty and the decoder is
+ * still usable.
  */
 enum verdict decode(struct decoder *decoder, enum coding coding, struct view in, struct buf *out,
 		    const char **detail);
