@@ -16,6 +16,9 @@ export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..")
 export const ingestBinary = process.env.FARO_INGEST || join(root, ".build/src/faro-ingest");
 export const sinkBinary = process.env.FARO_SINK || join(root, ".build/src/faro-sink");
 
+/* A user's PATH on Debian lacks where nginx and ip are. */
+process.env.PATH += ":/usr/sbin:/sbin";
+
 const children = new Set();
 process.on("exit", () => {
 	for (const child of children) child.kill(child.lastSignal);
