@@ -17,8 +17,9 @@
 #include "json.h"
 
 enum {
-	ROUNDS = 15,
-	ROUND_NS = 20 * 1000 * 1000
+	ROUNDS = 60,
+	ROUND_NS = 5 * 1000 * 1000,
+	CALLS = 8, /* between two looks at the clock */
 };
 
 #define STAMP "\"timestamp\":\"2026-03-14T09:26:53.589Z\""
