@@ -32,18 +32,18 @@ function writeSnippets(dir, { socket, statusPort, configJs, edit }) {
 }
 
 /* Every path under DIR, and nothing else of the machine's. */
-export function mainConfig({ dir, port, http = "", server = "", user = "nobody nogroup" }) {
+export function mainConfig({ dir, port, http = "", server = "", user = "nobody nogroup", workers = 2 }) {
 	const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
 		.map((name) => `\t${name}_temp_path ${dir}/temp_${name};`).join("\n");
 	return `${isRoot && user ? `user ${user};` : isAlone ? "user root root;" : ""}
-worker_processes 2;
+worker_processes ${workers};
 pid ${dir}/nginx.pid;
 error_log stderr notice;
 events { worker_connections 1024; }
 http {
 	access_log off;
 ${temp}
-	types { text/html html; text/javascript js; }
+	types { text/html html; application/javascript js; }
 ${http}
 	server {
 		listen 127.0.0.1:${port};
@@ -83,14 +83,14 @@ export function makeDirectory(stage, name, owner) {
 }
 
 /* The usual one: root-master where the tests run as root. */
-export async function nginx(stage, { socket, edit, server = "", http = "", name = "nginx" }) {
+export async function nginx(stage, { socket, edit, server = "", http = "", name = "nginx", workers }) {
 	const dir = makeDirectory(stage, name);
 	const configJs = join(dir, "config.js");
 	writeFileSync(configJs, snippet("config.js"));
 	return startNginx(stage, dir, ({ port, statusPort }) => {
 		writeSnippets(dir, { socket, statusPort, configJs, edit });
 		return mainConfig({
-			dir, port,
+			dir, port, workers,
 			http: `include ${dir}/faro-http.conf;\ninclude ${dir}/faro-status.conf;\n${http}`,
 			server: `${server}\ninclude ${dir}/faro-location.conf;`,
 		});
