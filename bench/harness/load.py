@@ -80,7 +80,7 @@ def post_together(port, body, times, connections):
 
 def settled(receiver):
     """The receiver's count once it no longer moves: what was under way when the load ended counts."""
-    quiet_s = 0.1 + receiver.delay_s
+    quiet_s = 0.4 + receiver.delay_s
     last = receiver.posts()
     while True:
         time.sleep(quiet_s)
