@@ -33,7 +33,7 @@
  *stated in fcgi.c.
  */
 enum {
-	MAX_CONNECTIONS = 1024,
+	MAX_CONNECTIONS = 8192, /* nginx keeps `keepalive` of them a worker process */
 	ACCEPT_PAUSE_US = 100 * 1000,
 	/* Exchanges kept for reuse: what 64 connections of nginx need at a time. */
 	SPARE_EXCHANGES = 64,
