@@ -375,19 +375,19 @@ static void settle_too_large(struct ingest *ingest, struct request *request)
 static bool settle_failure(struct ingest *ingest, struct request *request, enum verdict verdict,
 			   const char *detail)
 {
-	if (verdict == VERDICT_TOO_LARGE)
+	if (verdict == VERDICT_TOO_LARGE && !detail)
 		settle_too_large(ingest, request);
 	else
-		settle(ingest, request, verdict, detail && *detail ? detail : NULL);
+		settle(ingest, request, verdict, detail);
 	return false;
 }
 
+/* The rules about content say where in the body they were broken. */
 static bool settle_refusal(struct ingest *ingest, struct request *request, enum verdict verdict,
 			   const char *detail, size_t offset)
 {
-	if (verdict != VERDICT_BAD_JSON && verdict != VERDICT_AMBIGUOUS_KEY &&
-	    verdict != VERDICT_RESERVED_NAME)
-		return settle_failure(ingest, request, verdict, NULL);
+	if (verdict == VERDICT_TOO_LARGE || verdict == VERDICT_OVERLOADED)
+		return settle_failure(ingest, request, verdict, detail);
 	settle_with(ingest, request, verdict, "%s (at byte %zu of the body as inflated)", detail,
 		    offset);
 	return false;
