@@ -135,7 +135,7 @@ int cgi_serve(const struct config *config)
 	if (ingest_begin(&ingest, &request) == INGEST_RELAY)
 		relay_once(config, &ingest, &request);
 	written = reply(&request);
-	ingest_end(&ingest, &request);
+	ingest_end(&request);
 	request_release(&request);
 	ingest_release(&ingest);
 	return written ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -17,10 +17,10 @@
 
 #include "identity.h"
 
-/* All byte limits that are not settings stand here. */
+/* Byte limits that are not settings (that of a forwarded header is in relay_headers.h). */
 enum {
 	CONFIG_PATH_MAX_BYTES = 1024,            /* FARO_PATH and what it is compared with */
-	CONFIG_HEADER_MAX_BYTES = 512,           /* one forwarded header's value */
+	CONFIG_HEADER_MAX_BYTES = 512,           /* FARO_UPSTREAM_TENANT */
 	CONFIG_UPSTREAM_REPLY_MAX_BYTES = 65536, /* read and thrown away, then the connection too */
 	CONFIG_SECRET_MAX_BYTES = 4096,          /* an API key file */
 };

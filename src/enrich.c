@@ -126,8 +126,7 @@ static enum verdict write_out(const struct walk *walk, struct view in, struct bu
 
 	if (enricher->edits.error == EDITS_FULL) {
 		*detail = "The body has too many resources or claims to be labelled; send fewer "
-			  "items "
-			  "a batch.";
+			  "items a batch.";
 		return VERDICT_TOO_LARGE;
 	}
 	if (enricher->edits.error == EDITS_OK)

@@ -127,8 +127,7 @@ const char *enrich_json_text(enum json_error error)
 		return "Rule 1 (strict JSON): the body ends inside a value; send it whole.";
 	case JSON_BAD_STRING:
 		return "Rule 1 (strict JSON): a string holds a bare control character or an "
-		       "unknown "
-		       "escape; send what JSON.stringify() writes.";
+		       "unknown escape; send what JSON.stringify() writes.";
 	case JSON_BAD_UTF8:
 		return "Rule 1 (strict JSON): a string is not valid UTF-8; encode the body as "
 		       "UTF-8.";
@@ -137,8 +136,7 @@ const char *enrich_json_text(enum json_error error)
 		       "what JSON.stringify() writes.";
 	case JSON_TOO_DEEP:
 		return "Rule 1 (strict JSON): objects and arrays are nested more than 64 deep; "
-		       "send "
-		       "flatter data.";
+		       "send flatter data.";
 	case JSON_BOM:
 		return "Rule 1 (strict JSON): the body begins with a byte order mark; leave it "
 		       "out.";
@@ -147,8 +145,7 @@ const char *enrich_json_text(enum json_error error)
 		       "beacon a request.";
 	case JSON_EMPTY_KEY:
 		return "Rule 2 (ambiguous_key): an object inside traces has an empty key, which "
-		       "ends "
-		       "it early for the receiver; leave it out.";
+		       "ends it early for the receiver; leave it out.";
 	default:
 		return "Rule 1 (strict JSON): a byte stands where RFC 8259 does not allow it; send "
 		       "what JSON.stringify() writes.";

@@ -45,8 +45,7 @@ enum {
 static const char usage[] =
 	"Usage: faro-sink [OPTION]...\n"
 	"A stand-in for Alloy's faro.receiver, for development and tests: answers as it does and\n"
-	"prints each item as the logfmt line that it would write.\n"
-	"\n"
+	"prints each item as the logfmt line that it would write.\n\n"
 	"  --listen [ADDRESS:]PORT  where to listen; port 0 picks a free one (127.0.0.1:12347)\n"
 	"  --status N               answer every collect request with N\n"
 	"  --delay-ms N             answer N milliseconds late\n"

@@ -1,5 +1,5 @@
 /*
- * fcgi: the FastCGI carrier; with ping.c the only file that knows libfcgi.
+ * fcgi: the FastCGI carrier, and the only file that knows libfcgi.
  *
  * The library reads and writes blockingly, so a connection is handed to it only when epoll says
  * that there is something to read, and each of its reads and writes is cut off after a second; what

@@ -177,8 +177,7 @@ static const char *parse_attribute(struct build *build, struct view item,
 	attribute->value = (struct view){item.ptr + n + 1, item.len - n - 1};
 	if (!decode(build, &attribute->key) || !decode(build, &attribute->value))
 		return "has a '%' that two hexadecimal digits do not follow (write %25 for a "
-		       "percent "
-		       "sign)";
+		       "percent sign)";
 	if (attribute->key.len == 0)
 		return "has no key before '='";
 	return NULL;

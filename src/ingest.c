@@ -200,8 +200,7 @@ __attribute__((format(printf, 4, 5))) static void settle_with(struct ingest *ing
 	settle(ingest, request, verdict, detail);
 }
 
-/* --- who asks, and for what ---------------------------------------------------------------------
- */
+/* --- who asks, and for what ---------------------------------------------------------- */
 
 static bool view_begins_with(struct view v, struct view prefix)
 {
@@ -343,8 +342,7 @@ static enum verdict check_body(const struct request *request)
 	return request->content_length == (int64_t)request->body->len ? VERDICT_OK : VERDICT_LENGTH;
 }
 
-/* --- the body ------------------------------------------------------------------------------------
- */
+/* --- the body ------------------------------------------------------------------------ */
 
 /* Points `plain` at the inflated body, which is the received one where nothing is compressed. */
 static enum verdict inflate_body(struct ingest *ingest, struct request *request, struct view *plain,
@@ -415,8 +413,7 @@ bool ingest_label(struct ingest *ingest, struct request *request)
 	return true;
 }
 
-/* --- status pages --------------------------------------------------------------------------------
- */
+/* --- status pages -------------------------------------------------------------------- */
 
 /* Ready means that beacons can be taken; whether the receiver takes them is upstream_up's to say.
  */
@@ -439,8 +436,7 @@ static enum verdict print_page(struct ingest *ingest, struct request *request)
 	return VERDICT_STATUS_PAGE;
 }
 
-/* --- the pipeline --------------------------------------------------------------------------------
- */
+/* --- the pipeline -------------------------------------------------------------------- */
 
 static enum ingest_next collect(struct ingest *ingest, struct request *request)
 {
@@ -496,9 +492,8 @@ void ingest_relayed(struct ingest *ingest, struct request *request, const struct
 	settle(ingest, request, call->verdict, NULL);
 }
 
-void ingest_end(struct ingest *ingest, struct request *request)
+void ingest_end(struct request *request)
 {
-	(void)ingest;
 	buf_shrink(&request->labelled, KEEP_BUSY_BYTES);
 	metrics_count_reply(request->reply.status);
 	metrics_observe(HISTOGRAM_REQUEST_SECONDS, loop_now_us() - request->started_us);

@@ -51,6 +51,6 @@ bool ingest_label(struct ingest *ingest, struct request *request);
 /* The receiver's word on what INGEST_RELAY sent; also for VERDICT_OVERLOADED of relay_start(). */
 void ingest_relayed(struct ingest *ingest, struct request *request, const struct relay_call *call);
 /* After the reply is written, or the peer is gone: counts and times the exchange. */
-void ingest_end(struct ingest *ingest, struct request *request);
+void ingest_end(struct request *request);
 
 #endif

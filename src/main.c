@@ -190,11 +190,8 @@ static int choose_carrier(const struct config *config)
 	}
 	if (getenv("GATEWAY_INTERFACE"))
 		return cgi_serve(config);
-	fputs("faro-ingest: nothing to serve: give --listen unix:PATH, start it by spawn-fcgi, or "
-	      "as "
-	      "a CGI program (GATEWAY_INTERFACE set); --print labels a beacon from stdin; --help "
-	      "lists "
-	      "all\n",
+	fputs("faro-ingest: nothing to serve: give --listen unix:PATH, start it by spawn-fcgi, or as a "
+	      "CGI program (GATEWAY_INTERFACE set); --print labels a beacon from stdin; --help lists all\n",
 	      stderr);
 	return EXIT_USAGE;
 }

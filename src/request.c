@@ -144,7 +144,8 @@ void request_read_variables(struct request *request, char *const *variables)
 	join_path(request, script, info);
 }
 
-const char *request_status_text(int status)
+/* The reason phrases (RFC 9110) of what ingest can answer with. */
+static const char *status_text(int status)
 {
 	switch (status) {
 	case 200:
@@ -187,7 +188,7 @@ static char *problem_text(const struct reply *reply)
 	char *text = NULL;
 
 	if (cJSON_AddStringToObject(problem, "type", "about:blank") &&
-	    cJSON_AddStringToObject(problem, "title", request_status_text(reply->status)) &&
+	    cJSON_AddStringToObject(problem, "title", status_text(reply->status)) &&
 	    cJSON_AddNumberToObject(problem, "status", reply->status) &&
 	    cJSON_AddStringToObject(problem, "reason", reply->reason) &&
 	    cJSON_AddStringToObject(problem, "detail", reply->detail))
@@ -220,7 +221,7 @@ static enum buf_result print_cors(const struct reply *reply, struct buf *out)
 static enum buf_result print_headers(const struct reply *reply, struct buf *out)
 {
 	enum buf_result result = buf_printf(out, "Status: %d %s\r\nCache-Control: no-store\r\n",
-					    reply->status, request_status_text(reply->status));
+					    reply->status, status_text(reply->status));
 
 	if (result == BUF_OK && reply->retry_after_s > 0)
 		result = buf_printf(out, "Retry-After: %u\r\n", reply->retry_after_s);

@@ -95,7 +95,4 @@ void request_read_variables(struct request *request, char *const *variables);
  */
 enum buf_result request_print_reply(const struct request *request, struct buf *out);
 
-/* The reason phrase of a status that ingest can answer with (RFC 9110). */
-const char *request_status_text(int status);
-
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fcgi.h"
@@ -101,8 +102,7 @@ struct worker {
 
 #define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-/* --- exchanges -----------------------------------------------------------------------------------
- */
+/* --- exchanges ----------------------------------------------------------------------- */
 
 static void call_done(struct relay_call *call);
 
@@ -166,8 +166,7 @@ static void trim(struct loop_timer *timer)
 		timer->due_us = worker->loop.now_us + TRIM_AFTER_US;
 }
 
-/* --- connections ---------------------------------------------------------------------------------
- */
+/* --- connections --------------------------------------------------------------------- */
 
 static void watch_connection(struct connection *connection)
 {
@@ -210,7 +209,7 @@ static void write_reply(struct connection *connection)
 		keep = fcgi_conn_reply(&connection->fcgi,
 				       (struct view){worker->reply.data, worker->reply.len});
 	buf_shrink(&worker->reply, REPLY_BYTES);
-	ingest_end(&worker->ingest, &exchange->request);
+	ingest_end(&exchange->request);
 	connection->exchange = NULL;
 	put_exchange(worker, exchange);
 	if (keep && !worker->closing)
@@ -324,8 +323,7 @@ static void connection_ready(struct loop_watch *watch, uint32_t events)
 		close_connection(connection);
 }
 
-/* --- accepting -----------------------------------------------------------------------------------
- */
+/* --- accepting ----------------------------------------------------------------------- */
 
 static void pause_accepting(struct worker *worker)
 {
@@ -404,8 +402,7 @@ static void listener_ready(struct loop_watch *watch, uint32_t events)
 	pause_accepting(worker);
 }
 
-/* --- the end -------------------------------------------------------------------------------------
- */
+/* --- the end ------------------------------------------------------------------------- */
 
 /* From here on an answer ends its connection; those that wait for a request end now. */
 static void begin_closing(struct worker *worker)
@@ -467,8 +464,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+/* --- life ---------------------------------------------------------------------------- */
 
 static void release(struct worker *worker)
 {
@@ -562,9 +558,15 @@ void worker_drain(struct worker *worker, int64_t deadline_us)
 
 size_t worker_join(struct worker *worker)
 {
+	struct timespec second;
 	size_t unanswered;
 
-	pthread_join(worker->thread, NULL);
+	/* A peer may still hold the loop, which then knows nothing of its deadline. */
+	do {
+		worker_watch(worker, loop_now_us());
+		clock_gettime(CLOCK_REALTIME, &second);
+		second.tv_sec++;
+	} while (pthread_timedjoin_np(worker->thread, NULL, &second) == ETIMEDOUT);
 	unanswered = worker->unanswered;
 	release(worker);
 	return unanswered;
