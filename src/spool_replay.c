@@ -1,0 +1,522 @@
+/*
+ * DESIGN: records are read behind a cursor, in the order of their ids, and each takes one of SLOTS.
+ *
+ *	in the store ──> in a slot ──2xx──────────────> settled ──> deleted
+ *	     ^ cursor       │   └─400, 413, 422─────> settled ──> in quarantine
+ *	                    └─> to be tried again ─┐
+ *	                          ^ in a slot <────┘  (before the cursor goes on)
+ *
+ * "Settled" is a list in memory: what the disk does not let us delete is not sent again either. At
+ * SETTLED_MAX of them nothing more is sent; so many may at most come twice after a crash.
+ *
+ * A beacon that is left unanswered waits longer each time, while others go on. It goes into
+ * quarantine after UNANSWERED_MAX such attempts, of which those count after which the receiver took
+ * some other beacon: where it answers nobody, that says nothing about the beacon.
+ *
+ * The rate grows by a tenth of its maximum a second and is halved, at most once a second, after
+ * anything but a 2xx or a refusal, whoever got it. After a failure of its own, replay pauses for a
+ * random time up to a bound that doubles, and tries one record at a time.
+ */
+#include "spool_replay.h"
+
+#include <stdlib.h>
+
+#include "ingest.h"
+#include "log.h"
+#include "metrics.h"
+#include "relay.h"
+
+enum {
+	SLOTS = 8,
+	RETRIES_MAX = 256,
+	SETTLED_MAX = 1024,
+	SETTLE_BATCH = 64,
+	UNANSWERED_MAX = 5,
+	PAUSE_MIN_US = 500 * 1000,
+	PAUSE_MAX_US = 30 * 1000 * 1000,
+	HURRIED_PAUSE_US = 200 * 1000,
+	POLL_US = 50 * 1000,
+	TIMEOUT_FACTOR = 3, /* of the upstream timeout, and at least: */
+	TIMEOUT_MIN_MS = 10000,
+	KEEP_BYTES = 64 * 1024,
+};
+
+struct retry {
+	int64_t id;
+	int64_t due_us;
+	int unanswered;
+	uint64_t accepted; /* the breaker's count after the last unanswered attempt */
+	bool in_slot;
+};
+
+struct slot {
+	struct relay_call call;
+	struct replay *replay;
+	struct spool_record record;
+	struct buf body;
+	bool busy;
+};
+
+struct replay {
+	struct config config; /* the process's, with a longer timeout */
+	struct store *store;
+	struct breaker *breaker;
+	struct loop *loop;
+	struct relay *relay;
+	struct budget *live, own;
+	struct loop_timer timer, settle_timer;
+	struct slot slots[SLOTS];
+	size_t busy;
+	int64_t cursor;
+	struct retry retries[RETRIES_MAX];
+	size_t retry_count;
+	struct store_settled settled[SETTLED_MAX];
+	size_t settled_count;
+	double rate; /* records a second */
+	int64_t next_us, pause_until_us, cut_us;
+	uint64_t troubles; /* the breaker's count, as far as the rate has followed it */
+	uint64_t accepted; /* when the pause began */
+	int failures;	   /* in a row */
+	bool hurried, stopped;
+	unsigned random;
+};
+
+/* --- what is remembered -------------------------------------------------------------------------*/
+
+static struct retry *find_retry(struct replay *replay, int64_t id)
+{
+	for (size_t i = 0; i < replay->retry_count; i++)
+		if (replay->retries[i].id == id)
+			return &replay->retries[i];
+	return NULL;
+}
+
+static void drop_retry(struct replay *replay, int64_t id)
+{
+	struct retry *retry = find_retry(replay, id);
+
+	if (retry)
+		*retry = replay->retries[--replay->retry_count];
+}
+
+/* There is room: RETRIES_MAX less the slots stops the cursor. */
+static struct retry *take_retry(struct replay *replay, int64_t id)
+{
+	struct retry *retry = find_retry(replay, id);
+
+	if (retry)
+		return retry;
+	retry = &replay->retries[replay->retry_count++];
+	*retry = (struct retry){.id = id};
+	return retry;
+}
+
+static struct retry *due_retry(struct replay *replay, int64_t now_us)
+{
+	struct retry *oldest = NULL;
+
+	for (size_t i = 0; i < replay->retry_count; i++) {
+		struct retry *retry = &replay->retries[i];
+
+		if (!retry->in_slot && retry->due_us <= now_us &&
+		    (!oldest || retry->id < oldest->id))
+			oldest = retry;
+	}
+	return oldest;
+}
+
+static bool is_settled(const struct replay *replay, int64_t id)
+{
+	for (size_t i = 0; i < replay->settled_count; i++)
+		if (replay->settled[i].id == id)
+			return true;
+	return false;
+}
+
+static bool is_in_slot(const struct replay *replay, int64_t id)
+{
+	for (size_t i = 0; i < SLOTS; i++)
+		if (replay->slots[i].busy && replay->slots[i].record.id == id)
+			return true;
+	return false;
+}
+
+static void settle(struct replay *replay, int64_t id, enum store_end end)
+{
+	static const enum metric metrics[] = {
+		[STORE_DELIVERED] = METRIC_SPOOL_REPLAYED,
+		[STORE_EXPIRED] = METRIC_SPOOL_DROPPED_AGE,
+		[STORE_BROKEN] = METRIC_SPOOL_DROPPED_DAMAGED,
+		[STORE_REJECTED] = METRIC_SPOOL_DROPPED_REJECTED,
+		[STORE_AMBIGUOUS] = METRIC_SPOOL_DROPPED_AMBIGUOUS,
+	};
+
+	metrics_add(metrics[end], 1);
+	drop_retry(replay, id);
+	replay->settled[replay->settled_count++] = (struct store_settled){id, end};
+	replay->settle_timer.due_us = replay->loop->now_us;
+}
+
+void replay_settle(struct replay *replay)
+{
+	size_t done = 0;
+
+	while (done < replay->settled_count && store_open(replay->store) == STORE_OK) {
+		size_t n = replay->settled_count - done;
+
+		if (n > SETTLE_BATCH)
+			n = SETTLE_BATCH;
+		if (store_settle(replay->store, replay->settled + done, n) != STORE_OK)
+			break;
+		done += n;
+	}
+	replay->settled_count -= done;
+	memmove(replay->settled, replay->settled + done,
+		replay->settled_count * sizeof(replay->settled[0]));
+}
+
+static void on_settle(struct loop_timer *timer)
+{
+	struct replay *replay = (struct replay *)(void *)((char *)timer -
+							  offsetof(struct replay, settle_timer));
+
+	replay_settle(replay);
+}
+
+/* --- how fast -----------------------------------------------------------------------------------*/
+
+static double max_rate(const struct replay *replay)
+{
+	return (double)replay->config.replay_rate;
+}
+
+static double min_rate(const struct replay *replay)
+{
+	return max_rate(replay) < 1 ? max_rate(replay) : 1;
+}
+
+static void cut_rate(struct replay *replay, int64_t now_us)
+{
+	if (now_us - replay->cut_us < 1000000)
+		return;
+	replay->cut_us = now_us;
+	replay->rate /= 2;
+	if (replay->rate < min_rate(replay))
+		replay->rate = min_rate(replay);
+}
+
+static void raise_rate(struct replay *replay)
+{
+	replay->rate += max_rate(replay) / 10 / replay->rate;
+	if (replay->rate > max_rate(replay))
+		replay->rate = max_rate(replay);
+}
+
+static void follow_live_traffic(struct replay *replay, int64_t now_us)
+{
+	uint64_t troubles = atomic_load(&replay->breaker->troubles);
+
+	if (troubles != replay->troubles)
+		cut_rate(replay, now_us);
+	replay->troubles = troubles;
+	/* Somebody else was served meanwhile: no need to wait to the end. */
+	if (replay->failures > 0 && atomic_load(&replay->breaker->accepted) != replay->accepted &&
+	    replay->pause_until_us < INT64_MAX) {
+		replay->accepted = atomic_load(&replay->breaker->accepted);
+		if (replay->pause_until_us > now_us + PAUSE_MIN_US)
+			replay->pause_until_us = now_us + PAUSE_MIN_US;
+	}
+}
+
+static void pause_sending(struct replay *replay, unsigned retry_after_s, int64_t now_us)
+{
+	int64_t bound_us = PAUSE_MIN_US;
+
+	for (int i = 0; i < replay->failures && bound_us < PAUSE_MAX_US; i++)
+		bound_us *= 2;
+	if (bound_us > PAUSE_MAX_US)
+		bound_us = PAUSE_MAX_US;
+	if (replay->hurried && bound_us > HURRIED_PAUSE_US)
+		bound_us = HURRIED_PAUSE_US;
+	replay->failures++;
+	replay->accepted = atomic_load(&replay->breaker->accepted);
+	replay->pause_until_us = now_us + rand_r(&replay->random) % bound_us;
+	if (retry_after_s > 0 && replay->pause_until_us < now_us + retry_after_s * 1000000)
+		replay->pause_until_us = now_us + retry_after_s * 1000000;
+}
+
+/* --- the end of an attempt ----------------------------------------------------------------------*/
+
+static void try_again(struct replay *replay, const struct slot *slot, int64_t now_us)
+{
+	struct retry *retry = take_retry(replay, slot->record.id);
+	uint64_t accepted = atomic_load(&replay->breaker->accepted);
+	int64_t wait_us = PAUSE_MIN_US;
+
+	retry->in_slot = false;
+	retry->due_us = now_us;
+	if (slot->call.status != 0 || !slot->call.sent)
+		return;
+	if (retry->unanswered > 0 && accepted == retry->accepted)
+		retry->unanswered--;
+	retry->accepted = accepted;
+	if (++retry->unanswered >= UNANSWERED_MAX) {
+		settle(replay, slot->record.id, STORE_AMBIGUOUS);
+		return;
+	}
+	for (int i = 0; i < retry->unanswered; i++)
+		wait_us *= 2;
+	retry->due_us = now_us + wait_us;
+}
+
+static void pump(struct replay *replay);
+
+static void call_done(struct relay_call *call)
+{
+	/* `call` is the first member. */
+	struct slot *slot = (struct slot *)(void *)call;
+	struct replay *replay = slot->replay;
+	int64_t now_us = loop_now_us();
+
+	breaker_report(replay->breaker, call->verdict, now_us);
+	slot->busy = false;
+	replay->busy--;
+	if (call->verdict == VERDICT_ACCEPTED) {
+		ingest_count_items(&slot->record.counts);
+		settle(replay, slot->record.id, STORE_DELIVERED);
+		replay->failures = 0;
+		raise_rate(replay);
+	} else if (call->verdict == VERDICT_UPSTREAM_REJECTED) {
+		settle(replay, slot->record.id, STORE_REJECTED);
+		replay->failures = 0;
+	} else {
+		cut_rate(replay, now_us);
+		pause_sending(replay, call->retry_after_s, now_us);
+		try_again(replay, slot, now_us);
+	}
+	buf_shrink(&slot->body, KEEP_BYTES);
+	pump(replay);
+}
+
+/* --- sending ------------------------------------------------------------------------------------*/
+
+static struct slot *free_slot(struct replay *replay)
+{
+	size_t limit = replay->failures > 0 ? 1 : SLOTS;
+
+	if (replay->busy >= limit)
+		return NULL;
+	for (size_t i = 0; i < SLOTS; i++)
+		if (!replay->slots[i].busy)
+			return &replay->slots[i];
+	return NULL;
+}
+
+/* When the next record may go; 0: now. */
+static int64_t blocked_until(struct replay *replay, int64_t now_us)
+{
+	int64_t opens_us = breaker_opens_us(replay->breaker, now_us);
+
+	if (opens_us != 0)
+		return opens_us == INT64_MAX ? now_us + POLL_US : opens_us;
+	if (replay->pause_until_us > now_us)
+		return replay->pause_until_us;
+	if (!replay->hurried && replay->next_us > now_us)
+		return replay->next_us;
+	if (2 * budget_used(replay->live) > replay->live->max)
+		return now_us + POLL_US;
+	return 0;
+}
+
+/* Reads the record that is to go next. STORE_NONE: there is none just now. */
+static enum store_result read_next(struct replay *replay, struct slot *slot, int64_t now_us)
+{
+	struct retry *retry = due_retry(replay, now_us);
+	enum store_result result;
+
+	if (retry) {
+		int64_t id = retry->id;
+
+		result = store_next(replay->store, id - 1, &slot->record, &slot->body);
+		if (result == STORE_NONE || (result != STORE_FAILED && slot->record.id != id)) {
+			drop_retry(replay, id);
+			return STORE_DAMAGED;
+		}
+		return result;
+	}
+	if (replay->retry_count + replay->busy >= RETRIES_MAX)
+		return STORE_NONE;
+	return store_next(replay->store, replay->cursor, &slot->record, &slot->body);
+}
+
+static bool has_expired(const struct replay *replay, int64_t stored_s, int64_t now_s)
+{
+	return now_s - stored_s >= replay->config.spool_max_age_s;
+}
+
+/* False: no more just now; *next_us is set. */
+static bool send_one(struct replay *replay, struct slot *slot, int64_t now_us, int64_t *next_us)
+{
+	size_t retries = replay->retry_count;
+	enum store_result result = read_next(replay, slot, now_us);
+	struct spool_record *record = &slot->record;
+	struct retry *retry;
+
+	if (result == STORE_DAMAGED && replay->retry_count < retries)
+		return true; /* A retry that is gone; look again. */
+	if (result == STORE_DAMAGED) {
+		log_limited(LOG_ERROR, "spool_record_damaged",
+			    "A record of the spool is damaged and is dropped.");
+		replay->cursor = record->id > replay->cursor ? record->id : replay->cursor;
+		settle(replay, record->id, STORE_BROKEN);
+		return true;
+	}
+	if (result != STORE_OK) {
+		*next_us = result == STORE_FULL ? now_us + POLL_US : INT64_MAX;
+		return false;
+	}
+	slot->call = (struct relay_call){.body = record->body,
+					 .session_id = record->session_id,
+					 .idempotency_key = record->idempotency_key,
+					 .traceparent = record->traceparent,
+					 .done = call_done};
+	*next_us = now_us + POLL_US;
+	if (!breaker_admits(replay->breaker, now_us))
+		return false;
+	if (relay_start(replay->relay, &slot->call) != VERDICT_OK) {
+		breaker_forget(replay->breaker);
+		return false;
+	}
+	slot->busy = true;
+	replay->busy++;
+	retry = find_retry(replay, record->id);
+	if (retry)
+		retry->in_slot = true;
+	else
+		replay->cursor = record->id;
+	if (replay->next_us < now_us)
+		replay->next_us = now_us;
+	replay->next_us += (int64_t)(1e6 / replay->rate);
+	return true;
+}
+
+/* Sends what may be sent now, and sees to it that it is called again when there may be more. */
+static void pump(struct replay *replay)
+{
+	int64_t now_us = loop_now_us(), next_us = INT64_MAX;
+	struct slot *slot;
+
+	follow_live_traffic(replay, now_us);
+	while (!replay->stopped && store_is_open(replay->store) &&
+	       replay->settled_count + SLOTS < SETTLED_MAX && (slot = free_slot(replay))) {
+		next_us = blocked_until(replay, now_us);
+		if (next_us != 0 || !send_one(replay, slot, now_us, &next_us))
+			break;
+		next_us = INT64_MAX;
+	}
+	for (size_t i = 0; i < replay->retry_count && next_us == INT64_MAX; i++)
+		if (!replay->retries[i].in_slot)
+			next_us = now_us + POLL_US;
+	replay->timer.due_us = next_us;
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	pump((struct replay *)(void *)((char *)timer - offsetof(struct replay, timer)));
+}
+
+void replay_wake(struct replay *replay)
+{
+	/* Whatever waits for a time is not to be overtaken. */
+	if (replay->timer.due_us == INT64_MAX)
+		replay->timer.due_us = replay->loop->now_us;
+}
+
+void replay_hurry(struct replay *replay)
+{
+	replay->hurried = true;
+	replay->timer.due_us = replay->loop->now_us;
+}
+
+void replay_stop(struct replay *replay)
+{
+	replay->stopped = true;
+}
+
+bool replay_is_idle(const struct replay *replay)
+{
+	return replay->busy == 0;
+}
+
+void replay_expire(struct replay *replay, int64_t now_s)
+{
+	int64_t id = INT64_MIN, stored_s;
+
+	for (int i = 0; i < SETTLE_BATCH && replay->settled_count + SLOTS < SETTLED_MAX; i++) {
+		if (!store_is_open(replay->store) ||
+		    store_peek(replay->store, id, &id, &stored_s) != STORE_OK ||
+		    !has_expired(replay, stored_s, now_s))
+			return;
+		if (is_in_slot(replay, id) || is_settled(replay, id))
+			continue;
+		log_limited(LOG_WARN, "spool_expired",
+			    "Beacons older than FARO_SPOOL_MAX_AGE_S are dropped; mend the "
+			    "receiver, or raise it.");
+		settle(replay, id, STORE_EXPIRED);
+	}
+}
+
+/* --- life ---------------------------------------------------------------------------------------*/
+
+struct replay *replay_new(const struct spool_options *options, struct loop *loop,
+			  struct store *store)
+{
+	struct replay *replay = calloc(1, sizeof(*replay));
+	size_t largest;
+
+	if (!replay)
+		return NULL;
+	replay->config = *options->config;
+	replay->config.upstream_timeout_ms *= TIMEOUT_FACTOR;
+	if (replay->config.upstream_timeout_ms < TIMEOUT_MIN_MS)
+		replay->config.upstream_timeout_ms = TIMEOUT_MIN_MS;
+	replay->config.upstream_max_inflight = SLOTS;
+	replay->store = store;
+	replay->breaker = options->breaker;
+	replay->loop = loop;
+	replay->live = options->inflight;
+	replay->cursor = INT64_MIN;
+	replay->rate = max_rate(replay) / 4;
+	if (replay->rate < min_rate(replay))
+		replay->rate = min_rate(replay);
+	replay->random = (unsigned)loop_now_us();
+	largest = SIZE_MAX / 2;
+	for (size_t i = 0; i < SLOTS; i++) {
+		replay->slots[i].replay = replay;
+		buf_init(&replay->slots[i].body, largest, options->memory);
+	}
+	budget_init(&replay->own, SLOTS);
+	replay->relay = relay_new(loop, &replay->config, options->resolver, &replay->own);
+	if (!replay->relay) {
+		free(replay);
+		return NULL;
+	}
+	replay->timer.fire = on_timer;
+	replay->settle_timer.fire = on_settle;
+	loop_timer_add(loop, &replay->timer);
+	loop_timer_add(loop, &replay->settle_timer);
+	return replay;
+}
+
+void replay_free(struct replay *replay)
+{
+	if (!replay)
+		return;
+	for (size_t i = 0; i < SLOTS; i++) {
+		if (replay->slots[i].busy)
+			relay_cancel(replay->relay, &replay->slots[i].call);
+		buf_release(&replay->slots[i].body);
+	}
+	relay_free(replay->relay);
+	free(replay);
+}
