@@ -65,7 +65,8 @@ class Receiver:
             fields[name.strip().lower()] = value.strip()
         body = await self.body(reader, fields)
         status, answer = await self.answer(method, path, body)
-        writer.write(b"HTTP/1.1 %d %s\r\nContent-Length: %d\r\n\r\n%s"
+        writer.write(b"HTTP/1.1 %d %s\r\nDate: Sun, 22 Nov 2026 17:00:00 GMT\r\nContent-Length: %d\r\n"
+                     b"Content-Type: text/plain; charset=utf-8\r\n\r\n%s"
                      % (status, REASON[status].encode(), len(answer), answer))
         await writer.drain()
         return fields.get(b"connection", b"").lower() != b"close"

@@ -25,7 +25,7 @@ PKG_CHECK_MODULES([FCGI], [fcgi], [], [
 AS_IF([test -n "$FCGI_LIBS"], [
 	AC_CACHE_CHECK([whether libfcgi is patched against CVE-2025-23016], [faro_cv_libfcgi_patched], [
 		faro_save_CPPFLAGS=$CPPFLAGS; faro_save_LIBS=$LIBS; faro_save_CFLAGS=$CFLAGS
-		CPPFLAGS="$CPPFLAGS $FCGI_CFLAGS"; LIBS="$FCGI_LIBS $LIBS"; CFLAGS="$CFLAGS -fno-builtin"
+		CPPFLAGS="$CPPFLAGS $FCGI_CFLAGS"; LIBS="$FCGI_LIBS $LIBS"; CFLAGS=-fno-builtin
 		AC_RUN_IFELSE([FARO_LIBFCGI_PROBE], [faro_cv_libfcgi_patched=yes],
 			[faro_cv_libfcgi_patched=no],
 			[AS_IF([$PKG_CONFIG --atleast-version=2.4.7 fcgi],

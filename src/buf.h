@@ -21,7 +21,12 @@ struct view {
 	size_t len;
 };
 
-#define VIEW_LITERAL(s) ((struct view){(s), sizeof(s) - 1})
+/* Of a string literal: as an initializer, and as an expression. */
+#define VIEW_CONSTANT(s)           \
+	{                          \
+		(s), sizeof(s) - 1 \
+	}
+#define VIEW_LITERAL(s) ((struct view)VIEW_CONSTANT(s))
 
 static inline struct view view_of(const char *s)
 {

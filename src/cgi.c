@@ -13,12 +13,6 @@ enum {
 	PIECE_BYTES = 64 * 1024
 };
 
-static const char *get_variable(void *arg, const char *name)
-{
-	(void)arg;
-	return getenv(name);
-}
-
 /* At most `limit` bytes of stdin, or to its end. CONTENT_LENGTH is the limit of a CGI program: the
  * server need not close the pipe behind the body (RFC 3875, 4.2). */
 static void read_stdin(struct request *request, int64_t limit)
@@ -136,7 +130,7 @@ int cgi_serve(const struct config *config)
 	}
 	ingest_init_request(&ingest, &request);
 	request.started_us = loop_now_us();
-	request_read_variables(&request, get_variable, NULL);
+	request_read_variables(&request, environ);
 	read_stdin(&request, request.content_length > 0 ? request.content_length : 0);
 	if (ingest_begin(&ingest, &request) == INGEST_RELAY)
 		relay_once(config, &ingest, &request);

@@ -70,9 +70,26 @@ void fcgi_conn_close(struct fcgi_conn *conn)
 	conn->fd = -1;
 }
 
-static const char *get_variable(void *arg, const char *name)
+/* The next piece straight into the body's buffer while that has room; else into one of our own,
+ * from which it is appended (which makes room) or dropped. True: there may be more. */
+static bool read_piece(FCGX_Stream *in, struct request *request, size_t *total)
 {
-	return FCGX_GetParam(name, arg);
+	struct buf *body = request->body;
+	size_t room = body->cap - body->len;
+	char piece[PIECE_BYTES];
+	int n;
+
+	if (request->body_state == BODY_WHOLE && room > 0) {
+		room = room < PIECE_BYTES ? room : PIECE_BYTES;
+		n = FCGX_GetStr(body->data + body->len, (int)room, in);
+		body->len += (size_t)n;
+	} else {
+		room = PIECE_BYTES;
+		n = FCGX_GetStr(piece, PIECE_BYTES, in);
+		request_append_body(request, piece, (size_t)n);
+	}
+	*total += (size_t)n;
+	return (size_t)n == room;
 }
 
 /* To the end of STDIN. False: the rest is not worth waiting for. */
@@ -80,18 +97,14 @@ static bool read_body(struct fcgi_conn *conn, struct request *request)
 {
 	FCGX_Stream *in = conn->fcgx.in;
 	size_t total = 0;
-	char piece[PIECE_BYTES];
-	int n;
 
-	do {
-		n = FCGX_GetStr(piece, sizeof(piece), in);
-		if (n > 0)
-			request_append_body(request, piece, (size_t)n);
-		total += (size_t)n;
+	/* Only a hint: what it does not make room for, the pieces do, or say why not. */
+	if (request->content_length > 0 && (uint64_t)request->content_length <= request->body->max)
+		buf_reserve(request->body, (size_t)request->content_length);
+	while (read_piece(in, request, &total))
 		if (total > DRAIN_MAX_BYTES ||
 		    loop_now_us() - request->started_us > EXCHANGE_TIMEOUT_US)
 			return false;
-	} while (n == (int)sizeof(piece));
 	if (FCGX_GetError(in) != 0)
 		request->body_state = BODY_BROKEN;
 	return true;
@@ -108,7 +121,7 @@ bool fcgi_conn_read(struct fcgi_conn *conn, struct request *request)
 	/* A read that failed between two parameters leaves a short environment and a success. */
 	if (FCGX_GetError(conn->fcgx.in) != 0 || conn->fcgx.role != FCGI_RESPONDER)
 		return false;
-	request_read_variables(request, get_variable, conn->fcgx.envp);
+	request_read_variables(request, conn->fcgx.envp);
 	return read_body(conn, request);
 }
 

@@ -1,6 +1,6 @@
 /* main: options, mode, wiring; nothing else. */
 #include <errno.h>
-#include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +74,21 @@ static void raise_file_limit(void)
 	}
 }
 
+/*
+ * glibc raises its threshold for mmap to the largest block that was freed, and then keeps up to that
+ * much at the top of every heap: after 64 bodies of 5 MiB, 300 MiB stayed. A fixed threshold gives a
+ * large body back as soon as its beacon is answered. Without fast bins nothing has to be consolidated
+ * at each of the 8 KiB buffers that libfcgi takes for a request.
+ */
+static void tune_allocator(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+	mallopt(M_MXFAST, 0);
+#endif
+}
+
 static void drain(const struct config *config, struct worker **workers, size_t count)
 {
 	int64_t deadline_us = loop_now_us() + config->drain_timeout_ms * 1000;
@@ -128,6 +143,7 @@ static int serve(const struct config *config, struct listener *listener)
 	int signal_fd = -1;
 	int status = EXIT_FAILURE;
 
+	tune_allocator();
 	raise_file_limit();
 	budget_init(&shared.memory, config->max_memory_bytes);
 	budget_init(&shared.inflight, config->upstream_max_inflight);

@@ -4,9 +4,9 @@
  * callbacks: which sockets to watch (relay_sockets), and when to call it at the latest. Finished
  * transfers are collected after each such turn, so that done() never runs inside libcurl.
  *
- *	idle ──relay_start()──> in flight ──finished──> done() ──> idle (or freed, if there are
- *many) │                  └──relay_cancel()───────────> └─ no address known yet ──> unsent ──next
- *turn──> done()
+ *	idle ──relay_start()──> in flight ──finished──> done() ──> idle (or freed, if many are)
+ *	  │                         └──relay_cancel()─────────────────^
+ *	  └─ no address is known yet ──> unsent ──next turn──> done()
  *
  * A receiver's answer counts as soon as its header is complete: what happens to the body after a
  * status of 2xx does not undo that the beacon was taken. Limits: CONFIG_UPSTREAM_REPLY_MAX_BYTES of
@@ -66,7 +66,7 @@ struct relay {
 	struct secret secret;
 	struct relay_route *route;
 	unsigned serial;
-	bool key_changed;
+	bool stale; /* the route is to be made anew before the next call */
 	/* Connections from before this are not used again: after a timeout they may all lead
 	 * nowhere, after a change of addresses to a receiver that is gone. 0: all are trusted. */
 	int64_t distrusted_us;
@@ -246,6 +246,10 @@ static void finish(struct relay_transfer *transfer, CURLcode code)
 		relay->silent = false;
 	} else if (!transfer->unsent) {
 		resolver_hurry(relay->resolver);
+		/* No connection: libcurl 7.88 does not get beyond a first address that is silent,
+		 * so the next call begins with another. */
+		if (!outcome.sent)
+			relay->stale = true;
 		if (call->verdict == VERDICT_UPSTREAM_TIMEOUT) {
 			relay->silent = true;
 			relay->distrusted_us = now_us;
@@ -340,8 +344,8 @@ static bool refresh_route(struct relay *relay, int64_t now_us)
 	struct relay_route *now = relay->route, *next;
 
 	if (relay->secret.path && secret_refresh(&relay->secret, now_us))
-		relay->key_changed = true;
-	if (now && !relay->key_changed && now->generation == resolver_generation(relay->resolver) &&
+		relay->stale = true;
+	if (now && !relay->stale && now->generation == resolver_generation(relay->resolver) &&
 	    now_us - now->made_us < ROUTE_LIFETIME_US)
 		return true;
 	next = relay_route_new(relay->resolver, relay->config->upstream_tenant,
@@ -354,7 +358,7 @@ static bool refresh_route(struct relay *relay, int64_t now_us)
 		relay->distrusted_us = now_us;
 	relay_route_drop(now);
 	relay->route = next;
-	relay->key_changed = false;
+	relay->stale = false;
 	return true;
 }
 

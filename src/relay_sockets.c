@@ -9,7 +9,7 @@
  *for) takes the socket out of the set, so that the level-triggered loop does not turn for ever;
  *libcurl finds the connection dead when it next wants to use it.
  *
- * libcurl closes some sockets without a word (an address that refused, while the next one is tried)
+ * libcurl closes some sockets without a word (of an address that did not answer, before the next one)
  * and the kernel gives the same number to the next: so an opened socket counts as new, whatever was
  * believed of its number, and is watched at once if libcurl still thinks that it is.
  */

@@ -71,10 +71,10 @@ static enum endpoint parse_endpoint(struct view name)
 		struct view name;
 		enum endpoint endpoint;
 	} names[] = {
-		{{"collect", 7}, ENDPOINT_COLLECT},
-		{{"metrics", 7}, ENDPOINT_METRICS},
-		{{"health", 6}, ENDPOINT_HEALTH},
-		{{"ready", 5}, ENDPOINT_READY},
+		{VIEW_CONSTANT("collect"), ENDPOINT_COLLECT},
+		{VIEW_CONSTANT("metrics"), ENDPOINT_METRICS},
+		{VIEW_CONSTANT("health"), ENDPOINT_HEALTH},
+		{VIEW_CONSTANT("ready"), ENDPOINT_READY},
 	};
 
 	if (!name.ptr)
@@ -102,29 +102,53 @@ static void join_path(struct request *request, struct view script, struct view i
 	request->path.len = script.len + info.len;
 }
 
-/* nginx gives a variable without a value where the client sent no such header. */
-static struct view read_variable(request_variable *get, void *arg, const char *name)
-{
-	struct view value = view_of(get(arg, name));
+/* Where a variable's value goes. */
+struct place {
+	struct view name;
+	struct view *value;
+};
 
-	return value.len > 0 ? value : (struct view){NULL, 0};
+/* nginx gives a variable without a value where the client sent no such header. */
+static void take_variable(const struct place *places, size_t count, const char *pair)
+{
+	const char *equals = strchr(pair, '=');
+	struct view name;
+
+	if (!equals || equals[1] == '\0')
+		return;
+	name = (struct view){pair, (size_t)(equals - pair)};
+	for (size_t i = 0; i < count; i++) {
+		if (view_equals(places[i].name, name)) {
+			*places[i].value = view_of(equals + 1);
+			return;
+		}
+	}
 }
 
-void request_read_variables(struct request *request, request_variable *get, void *arg)
+void request_read_variables(struct request *request, char *const *variables)
 {
-	request->endpoint = parse_endpoint(read_variable(get, arg, "FARO_ENDPOINT"));
-	request->method = read_variable(get, arg, "REQUEST_METHOD");
-	join_path(request, read_variable(get, arg, "SCRIPT_NAME"),
-		  read_variable(get, arg, "PATH_INFO"));
-	request->content_length = parse_length(read_variable(get, arg, "CONTENT_LENGTH"));
-	request->content_type = read_variable(get, arg, "CONTENT_TYPE");
-	request->content_encoding = read_variable(get, arg, "HTTP_CONTENT_ENCODING");
-	request->host = read_variable(get, arg, "HTTP_HOST");
-	request->origin = read_variable(get, arg, "HTTP_ORIGIN");
-	request->sec_fetch_site = read_variable(get, arg, "HTTP_SEC_FETCH_SITE");
-	request->session_id = read_variable(get, arg, "HTTP_X_FARO_SESSION_ID");
-	request->idempotency_key = read_variable(get, arg, "HTTP_IDEMPOTENCY_KEY");
-	request->traceparent = read_variable(get, arg, "HTTP_TRACEPARENT");
+	struct view endpoint = {NULL, 0}, script = {NULL, 0}, info = {NULL, 0}, length = {NULL, 0};
+	const struct place places[] = {
+		{VIEW_CONSTANT("FARO_ENDPOINT"), &endpoint},
+		{VIEW_CONSTANT("REQUEST_METHOD"), &request->method},
+		{VIEW_CONSTANT("SCRIPT_NAME"), &script},
+		{VIEW_CONSTANT("PATH_INFO"), &info},
+		{VIEW_CONSTANT("CONTENT_LENGTH"), &length},
+		{VIEW_CONSTANT("CONTENT_TYPE"), &request->content_type},
+		{VIEW_CONSTANT("HTTP_CONTENT_ENCODING"), &request->content_encoding},
+		{VIEW_CONSTANT("HTTP_HOST"), &request->host},
+		{VIEW_CONSTANT("HTTP_ORIGIN"), &request->origin},
+		{VIEW_CONSTANT("HTTP_SEC_FETCH_SITE"), &request->sec_fetch_site},
+		{VIEW_CONSTANT("HTTP_X_FARO_SESSION_ID"), &request->session_id},
+		{VIEW_CONSTANT("HTTP_IDEMPOTENCY_KEY"), &request->idempotency_key},
+		{VIEW_CONSTANT("HTTP_TRACEPARENT"), &request->traceparent},
+	};
+
+	for (; *variables; variables++)
+		take_variable(places, sizeof(places) / sizeof(places[0]), *variables);
+	request->endpoint = parse_endpoint(endpoint);
+	request->content_length = parse_length(length);
+	join_path(request, script, info);
 }
 
 const char *request_status_text(int status)
@@ -224,12 +248,25 @@ static enum buf_result print_body(const char *type, struct view body, struct buf
 	return result == BUF_OK ? buf_append(out, body.ptr, body.len) : result;
 }
 
+/* What nearly every beacon gets, printed beforehand. */
+static bool is_plain_success(const struct reply *reply)
+{
+	return reply->status == 202 && !reply->vary_origin && !reply->cors_origin.ptr &&
+	       reply->retry_after_s == 0 && !reply->session_status[0];
+}
+
 enum buf_result request_print_reply(const struct request *request, struct buf *out)
 {
+	static const struct view plain_success =
+		VIEW_CONSTANT("Status: 202 Accepted\r\nCache-Control: no-store\r\n"
+			      "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
 	const struct reply *reply = &request->reply;
-	enum buf_result result = print_headers(reply, out);
+	enum buf_result result;
 	char *problem;
 
+	if (is_plain_success(reply))
+		return buf_append(out, plain_success.ptr, plain_success.len);
+	result = print_headers(reply, out);
 	if (result != BUF_OK)
 		return result;
 	if (reply->text_page)

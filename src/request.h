@@ -85,9 +85,9 @@ void request_release(struct request *request);
  */
 void request_append_body(struct request *request, const void *bytes, size_t n);
 
-/* Reads the CGI/1.1 variables (RFC 3875) that both carriers share, from a lookup by name. */
-typedef const char *request_variable(void *arg, const char *name);
-void request_read_variables(struct request *request, request_variable *get, void *arg);
+/* Takes what it knows from the CGI/1.1 variables (RFC 3875) that both carriers hand over as
+ * NAME=value, ended by NULL; the views point into them. */
+void request_read_variables(struct request *request, char *const *variables);
 
 /*
  * Appends the reply as CGI response: "Status: …" header lines, blank line, body. Errors are

@@ -80,9 +80,10 @@ def post_together(port, body, times, connections):
 
 def settled(receiver):
     """The receiver's count once it no longer moves: what was under way when the load ended counts."""
+    quiet_s = 0.4 + receiver.delay_s
     last = receiver.posts()
     while True:
-        time.sleep(0.1)
+        time.sleep(quiet_s)
         now = receiver.posts()
         if now == last:
             return now

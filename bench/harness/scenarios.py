@@ -48,15 +48,15 @@ def slow(put_up, directory, _binary, beacons, seconds):
             receiver.stop()
     fast, late = found[0], found[500]
     ratio = late["cpu_us"] / fast["cpu_us"]
-    grown_kib = late["application_anon_kib"] - fast["application_anon_kib"]
+    grown_kib = late["application_grown_kib"]
     rows = [
         row("slow receiver: beacons/s", f"{late['beacons_per_s']:.0f} (fast: {fast['beacons_per_s']:.0f})",
             "200 offered, all 202", not late["failed"] and late["beacons_per_s"] > 180),
         row("slow receiver: CPU per beacon", f"{late['cpu_us']:.0f} us (fast: {fast['cpu_us']:.0f} us), "
             f"{ratio:.2f} x", "<= 1.3 x of the fast receiver's", ratio <= 1.3),
-        row("slow receiver: private memory", f"{late['application_anon_kib']} KiB, "
-            f"{grown_kib:+d} KiB against the fast receiver's", "flat: at most 4 MiB more",
-            grown_kib <= 4 * MIB_IN_KIB),
+        row("slow receiver: private memory", f"{late['application_anon_kib']} KiB (fast: "
+            f"{fast['application_anon_kib']} KiB), {grown_kib:+d} KiB from the first half to the second",
+            "flat: at most 512 KiB more", grown_kib <= 512),
     ]
     return rows, [f"receiver after {ms} ms: {p}" for ms, r in found.items() for p in r["failed"]]
 
@@ -85,12 +85,7 @@ def overload(put_up, directory, _binary, beacons, seconds):
             f"{p99_ms:.0f} ms, most {refused[-1] * 1e3:.0f} ms ({len(refused)} refused)",
             "p99 <= 10 ms", p99_ms <= 10),
     ]
-    failures = [f"overload: {len(times)} answers with status {status}"
-                for status, times in {**peak["times"], **full["times"]}.items()
-                if status not in (202, 429)]
-    accepted = len(full["times"].get(202, []))
-    if accepted != full["posts"]:
-        failures.append(f"overload: {accepted} answers 202, {full['posts']} posts at the receiver")
+    failures = wrong_answers(peak) + wrong_answers(full)
     more, wrong = many_connections(put_up, directory, body, seconds)
     return rows + [more], failures + wrong
 
@@ -110,23 +105,36 @@ def goodput(candidate, receiver, body, access_log, seconds, connections, pause_m
             status, _, spent = line.strip("\0 \n").partition(" ")
             times.setdefault(int(status), []).append(float(spent))
     return {"per_s": posts / result["seconds"], "seconds": result["seconds"], "posts": posts,
-            "times": times}
+            "times": times, "connections": connections}
 
 
 def many_connections(put_up, directory, body, seconds):
     """Ten times the connections of the saturated closed loop, on a receiver that keeps up."""
+    access_log = os.path.join(directory, "access-many.log")
     receiver = FastReceiver(directory)
-    candidate = put_up(receiver)
+    candidate = put_up(receiver, {"BENCH_ACCESS_LOG": access_log})
     try:
-        few = throughput.measure(candidate, receiver, body, seconds)
-        many = throughput.measure(candidate, receiver, body, seconds, connections=640)
+        few = goodput(candidate, receiver, body, access_log, seconds, 64, None)
+        many = goodput(candidate, receiver, body, access_log, seconds, 640, None)
     finally:
         candidate.stop()
         receiver.stop()
-    kept = many["beacons_per_s"] / few["beacons_per_s"]
-    return (row("overload: 640 connections in place of 64", f"{many['beacons_per_s']:.0f}/s of "
-                f"{few['beacons_per_s']:.0f}/s: {kept:.0%}, p99 {many['p99_ms']:.0f} ms", ">= 90 %",
-                kept >= 0.9), few["failed"] + many["failed"])
+    kept = many["per_s"] / few["per_s"]
+    refused = len(many["times"].get(429, []))
+    return (row("overload: 640 connections in place of 64", f"{many['per_s']:.0f}/s of "
+                f"{few['per_s']:.0f}/s: {kept:.0%}; {refused} refused", ">= 90 %", kept >= 0.9),
+            wrong_answers(few) + wrong_answers(many))
+
+
+def wrong_answers(run):
+    found = [f"overload: {len(times)} answers with status {status}"
+             for status, times in run["times"].items() if status not in (202, 429)]
+    accepted = len(run["times"].get(202, []))
+    # nginx does not log what wrk had hung up on as 202: such a beacon may be at the receiver all the same.
+    hung_up = len(run["times"].get(499, [])) + run["connections"]
+    if not accepted <= run["posts"] <= accepted + hung_up:
+        found.append(f"overload: {accepted} answers 202, {run['posts']} posts at the receiver")
+    return found
 
 
 def memory(put_up, directory, _binary, beacons, seconds):
@@ -174,7 +182,7 @@ def burst(candidate, body, application):
     watch = throughput.MemoryWatch([application])
     watch.start()
     statuses = load.post_together(candidate.nginx.port, body, 1, 64)
-    return statuses, watch.stop()[application.name]
+    return statuses, watch.stop().most_kib(application.name)
 
 
 def cgi(_put_up, directory, binary, beacons, _seconds):

@@ -130,8 +130,20 @@ def wait_for_port(process):
         raise Missing(f"{process.name} does not listen after 10 s:\n{process.log_tail()}")
 
 
+def wait_for_socket(process, path, seconds):
+    """A path is there a moment before anybody listens on it: only a connection tells."""
+    def is_listening():
+        with socket.socket(socket.AF_UNIX) as probe:
+            return not process.is_running() or probe.connect_ex(path) == 0
+    if not wait_until(is_listening, seconds) or not process.is_running():
+        process.stop()
+        raise Missing(f"{process.name} does not listen on {path}:\n{process.log_tail()}")
+
+
 class FastReceiver(Nginx):
     """nginx `return 202`; its own request counter is the count."""
+
+    delay_s = 0
 
     def __init__(self, directory):
         super().__init__(directory, "receiver", """location = /collect { return 202; }
@@ -150,6 +162,7 @@ class SlowReceiver(Process):
     """receiver.py: counts, looks at the labels, and may take its time."""
 
     def __init__(self, directory, delay_ms=0):
+        self.delay_s = delay_ms / 1000
         self.port = free_port()
         super().__init__("receiver", [sys.executable, os.path.join(HERE, "receiver.py"),
                                       str(self.port), "--delay-ms", str(delay_ms)], directory)
@@ -203,10 +216,7 @@ class Stage:
     def _behind_nginx(self, name, directory, location, application, socket_path, http=None,
                       log="access_log off;"):
         """Waits for the application's socket, then puts nginx in front of it."""
-        if not wait_until(lambda: os.path.exists(socket_path) or not application.is_running(), 20) \
-                or not application.is_running():
-            application.stop()
-            raise Missing(f"{name} did not open {socket_path}:\n{application.log_tail()}")
+        wait_for_socket(application, socket_path, 20)
         nginx = Nginx(directory, "nginx", location,
                       http or UPSTREAM.format(address="unix:" + socket_path), log=log)
         return Candidate(name, nginx, application)

@@ -14,39 +14,46 @@ from .stage import FastReceiver, Missing, Stage
 
 
 class MemoryWatch(threading.Thread):
-    """The largest RssAnon seen while the load runs, by looking ten times a second."""
+    """RssAnon while the load runs, by looking ten times a second."""
 
     def __init__(self, processes):
         super().__init__(daemon=True)
         self.processes, self.ended = processes, threading.Event()
-        self.anon_kib = {p.name: 0 for p in processes}
+        self.samples = {p.name: [] for p in processes}
 
     def run(self):
         while not self.ended.wait(0.1):
             for process in self.processes:
-                self.anon_kib[process.name] = max(
-                    self.anon_kib[process.name], process.memory_kib("RssAnon"))
+                self.samples[process.name].append(process.memory_kib("RssAnon"))
 
     def stop(self):
         self.ended.set()
         self.join()
-        return self.anon_kib
+        return self
+
+    def most_kib(self, name):
+        return max(self.samples.get(name) or [0])
+
+    def grown_kib(self, name):
+        """What the second half of the run needed more than the first."""
+        samples = self.samples.get(name) or [0, 0]
+        half = len(samples) // 2
+        return max(samples[half:]) - max(samples[:half] or [0])
 
 
-def measure(candidate, receiver, body, seconds, warm_seconds=1, watch_memory=True, **wrk_options):
+def measure(candidate, receiver, body, seconds, warm_seconds=1, **wrk_options):
     """One warm-up and one measured run. Problems are in ["failed"], empty when all is well."""
     load.wrk(candidate.url, body, warm_seconds, **wrk_options)
     before_posts = load.settled(receiver)
     for process in candidate.processes():
         process.reset_peak()
-    watch = MemoryWatch(candidate.processes()) if watch_memory else None
-    if watch:
-        watch.start()
+    watch = MemoryWatch(candidate.processes())
+    watch.start()
     before_cpu = {p.name: p.cpu_us() for p in candidate.processes()}
     result = load.wrk(candidate.url, body, seconds, **wrk_options)
     posts = load.settled(receiver) - before_posts
     cpu = {p.name: p.cpu_us() - before_cpu[p.name] for p in candidate.processes()}
-    anon = watch.stop() if watch else {}
+    watch.stop()
     peak = {p.name: p.memory_kib("VmHWM") for p in candidate.processes()}
 
     connections = wrk_options.get("connections", load.CONNECTIONS)
@@ -57,8 +64,9 @@ def measure(candidate, receiver, body, seconds, warm_seconds=1, watch_memory=Tru
         "nginx_us": cpu["nginx"] / beacons,
         "application_us": cpu.get("application", 0) / beacons,
         "cpu_us": sum(cpu.values()) / beacons,
-        "peak_kib": sum(peak.values()), "anon_kib": sum(anon.values()),
-        "application_anon_kib": anon.get("application", 0),
+        "peak_kib": sum(peak.values()), "anon_kib": sum(map(watch.most_kib, watch.samples)),
+        "application_anon_kib": watch.most_kib("application"),
+        "application_grown_kib": watch.grown_kib("application"),
         "requests": result["requests"], "posts": posts,
         "failed": problems(result, posts, connections),
     }

@@ -56,12 +56,22 @@ func (g *generator) space() {
 func (g *generator) spoil() []byte {
 	body := g.out.Bytes()
 	at := g.random.IntN(len(body))
-	switch g.random.IntN(9) {
+	switch g.random.IntN(10) {
 	case 0:
 		return body[:at]
 	case 7:
 		if number := bytes.LastIndexAny(body, "0123456789-.eE"); number >= 0 {
 			return body[:number+1]
+		}
+		return body[:at]
+	case 8:
+		// Where a number stands, something that is nearly one.
+		if from := bytes.IndexAny(body[at:], "0123456789"); from >= 0 {
+			from += at
+			rest := bytes.TrimLeft(body[from:], "0123456789-.eE")
+			almost := pick(g, "01", "1.", ".5", "1e", "1e+", "-", "+1", "-01", "0x1", "1.e1", "NaN", "Infinity", "tru",
+				"nul", "'a'", "1_0", "--1", "0.1.2", "1E5", "-0e-0", "\v1", "\u00a01", "/**/1", "1,")
+			return []byte(string(body[:from]) + almost + string(rest))
 		}
 		return body[:at]
 	case 1:
@@ -118,9 +128,7 @@ func (g *generator) object(fields ...field) {
 	for _, f := range fields {
 		if g.nameTrick() {
 			comma()
-			g.text(pick(g, "", "", "", "", "x", "meta", "app", "k8s", "name", "key", "attributes", "resource", "toString"))
-			g.raw(":")
-			g.anything(2)
+			g.intruder()
 		}
 		write(f)
 		if g.nameTrick() {
@@ -134,6 +142,18 @@ func (g *generator) object(fields ...field) {
 		write(field{pick(g, "", "", "", "name", "extra", "resource", "meta"), func() { g.anything(2) }})
 	}
 	g.raw("}")
+}
+
+// intruder is a member that nobody asked for. The trace decoder takes an empty key for the end of the
+// object, and goes on without a complaint where an array is its value.
+func (g *generator) intruder() {
+	if g.random.IntN(2) == 0 {
+		g.raw(`"":` + pick(g, "[]", "[{}]", "[null]", "{}", "0"))
+		return
+	}
+	g.text(pick(g, "", "x", "meta", "app", "k8s", "name", "key", "attributes", "resource", "toString"))
+	g.raw(":")
+	g.anything(2)
 }
 
 func (g *generator) list(most int, item func()) {

@@ -185,6 +185,36 @@ func TestHonestBeacon_CountsNoSpoof(t *testing.T) {
 	}
 }
 
+// What the generator is too small for.
+func TestLargeBodies(t *testing.T) {
+	forged := `{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"evil"}},` +
+		`{"key":"a","value":{"intValue":"9007199254740993"}},{"key":"k8s.pod.name","value":{"stringValue":"x"}}]},` +
+		`"scopeSpans":[{"spans":[{"startTimeUnixNano":1754042400123456789},{}]}]}`
+	many := func(one string, n int) string { return strings.TrimSuffix(strings.Repeat(one+",", n), ",") }
+	for why, body := range map[string]string{
+		"5 MiB of one string": `{"logs":[{"message":"` + strings.Repeat("x", 5<<20) + `"}]}`,
+		"5 MiB of escapes":    `{"logs":[{"message":"` + strings.Repeat(`\ud83d\ude00\"`, 5<<20/14) + `"}]}`,
+		"4000 resources":      `{"traces":{"resourceSpans":[` + many(forged, 4000) + `]}}`,
+		"10000 attributes": `{"traces":{"resourceSpans":[{"resource":{"attributes":[` +
+			many(`{"key":"service.name"},{"key":"b"}`, 5000) + `]},"scopeSpans":[{"spans":[{}]}]}]}}`,
+		"10000 session attributes": `{"meta":{"session":{"attributes":{` + many(`"team":"x","te am":"y","z":""`, 3333) +
+			`}}},"logs":[{}]}`,
+		"50000 items": `{"logs":[` + many("{}", 50000) + `]}`,
+		"60 levels": `{"traces":{"resourceSpans":[{"x":` + strings.Repeat(`{"y":[`, 28) + strings.Repeat(`]}`, 28) +
+			`,"scopeSpans":[{"spans":[{}]}]}]},"logs":[{"message":"m"}]}`,
+	} {
+		for i, by := range labellers(t) {
+			var seen tally
+			if err := verify(identities[i], by, []byte(body), &seen); err != nil {
+				t.Errorf("%s, identity %q: %v", why, identities[i].name, err)
+			}
+			if seen.labelled != 1 || seen.received != 1 {
+				t.Errorf("%s: %v", why, &seen)
+			}
+		}
+	}
+}
+
 // FuzzReceiver tries bytes of any kind. The seeds in testdata/fuzz are small bodies that were once
 // wrong, or that stand for a trick; `which` picks the identity.
 func FuzzReceiver(f *testing.F) {

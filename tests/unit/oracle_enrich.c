@@ -54,12 +54,13 @@ bool oracle_can_read(struct view in)
 
 /* ---- names ---- */
 
-/* As the log line and then a label would have it. 512 bytes are more than any test's key. */
+/* As the log line and then a label would have it. More than any key that a test or the fuzzer
+ * makes. */
 static void normalise(const char *key, char *out, bool as_label)
 {
 	size_t n = 0;
 
-	for (const unsigned char *p = (const unsigned char *)key; *p && n < 500; p++) {
+	for (const unsigned char *p = (const unsigned char *)key; *p && n < 4090; p++) {
 		if (*p <= ' ' || *p == '=' || *p == '"' || *p == 0x7f || (*p & 0xc0) == 0x80)
 			continue;
 		if (memcmp(p, "\xef\xbf\xbd", strnlen((const char *)p, 3)) == 0 && *p == 0xef)
@@ -71,7 +72,7 @@ static void normalise(const char *key, char *out, bool as_label)
 
 static bool looks_like(const char *key, struct view ours)
 {
-	char a[512], b[512], text[512];
+	char a[4096], b[4096], text[512];
 
 	snprintf(text, sizeof(text), "%.*s", (int)ours.len, ours.ptr);
 	normalise(key, a, true);
@@ -83,7 +84,7 @@ static bool is_reserved(const char *key)
 {
 	static const char *const labels[] = {"app_name", "app_namespace", "app_release",
 					     "app_version", "app_environment"};
-	char line[512], label[512];
+	char line[4096], label[4096];
 
 	normalise(key, line, false);
 	normalise(key, label, true);
@@ -237,10 +238,10 @@ static cJSON *only(const cJSON *object, const char *name)
 
 	cJSON_ArrayForEach(item, object)
 	{
-		char folded[512];
+		char folded[4096];
 		size_t n = 0;
 
-		for (const char *p = item->string; p && *p && n < 500; p++) {
+		for (const char *p = item->string; p && *p && n < 4090; p++) {
 			if (strncmp(p, "\xc5\xbf", 2) == 0)
 				folded[n++] = 's', p++;
 			else if (strncmp(p, "\xe2\x84\xaa", 3) == 0)

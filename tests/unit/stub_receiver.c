@@ -47,16 +47,31 @@ static bool send_all(int fd, const char *text, size_t len)
 	return true;
 }
 
+/* In large pieces, of whole repetitions each. */
+static bool send_repeated(int fd, const char *text, size_t times)
+{
+	static char piece[65536];
+	size_t len = strlen(text), fit = sizeof(piece) / len, i;
+
+	for (i = 0; i < fit; i++)
+		memcpy(piece + i * len, text, len);
+	for (; times > fit; times -= fit)
+		if (!send_all(fd, piece, fit * len))
+			return false;
+	return send_all(fd, piece, times * len);
+}
+
 static void answer(struct stub *stub, struct stub_connection *c, const struct stub_script *script)
 {
 	const char *text = script->answer ? script->answer : default_answer;
 	bool ok = send_all(c->fd, text, strlen(text));
-	size_t i;
 
-	for (i = 0; ok && script->repeated && i < script->times; i++)
-		ok = send_all(c->fd, script->repeated, strlen(script->repeated));
-	if (!ok)
+	if (ok && script->repeated)
+		ok = send_repeated(c->fd, script->repeated, script->times);
+	if (!ok) {
+		atomic_fetch_add(&stub->cut, 1);
 		drop(stub, c);
+	}
 }
 
 static struct stub_script read_script(struct stub *stub)
@@ -75,6 +90,8 @@ static void act(struct stub *stub, struct stub_connection *c)
 	enum stub_action action = c->requests++ == 0 ? script.first : script.later;
 	struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
+	/* Before the answer, so that who has it finds it counted. */
+	atomic_fetch_add(&stub->requests, 1);
 	switch (action) {
 	case STUB_ANSWER:
 		answer(stub, c, &script);
@@ -99,7 +116,6 @@ static void act(struct stub *stub, struct stub_connection *c)
 		drop(stub, c);
 		break;
 	}
-	atomic_fetch_add(&stub->requests, 1);
 	notify(stub);
 }
 

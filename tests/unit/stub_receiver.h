@@ -55,6 +55,7 @@ struct stub {
 	struct stub_script script;
 	struct stub_connection connections[STUB_CONNECTIONS_MAX];
 	atomic_uint accepted, open, requests, held;
+	atomic_uint cut;                     /* answers that the peer did not take to their end */
 	char last_request[STUB_REQUEST_MAX]; /* its header; read it after a call is done */
 };
 

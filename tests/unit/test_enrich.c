@@ -189,6 +189,10 @@ static void test_resource__labels_are_the_operators(void **state)
 		{SENT(ITEM("a", "b") " "), SENT(ITEM("a", "b") " ," ITEMS), 0},
 		{SENT(ITEM("service.name", "evil")), SENT(ITEMS), 1},
 		{SENT(ITEM("service.name", "shop-web")), SENT(ITEMS), 0},
+		{SENT("{\"key\":\"service.name\",\"value\":{\"string_value\":\"shop-web\"}}"),
+		 SENT(ITEMS), 0},
+		{SENT("{\"key\":\"service.name\",\"value\":{\"bytesValue\":\"shop-web\"}}"),
+		 SENT(ITEMS), 1},
 		{SENT(ITEM("service.name", "shop-admin")), SENT(ITEMS), 1}, /* known, not chosen */
 		{SENT(ITEM("k8s.pod.name", "x") " , " ITEM("a", "b")),
 		 SENT(" " ITEM("a", "b") "," ITEMS), 1},

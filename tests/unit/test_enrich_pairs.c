@@ -108,6 +108,7 @@ static const struct mutation mutations[] = {
 	{"span", "\"attributes\":[{\"key\":\"a\",\"value\":{\"\":1}}],", AMBIGUOUS},
 	{"span", "\"x\":{\"y\":[{\"\":null}]},", AMBIGUOUS},
 	{"top", "\"\":1,", OK},
+	{"tail", ",\"other\":{\"\":1}", OK}, /* behind traces */
 	{"meta", "\"\":{},", OK},
 	{"log", "\"\":\"\",", OK},
 	/* Strict JSON. */

@@ -517,6 +517,8 @@ static void test_compare__after_decoding(void **state)
 		 true},
 		{VIEW_LITERAL("\"\\ud83d\\ud83d\\ude00\""),
 		 VIEW_LITERAL("\xef\xbf\xbd\xf0\x9f\x98\x80"), true, true},
+		{VIEW_LITERAL("\"\\ud83d\\ue000\""), VIEW_LITERAL("\xef\xbf\xbd\xee\x80\x80"), true,
+		 true},
 		/* A backslash of the text is not an escape. */
 		{VIEW_LITERAL("\"\\\\u0041\""), VIEW_LITERAL("\\u0041"), true, true},
 		{VIEW_LITERAL("\"A\\n\""), VIEW_LITERAL("\\u0041\n"), false, false},

@@ -190,7 +190,7 @@ static void test_timer__due_later__one_turn_waits_for_it(void **state)
 	(void)state;
 	alarm_init(&alarm);
 	alarm_init(&other);
-	due_us = loop_now_us() + 10500;
+	due_us = loop_now_us() + 10990;
 	alarm.timer.due_us = due_us;
 	other.timer.due_us = INT64_MAX - 1;
 	loop_turn(&loop);

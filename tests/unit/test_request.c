@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,21 +12,24 @@
 
 /* Links request.c and buf.c. */
 
-/* Variables as name, value, name, value, …, NULL. */
-static const char *get(void *arg, const char *name)
-{
-	const char *const *pairs = arg;
+static char storage[4][CONFIG_PATH_MAX_BYTES + 64];
+static char *variables[5];
 
-	for (; *pairs; pairs += 2)
-		if (strcmp(pairs[0], name) == 0)
-			return pairs[1];
-	return NULL;
-}
-
+/* From name, value, name, value, …, NULL; a NULL value leaves the variable out. */
 static void read_pairs(struct request *request, const char *const *pairs)
 {
+	size_t n = 0;
+
+	for (; *pairs; pairs += 2) {
+		if (!pairs[1])
+			continue;
+		variables[n] = storage[n];
+		snprintf(storage[n], sizeof(storage[n]), "%s=%s", pairs[0], pairs[1]);
+		n++;
+	}
+	variables[n] = NULL;
 	request_init(request, NULL, 100, NULL);
-	request_read_variables(request, get, (void *)(uintptr_t)pairs);
+	request_read_variables(request, variables);
 }
 
 static void test_request__content_length(void **state)
@@ -83,7 +87,7 @@ static void test_request__path__is_script_name_and_path_info(void **state)
 {
 	static char longest[CONFIG_PATH_MAX_BYTES + 2];
 	const char *both[] = {"SCRIPT_NAME", "/faro", "PATH_INFO", "/collect", NULL};
-	const char *none[] = {NULL};
+	const char *none[] = {"NO_EQUALS_SIGN_BEHIND_IT", NULL, NULL};
 	const char *at[] = {"SCRIPT_NAME", longest + 2, "PATH_INFO", "/", NULL};
 	const char *above[] = {"SCRIPT_NAME", longest + 1, "PATH_INFO", "/", NULL};
 	struct request request;
@@ -145,6 +149,9 @@ static void test_request__replies__to_the_byte(void **state)
 				  .cors_origin = VIEW_LITERAL("https://a.example")};
 
 	(void)state;
+	expect_reply(&(struct reply){.status = 202},
+		     "Status: 202 Accepted\r\nCache-Control: no-store\r\n"
+		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
 	expect_reply(&(struct reply){.status = 202, .session_status = "invalid"},
 		     "Status: 202 Accepted\r\nCache-Control: no-store\r\n"
 		     "X-Faro-Session-Status: invalid\r\n"

@@ -25,7 +25,7 @@ export function send(port, options = {}) {
 }
 
 function parse(response, text) {
-	const isJson = /json/.test(response.headers["content-type"] ?? "");
+	const isJson = text && /json/.test(response.headers["content-type"] ?? "");
 	return {
 		status: response.statusCode,
 		headers: response.headers,

@@ -153,15 +153,16 @@ export class FastcgiClient {
 
 /*
  * A responder that answers what `handler({params, body})` returns: the text of a CGI response, or null
- * to close the connection without one. It keeps what it got in `requests`.
+ * to close the connection without one. It keeps what it got in `requests`, and counts who hung up.
  */
 export async function fakeResponder(stage, path, handler = () => "Status: 202\r\n\r\nok") {
 	const sockets = new Set();
-	const responder = { requests: [], connections: 0 };
+	const responder = { requests: [], connections: 0, hungUp: 0 };
 	const server = createServer((socket) => {
 		let params = [], body = [];
 		responder.connections++;
 		sockets.add(socket);
+		socket.on("end", () => responder.hungUp++);
 		socket.on("close", () => sockets.delete(socket));
 		socket.on("error", () => {});
 		socket.on("data", recordReader(async (type, content) => {

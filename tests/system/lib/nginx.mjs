@@ -6,7 +6,9 @@ import { freePort, root } from "./stage.mjs";
 
 export const snippet = (name) => readFileSync(join(root, "nginx", name), "utf8");
 
-export const isRoot = process.getuid() === 0;
+/* In a user's own namespace root is the only user there is, and cannot become another. */
+const isAlone = process.env.FARO_TEST_NAMESPACE === "of a user";
+export const isRoot = process.getuid() === 0 && !isAlone;
 
 /* Fails where the text to be replaced is gone: then the snippets have changed. */
 export function replace(text, from, to) {
@@ -30,18 +32,18 @@ function writeSnippets(dir, { socket, statusPort, configJs, edit }) {
 }
 
 /* Every path under DIR, and nothing else of the machine's. */
-export function mainConfig({ dir, port, http = "", server = "", user = "nobody nogroup" }) {
+export function mainConfig({ dir, port, http = "", server = "", user = "nobody nogroup", workers = 2 }) {
 	const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
 		.map((name) => `\t${name}_temp_path ${dir}/temp_${name};`).join("\n");
-	return `${isRoot && user ? `user ${user};` : ""}
-worker_processes 2;
+	return `${isRoot && user ? `user ${user};` : isAlone ? "user root root;" : ""}
+worker_processes ${workers};
 pid ${dir}/nginx.pid;
 error_log stderr notice;
 events { worker_connections 1024; }
 http {
 	access_log off;
 ${temp}
-	types { text/html html; text/javascript js; }
+	types { text/html html; application/javascript js; }
 ${http}
 	server {
 		listen 127.0.0.1:${port};
@@ -81,14 +83,14 @@ export function makeDirectory(stage, name, owner) {
 }
 
 /* The usual one: root-master where the tests run as root. */
-export async function nginx(stage, { socket, edit, server = "", http = "", name = "nginx" }) {
+export async function nginx(stage, { socket, edit, server = "", http = "", name = "nginx", workers }) {
 	const dir = makeDirectory(stage, name);
 	const configJs = join(dir, "config.js");
 	writeFileSync(configJs, snippet("config.js"));
 	return startNginx(stage, dir, ({ port, statusPort }) => {
 		writeSnippets(dir, { socket, statusPort, configJs, edit });
 		return mainConfig({
-			dir, port,
+			dir, port, workers,
 			http: `include ${dir}/faro-http.conf;\ninclude ${dir}/faro-status.conf;\n${http}`,
 			server: `${server}\ninclude ${dir}/faro-location.conf;`,
 		});

@@ -16,6 +16,9 @@ export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..")
 export const ingestBinary = process.env.FARO_INGEST || join(root, ".build/src/faro-ingest");
 export const sinkBinary = process.env.FARO_SINK || join(root, ".build/src/faro-sink");
 
+/* A user's PATH on Debian lacks where nginx and ip are. */
+process.env.PATH += ":/usr/sbin:/sbin";
+
 const children = new Set();
 process.on("exit", () => {
 	for (const child of children) child.kill(child.lastSignal);
@@ -36,7 +39,10 @@ class Process {
 		});
 		this.child.lastSignal = lastSignal;
 		children.add(this.child);
-		this.child.stdout?.on("data", (bytes) => this.out.push(bytes));
+		this.child.stdout?.on("data", (bytes) => {
+			this.out.push(bytes);
+			this.#look();
+		});
 		this.child.stderr?.on("data", (bytes) => this.#read(bytes));
 		/* `exit` is of use before the output is complete, `closed` after. */
 		this.closed = new Promise((done) => {
@@ -49,15 +55,19 @@ class Process {
 		}
 	}
 
+	#look() {
+		for (const waiter of this.waiting) waiter.look();
+	}
+
 	#read(bytes) {
 		this.stderr += bytes;
-		for (const waiter of this.waiting) waiter.look();
+		this.#look();
 	}
 
 	#end(done, result) {
 		children.delete(this.child);
 		this.ended = result;
-		for (const waiter of this.waiting) waiter.look();
+		this.#look();
 		done(result);
 	}
 
@@ -65,12 +75,20 @@ class Process {
 		return Buffer.concat(this.out);
 	}
 
-	/* The match of `pattern` in what the child wrote to stderr; rejects if it ends without. */
+	/* The match of `pattern` in what the child wrote to stderr, or to stdout; rejects if it ends without. */
 	line(pattern) {
+		return this.#match(pattern, () => this.stderr);
+	}
+
+	said(pattern) {
+		return this.#match(pattern, () => this.stdout.toString());
+	}
+
+	#match(pattern, text) {
 		return new Promise((found, missing) => {
 			const waiter = {
 				look: () => {
-					const match = pattern.exec(this.stderr);
+					const match = pattern.exec(text());
 					if (!match && !this.ended) return;
 					this.waiting.delete(waiter);
 					if (match) found(match);

@@ -1,0 +1,154 @@
+/* Whatever else a request says, the receiver gets what it gets from a plain one. */
+import assert from "node:assert/strict";
+import { gzipSync } from "node:zlib";
+
+import { post, raw } from "./lib/client.mjs";
+import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
+import { metrics, smallBeacon, startIngest } from "./lib/faro.mjs";
+import { nginx } from "./lib/nginx.mjs";
+import { receiver } from "./lib/receiver.mjs";
+import { scenario } from "./lib/stage.mjs";
+
+async function start(stage, env) {
+	const behind = await receiver(stage);
+	const ingest = await startIngest(stage, behind.url, { env });
+	return { behind, ingest, socket: ingest.socket, ...await nginx(stage, { socket: ingest.socket }) };
+}
+
+/* Header lines in their order and spelling, and the body. */
+const wire = ({ method, url, rawHeaders, body }) => JSON.stringify([method, url, rawHeaders, body.toString("latin1")]);
+
+const request = (lines, body) => Buffer.concat([
+	Buffer.from(["POST /faro/collect HTTP/1.1", "Host: shop.example", "Connection: close",
+		"Content-Type: application/json", `Content-Length: ${body.length}`, ...lines, "", ""].join("\r\n"), "latin1"),
+	body,
+]);
+
+scenario("headers that mean something elsewhere do not change a byte at the receiver", async (stage) => {
+	const server = await start(stage);
+	assert.match(await raw(server.port, request([], smallBeacon), { end: false }), /^HTTP\/1.1 202 /);
+	const plain = wire(server.behind.last);
+	const hostile = [
+		["Proxy: http://evil.example:1"], ["X-Scope-OrgID: other"], ["x-api-key: stolen"], ["Authorization: Bearer x"],
+		["Cookie: a=b", `Cookie: ${"c".repeat(6000)}`], ["X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1"],
+		["Expect: 100-continue"], ["TE: trailers", "Trailer: Host"], ["Upgrade: h2c"], ["X-HTTP-Method-Override: DELETE"],
+		["FARO_ENDPOINT: metrics"], ["Faro-Endpoint: metrics"], ["HTTP_CONTENT_ENCODING: br"], ["Content_Length: 1"],
+		["X-Faro-Session-Id: a b\tc"], ["X-Faro-Session-Id: \xff\xfe"], [`X-Faro-Session-Id: ${"s".repeat(4000)}`],
+		["Idempotency-Key: a\x01b"], ["Idempotency-Key: \x7f"], ["Traceparent: no"], ["Traceparent: 00-x\x1b[31m-y-01"],
+		["Accept-Encoding: br", "Accept: text/html", "User-Agent: \x1b]0;x\x07"], ["Referer: https://evil.example/\x01"],
+		["Content-Encoding: "], ["Origin: "], ["Sec-Fetch-Site: "],
+	];
+	for (const lines of hostile) {
+		const before = server.behind.requests.length;
+		const answer = await raw(server.port, request(lines, smallBeacon), { end: false });
+		/* nginx refuses some of them itself; what goes through is the same as a plain one. */
+		if (!/^HTTP\/1.1 4/.test(answer)) {
+			assert.match(answer, /HTTP\/1.1 202 /, lines[0]);
+			assert.equal(wire(server.behind.last), plain, lines[0]);
+		}
+		assert.ok(server.behind.requests.length <= before + 1, lines[0]);
+	}
+	assert.ok(server.behind.requests.length > hostile.length / 2);
+});
+
+scenario("the three headers that are passed on reach the receiver as they came, and only once", async (stage) => {
+	const server = await start(stage);
+	const passed = {
+		"x-faro-session-id": "Fededwvm4e", "idempotency-key": "0190c0de-1111-7222-8333-444455556666",
+		traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+	};
+	assert.equal((await post(server.port, smallBeacon, passed)).status, 202);
+	const { headers, rawHeaders } = server.behind.last;
+	for (const [name, value] of Object.entries(passed)) {
+		assert.equal(headers[name], value);
+		assert.equal(rawHeaders.filter((text) => text.toLowerCase() === name).length, 1);
+	}
+});
+
+scenario("a request of two readings is refused, or has one", async (stage) => {
+	const server = await start(stage);
+	const n = smallBeacon.length;
+	const chunked = `${n.toString(16)}\r\n${smallBeacon}\r\n0\r\n\r\n`;
+	const cases = [
+		["Transfer-Encoding: chunked", "Content-Length: 5"], ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+		["Transfer-Encoding: gzip, chunked"], ["Transfer-Encoding: xchunked"], ["Transfer-Encoding : chunked"],
+		["Content-Length: 0", `Content-Length: ${n}`],
+	];
+	for (const lines of cases) {
+		const head = ["POST /faro/collect HTTP/1.1", "Host: shop.example", "Connection: close",
+			"Content-Type: application/json", ...lines, "", ""].join("\r\n");
+		const answer = await raw(server.port, head + chunked, { end: false });
+		assert.match(answer, /^HTTP\/1.1 [45]\d\d /, lines.join(", "));
+	}
+	assert.equal(server.behind.requests.length, 0);
+});
+
+/* nginx before 1.23 hands on the first of several headers of a name, later ones join them. */
+scenario("Content-Encoding twice is refused, or has one reading with the bytes of a plain request", async (stage) => {
+	const server = await start(stage);
+	assert.equal((await post(server.port, smallBeacon)).status, 202);
+	const plain = wire(server.behind.last);
+	for (const [first, second] of [["gzip", "identity"], ["identity", "gzip"], ["gzip", "gzip"]]) {
+		const lines = [`Content-Encoding: ${first}`, `Content-Encoding: ${second}`];
+		for (const body of [smallBeacon, gzipSync(smallBeacon)]) {
+			const answer = await raw(server.port, request(lines, body), { end: false });
+			assert.match(answer, /^HTTP\/1.1 (202|400|415) /, lines.join(", "));
+			assert.equal(wire(server.behind.last), plain, lines.join(", "));
+		}
+	}
+	const before = server.behind.requests.length;
+	const twice = gzipSync(gzipSync(smallBeacon));
+	assert.equal((await post(server.port, twice, { "Content-Encoding": "gzip" })).json.reason, "bad_json");
+	assert.equal(server.behind.requests.length, before);
+});
+
+scenario("FastCGI variables with control bytes, of any length, or unknown to us change nothing", async (stage) => {
+	const { behind, socket, ingest } = await start(stage);
+	const client = await FastcgiClient.open(socket);
+	stage.after(() => client.close());
+	const ask = (more) => client.send(beaconParams(smallBeacon.length, more), smallBeacon);
+	assert.equal((await ask({})).status, 202);
+	const plain = wire(behind.last);
+	for (const more of [
+		{ HTTP_X_FARO_SESSION_ID: "a\r\nX-Scope-OrgID: other" }, { HTTP_IDEMPOTENCY_KEY: "k\nHost: evil" },
+		{ HTTP_TRACEPARENT: "00-\r\n\r\nGET / HTTP/1.1" }, { HTTP_X_FARO_SESSION_ID: "x".repeat(100_000) },
+		{ HTTP_COOKIE: "a=b", HTTP_AUTHORIZATION: "x", HTTP_PROXY: "http://evil", HTTP_X_SCOPE_ORGID: "o", HTTP_X_API_KEY: "k" },
+		{ FARO_UPSTREAM_URL: "http://evil", OTEL_SERVICE_NAME: "evil", http_proxy: "http://evil" },
+		Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`HTTP_X_${i}`, "v"])),
+	]) {
+		assert.equal((await ask(more)).status, 202, Object.keys(more)[0]);
+		assert.equal(wire(behind.last), plain, Object.keys(more)[0]);
+	}
+	for (const more of [
+		{ FARO_ENDPOINT: "shutdown" }, { SCRIPT_NAME: `/faro/${"a".repeat(100_000)}` }, { SCRIPT_NAME: "/faro\r\n/collect" },
+		{ REQUEST_METHOD: "POST\r\nX: y" }, { HTTP_CONTENT_ENCODING: "gzip\0" }, { CONTENT_TYPE: "application/json\r\nX: y" },
+		{ HTTP_ORIGIN: "https://evil.example\r\nX: y" },
+	]) {
+		const reply = await ask(more);
+		assert.ok(reply.status >= 400 && reply.status < 500, `${JSON.stringify(more).slice(0, 80)}: ${reply.status}`);
+		assert.doesNotMatch(JSON.stringify(reply.headers), /"x"/);
+	}
+	assert.doesNotMatch(ingest.process.stderr, /[\0-\x09\x0b-\x1f\x7f]/, "no control bytes in the log");
+});
+
+scenario("an allowed origin is written back as it was allowed, and no other bytes with it", async (stage) => {
+	const server = await start(stage, { FARO_ALLOWED_ORIGINS: "https://a.example" });
+	for (const origin of ["https://a.example\x01", "https://a.example, https://b", "https://a.example/", "https://a.example:443"]) {
+		const answer = await raw(server.port, request([`Origin: ${origin}`], smallBeacon), { end: false });
+		assert.doesNotMatch(answer, /Access-Control-Allow-Origin/i, origin);
+	}
+});
+
+scenario("ten thousand paths, names and headers make no new series", async (stage) => {
+	const { socket, statusPort } = await start(stage);
+	const client = await FastcgiClient.open(socket);
+	stage.after(() => client.close());
+	const series = async () => (await metrics({ statusPort })).text.split("\n").filter((line) => line && line[0] !== "#").length;
+	const before = await series();
+	for (let i = 0; i < 10_000; i++) {
+		const body = Buffer.from(`{"meta":{"app":{"name":"app${i}"}}}`);
+		const more = i % 3 === 0 ? { SCRIPT_NAME: `/p${i}` } : i % 3 === 1 ? { REQUEST_METHOD: `M${i}` } : { CONTENT_TYPE: `a/${i}` };
+		await client.send(beaconParams(body.length, more), body);
+	}
+	assert.equal(await series(), before);
+});

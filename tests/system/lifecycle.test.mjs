@@ -1,0 +1,300 @@
+/* Starting, stopping, and what changes in between. */
+import assert from "node:assert/strict";
+import { Agent } from "node:http";
+import { existsSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { once } from "node:events";
+
+import { get, post } from "./lib/client.mjs";
+import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
+import { ingestEnv, metrics, runIngest, smallBeacon, startIngest, startSpawned } from "./lib/faro.mjs";
+import { nginx } from "./lib/nginx.mjs";
+import { receiver } from "./lib/receiver.mjs";
+import { freePort, ingestBinary, scenario } from "./lib/stage.mjs";
+
+const statuses = (replies) => replies.map(({ status }) => status);
+
+/* Ends well within the time that it was given; the bound is the contract's, not a guess at speed. */
+async function assertStopsWithin(ingest, timeoutMs, asked) {
+	const { code, signal } = await ingest.process.closed;
+	const took = performance.now() - asked;
+	assert.deepEqual({ code, signal }, { code: 0, signal: null });
+	assert.ok(took < timeoutMs, `${took} ms, and FARO_DRAIN_TIMEOUT_MS is ${timeoutMs}`);
+	assert.match(ingest.process.stderr, /event=stopped/);
+}
+
+for (const [how, start] of [["its own listener", startIngest], ["spawn-fcgi", startSpawned]])
+	scenario(`SIGTERM under load: all in flight and all that still comes is answered, then exit 0 (${how})`, async (stage) => {
+		const behind = await receiver(stage);
+		behind.status = null;
+		const drain = 8000;
+		const ingest = await start(stage, behind.url, { env: { FARO_DRAIN_TIMEOUT_MS: String(drain) } });
+		const server = await nginx(stage, { socket: ingest.socket });
+		const count = 100;
+		const load = () => Array.from({ length: count }, () => post(server.port, smallBeacon));
+
+		const before = load();
+		await behind.arrived(count);
+		const asked = performance.now();
+		ingest.process.signal("SIGTERM");
+		await ingest.process.line(/event=draining/);
+		/* nginx does not know; it goes on sending, on kept connections and on new ones. */
+		const after = load();
+		await behind.arrived(2 * count);
+		for (const request of behind.requests) request.answer();
+		assert.deepEqual(statuses(await Promise.all([...before, ...after])), Array(2 * count).fill(202));
+		await assertStopsWithin(ingest, drain, asked);
+		assert.match(ingest.process.stderr, /event=stopped.* unanswered=0/);
+
+		const reply = await post(server.port, smallBeacon);
+		assert.equal(reply.status, 503, "nginx's own answer, never a 502");
+		assert.match(reply.headers["retry-after"], /^[1-5]$/);
+		assert.equal((await get(server.port, "/")).status, 200);
+	});
+
+scenario("SIGTERM with a stream of beacons that does not end: no 502, exit 0 within the drain time", async (stage) => {
+	const behind = await receiver(stage);
+	const drain = 2000;
+	const ingest = await startIngest(stage, behind.url, { env: { FARO_DRAIN_TIMEOUT_MS: String(drain) } });
+	const server = await nginx(stage, { socket: ingest.socket });
+	const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+	stage.after(() => agent.destroy());
+	const seen = {};
+	let stop = false;
+	const stream = async () => {
+		while (!stop) {
+			const { status } = await post(server.port, smallBeacon, {}, { agent });
+			seen[status] = (seen[status] ?? 0) + 1;
+		}
+	};
+	const streams = Array.from({ length: 16 }, stream);
+	await behind.arrived(200);
+	const asked = performance.now();
+	ingest.process.signal("SIGTERM");
+	await ingest.process.line(/event=draining/);
+	await behind.arrived(behind.requests.length + 200);
+	await assertStopsWithin(ingest, drain, asked);
+	stop = true;
+	await Promise.all(streams);
+	assert.ok(seen[202] >= 400);
+	/* What finds nobody any more is told to come back. Nothing is answered otherwise. */
+	assert.deepEqual(Object.keys(seen).filter((status) => !["202", "503"].includes(status)), []);
+	assert.match(ingest.process.stderr, /unanswered=0/);
+});
+
+scenario("SIGTERM with a receiver that never answers: exit 0 at the end of the drain time, and says what is left", async (stage) => {
+	const behind = await receiver(stage);
+	behind.status = null;
+	const env = { FARO_DRAIN_TIMEOUT_MS: "500", FARO_UPSTREAM_TIMEOUT_MS: "60000" };
+	const ingest = await startIngest(stage, behind.url, { env });
+	const server = await nginx(stage, { socket: ingest.socket });
+	const held = [post(server.port, smallBeacon), post(server.port, smallBeacon)];
+	await behind.arrived(2);
+	assert.deepEqual(await ingest.process.stop("SIGTERM"), { code: 0, signal: null });
+	assert.deepEqual(statuses(await Promise.all(held)), [503, 503]);
+	assert.match(ingest.process.stderr, /event=stopped.* unanswered=2/);
+});
+
+scenario("a second SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE do no harm", async (stage) => {
+	const behind = await receiver(stage);
+	const ingest = await startIngest(stage, behind.url);
+	const server = await nginx(stage, { socket: ingest.socket });
+	for (const name of ["SIGHUP", "SIGUSR1", "SIGPIPE"]) ingest.process.signal(name);
+	assert.equal((await post(server.port, smallBeacon)).status, 202);
+	behind.status = null;
+	const held = post(server.port, smallBeacon);
+	const request = await behind.arrived(2);
+	ingest.process.signal("SIGTERM");
+	await ingest.process.line(/event=draining/);
+	ingest.process.signal("SIGTERM");
+	assert.equal((await get(server.statusPort, "/health")).status, 200);
+	request.answer();
+	assert.equal((await held).status, 202);
+	assert.deepEqual(await ingest.process.closed, { code: 0, signal: null });
+});
+
+scenario("an idle responder ends at once, whatever connections nginx keeps", async (stage) => {
+	const behind = await receiver(stage);
+	const ingest = await startIngest(stage, behind.url);
+	const server = await nginx(stage, { socket: ingest.socket });
+	assert.equal((await post(server.port, smallBeacon)).status, 202);
+	const asked = performance.now();
+	ingest.process.signal("SIGTERM");
+	await assertStopsWithin(ingest, 10_000, asked);
+	assert.equal(existsSync(ingest.socket), false, "its socket is gone");
+});
+
+scenario("a changed API key file is used without a restart, and never logged", async (stage) => {
+	const behind = await receiver(stage);
+	const file = stage.path("key");
+	writeFileSync(file, "first-key\n");
+	const env = { FARO_UPSTREAM_API_KEY_FILE: file, FARO_UPSTREAM_TENANT: "team-a" };
+	const ingest = await startIngest(stage, behind.url, { env });
+	const server = await nginx(stage, { socket: ingest.socket });
+	const used = async () => {
+		assert.equal((await post(server.port, smallBeacon, { "X-Api-Key": "forged", "X-Scope-OrgID": "forged" })).status, 202);
+		assert.equal(behind.last.headers["x-scope-orgid"], "team-a");
+		return behind.last.headers["x-api-key"];
+	};
+	/* The next beacon, or one soon after it: the file is looked at once in a while. */
+	const becomes = async (key, previous) => {
+		for (let now; (now = await used()) !== key;) assert.equal(now, previous);
+	};
+	assert.equal(await used(), "first-key");
+	writeFileSync(stage.path("new"), "second-key"); // as Kubernetes does it: another file in its place
+	renameSync(stage.path("new"), file);
+	await becomes("second-key", "first-key");
+	writeFileSync(file, "third-key"); // the same file, other content
+	await becomes("third-key", "second-key");
+	assert.doesNotMatch(ingest.process.stderr, /(first|second|third)-key|forged/);
+});
+
+scenario("the receiver comes, goes and comes back: no restart of ours", async (stage) => {
+	const port = await freePort();
+	const ingest = await startIngest(stage, `http://127.0.0.1:${port}`);
+	const server = await nginx(stage, { socket: ingest.socket });
+	for (let round = 0; round < 3; round++) {
+		const absent = await post(server.port, smallBeacon);
+		assert.equal(absent.status, 503);
+		assert.equal(absent.json.reason, "upstream_unavailable");
+		assert.equal((await metrics(server)).get("upstream_up"), 0);
+		const behind = await receiver(stage, { port });
+		assert.equal((await post(server.port, smallBeacon)).status, 202);
+		assert.equal((await metrics(server)).get("upstream_up"), 1);
+		await behind.stop();
+	}
+	assert.equal(ingest.process.ended, undefined);
+});
+
+scenario("nginx needs no restart when the responder comes, goes and comes back", async (stage) => {
+	const behind = await receiver(stage);
+	const socket = stage.path("faro.sock");
+	const server = await nginx(stage, { socket });
+	for (let round = 0; round < 3; round++) {
+		assert.equal((await post(server.port, smallBeacon)).status, 503);
+		const ingest = await startIngest(stage, behind.url, { socket });
+		assert.equal((await post(server.port, smallBeacon)).status, 202);
+		await ingest.process.stop(round === 1 ? "SIGKILL" : "SIGTERM");
+	}
+});
+
+scenario("a socket that a dead responder left is replaced; a live one is not, nor a plain file", async (stage) => {
+	const behind = await receiver(stage);
+	const first = await startIngest(stage, behind.url);
+	const again = () => stage.finish("another faro-ingest", ingestBinary,
+		["--listen", `unix:${first.socket}`], { env: ingestEnv(behind.url) });
+
+	const refused = await again();
+	assert.equal(refused.code, 2);
+	assert.ok(refused.stderr.includes(first.socket), refused.stderr);
+	const server = await nginx(stage, { socket: first.socket });
+	assert.equal((await post(server.port, smallBeacon)).status, 202, "the first one still serves");
+
+	await first.process.stop("SIGKILL");
+	assert.ok(existsSync(first.socket), "left behind");
+	const second = await startIngest(stage, behind.url);
+	assert.equal((await post(server.port, smallBeacon)).status, 202);
+	assert.equal(statSync(second.socket).mode & 0o777, 0o666);
+	await second.process.stop();
+
+	writeFileSync(first.socket, "precious");
+	assert.equal((await again()).code, 2);
+	assert.ok(existsSync(first.socket));
+});
+
+scenario("TCP is for loopback only", async (stage) => {
+	const env = ingestEnv("http://127.0.0.1:1");
+	for (const address of ["0.0.0.0:0", "[::]:0", "192.0.2.1:9000", ":9000"]) {
+		const { code, stderr } = await stage.finish("faro-ingest", ingestBinary, ["--listen", address], { env });
+		assert.equal(code, 2, address);
+		assert.match(stderr, /--listen/);
+	}
+	const port = await freePort();
+	const process = stage.run("faro-ingest", ingestBinary, ["--listen", `127.0.0.1:${port}`], { env });
+	await process.line(/event=started/);
+	const socket = connect(port, "127.0.0.1");
+	await once(socket, "connect");
+	socket.destroy();
+});
+
+scenario("--ping tells whether a responder lives, whatever the receiver does", async (stage) => {
+	const socket = stage.path("faro.sock");
+	const ping = () => runIngest(stage, ["--ping", socket]);
+	const nobody = await ping();
+	assert.equal(nobody.code, 1);
+	assert.ok(nobody.stderr.includes(socket));
+	const ingest = await startIngest(stage, `http://127.0.0.1:${await freePort()}`, { socket });
+	assert.equal((await ping()).code, 0);
+	ingest.process.signal("SIGSTOP");
+	const silent = await ping();
+	ingest.process.signal("SIGCONT");
+	assert.equal(silent.code, 1);
+	assert.match(silent.stderr, /no .*answer/);
+	await ingest.process.stop("SIGKILL");
+	assert.equal((await ping()).code, 1);
+});
+
+scenario("-t, --version and --help answer and end", async (stage) => {
+	for (const flag of ["-t", "--test-config"]) {
+		const { code, stderr } = await runIngest(stage, [flag], { env: ingestEnv("http://alloy:12347") });
+		assert.equal(code, 0, stderr);
+		assert.match(stderr, /good/);
+	}
+	const version = await runIngest(stage, ["--version"]);
+	assert.equal(version.code, 0);
+	assert.match(version.stdout.toString(), /^faro-ingest \d+\.\d+/);
+	const help = await runIngest(stage, ["--help"]);
+	assert.equal(help.code, 0);
+	for (const name of ["FARO_UPSTREAM_URL", "FARO_APP_NAMES", "FARO_ALLOWED_ORIGINS", "OTEL_SERVICE_NAME", "--listen", "--print", "--ping"])
+		assert.ok(help.stdout.includes(name), name);
+});
+
+scenario("bad settings exit 2, and all of them are named with what was expected", async (stage) => {
+	const env = {
+		FARO_UPSTREAM_URL: "ftp://alloy", FARO_WORKERS: "many", FARO_MAX_BODY_BYTES: "5 MB", FARO_PATH: "faro",
+		FARO_UPSTREAM_TIMEOUT_MS: "-1", FARO_ALLOWED_ORIGINS: "shop.example", FARO_LOG_FORMAT: "xml",
+		FARO_LOG_LEVEL: "loud", FARO_UPSTREAM_API_KEY_FILE: stage.path("no-such-file"),
+	};
+	for (const args of [["-t"], ["--listen", `unix:${stage.path("x.sock")}`], ["--print"]]) {
+		const { code, stderr, stdout } = await runIngest(stage, args, { env, stdin: "" });
+		assert.equal(code, 2, args[0]);
+		assert.equal(stdout.length, 0);
+		for (const [name, value] of Object.entries(env)) {
+			const line = stderr.split("\n").find((text) => text.includes(name));
+			assert.ok(line, `${args[0]}: ${name} is named in\n${stderr}`);
+			assert.match(line, /expected/);
+			assert.ok(line.includes(value), line);
+		}
+		assert.match(stderr, /OTEL_SERVICE_NAME/, "what is missing is named too");
+	}
+	assert.equal(existsSync(stage.path("x.sock")), false);
+	const nothing = await runIngest(stage, [], { env: ingestEnv("http://alloy:12347"), stdin: "" });
+	assert.equal(nothing.code, 2);
+	assert.match(nothing.stderr, /--listen/);
+	const unknown = await runIngest(stage, ["--no-such-flag"], { env: ingestEnv("http://alloy:12347") });
+	assert.equal(unknown.code, 2);
+	assert.match(unknown.stderr, /--help/);
+});
+
+scenario("a flag wins over its variable, and the startup line tells what counts", async (stage) => {
+	const ingest = await startIngest(stage, "http://127.0.0.1:1", {
+		env: { FARO_PATH: "/a", FARO_WORKERS: "2" }, args: ["--path", "/b", "--max-body-bytes=1MiB"],
+	});
+	assert.match(ingest.process.stderr, /event=started.*path=\/b /);
+	assert.match(ingest.process.stderr, /event=started.*max_body_bytes=1048576 .*workers=2 /);
+	const client = await FastcgiClient.open(ingest.socket);
+	stage.after(() => client.close());
+	const ask = (SCRIPT_NAME) => client.send(beaconParams(2, { SCRIPT_NAME }), Buffer.from("[]"));
+	assert.equal((await ask("/a/collect")).status, 404);
+	assert.equal((await ask("/b/collect")).status, 400);
+});
+
+scenario("several workers serve one socket and end together", async (stage) => {
+	const behind = await receiver(stage);
+	const ingest = await startIngest(stage, behind.url, { env: { FARO_WORKERS: "4" } });
+	const server = await nginx(stage, { socket: ingest.socket });
+	const replies = await Promise.all(Array.from({ length: 200 }, () => post(server.port, smallBeacon)));
+	assert.deepEqual(statuses(replies), Array(200).fill(202));
+	assert.equal((await metrics(server)).get("requests_total", 'code="202"'), 200);
+	assert.deepEqual(await ingest.process.stop("SIGTERM"), { code: 0, signal: null });
+});
