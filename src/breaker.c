@@ -40,8 +40,7 @@ static void open_for_longer(struct breaker *breaker, int64_t now_us)
 	int64_t open_until_us = atomic_load(&breaker->open_until_us);
 	int64_t open_us = 2 * atomic_load(&breaker->open_us);
 
-	if (open_until_us != 0 &&
-	    (now_us < open_until_us || !atomic_load(&breaker->probing)))
+	if (open_until_us != 0 && (now_us < open_until_us || !atomic_load(&breaker->probing)))
 		return;
 	if (open_us < BREAKER_OPEN_MIN_US)
 		open_us = BREAKER_OPEN_MIN_US;

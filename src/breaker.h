@@ -25,9 +25,9 @@ enum {
 };
 
 struct breaker {
-	_Atomic int failures;		/* in a row */
-	_Atomic int64_t open_until_us;	/* 0: closed */
-	_Atomic int64_t open_us;	/* the length of the last opening */
+	_Atomic int failures;          /* in a row */
+	_Atomic int64_t open_until_us; /* 0: closed */
+	_Atomic int64_t open_us;       /* the length of the last opening */
 	_Atomic bool probing;
 	_Atomic uint64_t accepted, troubles; /* 2xx; anything else but a refused beacon */
 };

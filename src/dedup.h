@@ -40,7 +40,7 @@ struct dedup_outcome {
 };
 
 struct dedup_waiter {
-	struct letter letter;	      /* .open is the owner's */
+	struct letter letter;         /* .open is the owner's */
 	struct mailbox *mailbox;      /* the owner's */
 	struct dedup_outcome outcome; /* of the first, valid in open() */
 	struct dedup_waiter *next;

@@ -150,8 +150,8 @@ static bool is_repeated(struct delivery *delivery)
 	if (key.len == 0 || key.len > KEY_MAX_BYTES)
 		return false;
 	delivery->hash = dedup_hash(key, delivery->call.body);
-	delivery->waiter = (struct dedup_waiter){.letter.open = first_ended,
-						 .mailbox = &desk->mailbox};
+	delivery->waiter =
+		(struct dedup_waiter){.letter.open = first_ended, .mailbox = &desk->mailbox};
 	delivery->phase = DELIVERY_WAITS;
 	switch (dedup_begin(desk->dedup, &delivery->hash, &delivery->waiter, loop_now_us())) {
 	case DEDUP_FIRST:

@@ -16,7 +16,7 @@ struct delivery_desk {
 	struct relay *relay;
 	struct dedup *dedup;
 	struct breaker *breaker; /* used where there is a spool */
-	struct spool *spool;	 /* NULL: none */
+	struct spool *spool;     /* NULL: none */
 	struct mailbox mailbox;
 	size_t at_spool; /* deliveries whose memory the spool has: the loop must go on */
 };

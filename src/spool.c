@@ -191,10 +191,11 @@ static void look_at_end(struct loop_timer *timer)
 
 	if (now_us >= spool->deadline_us - CLOSING_US)
 		replay_stop(spool->replay);
-	spool->ended = !spool->waiting && (now_us >= spool->deadline_us ||
-					   (replay_is_idle(spool->replay) &&
-					    (now_us >= spool->deadline_us - CLOSING_US ||
-					     store_records(spool->store) == 0)));
+	spool->ended =
+		!spool->waiting &&
+		(now_us >= spool->deadline_us ||
+		 (replay_is_idle(spool->replay) &&
+		  (now_us >= spool->deadline_us - CLOSING_US || store_records(spool->store) == 0)));
 	timer->due_us = now_us + STOPPING_US;
 }
 

@@ -26,7 +26,7 @@ enum spool_result {
 struct spool;
 
 struct spool_put {
-	struct letter letter;	    /* the spool's until done() */
+	struct letter letter;       /* the spool's until done() */
 	struct spool_record record; /* but for id and time, which the store gives */
 	struct mailbox *mailbox;    /* of the loop in which done() is called */
 	void (*done)(struct spool_put *put);
@@ -39,7 +39,7 @@ struct spool_options {
 	struct resolver *resolver;
 	struct breaker *breaker;
 	struct dedup *dedup;
-	struct budget *memory;	 /* replay's bodies draw on it */
+	struct budget *memory;   /* replay's bodies draw on it */
 	struct budget *inflight; /* of the workers: replay waits while half of it is taken */
 };
 

@@ -76,7 +76,7 @@ struct replay {
 	int64_t next_us, pause_until_us, cut_us;
 	uint64_t troubles; /* the breaker's count, as far as the rate has followed it */
 	uint64_t accepted; /* when the pause began */
-	int failures;	   /* in a row */
+	int failures;      /* in a row */
 	bool hurried, stopped;
 	unsigned random;
 };
@@ -177,8 +177,8 @@ void replay_settle(struct replay *replay)
 
 static void on_settle(struct loop_timer *timer)
 {
-	struct replay *replay = (struct replay *)(void *)((char *)timer -
-							  offsetof(struct replay, settle_timer));
+	struct replay *replay =
+		(struct replay *)(void *)((char *)timer - offsetof(struct replay, settle_timer));
 
 	replay_settle(replay);
 }

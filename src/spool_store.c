@@ -28,22 +28,22 @@ enum {
 	SCHEMA_VERSION = 1,
 	PAGE_BYTES = 4096,
 	CHECKPOINT_PAGES = 64,
-	LOG_KEEP_BYTES = 512 * 1024,	  /* what stays of a log that had to grow further */
+	LOG_KEEP_BYTES = 512 * 1024,      /* what stays of a log that had to grow further */
 	DISK_RESERVE_BYTES = 1024 * 1024, /* a log, and the pages that it is copied to */
 	LOG_RESERVE_BYTES = (CHECKPOINT_PAGES + 16) * PAGE_BYTES,
 	VACUUM_PAGES = 64,
 	QUARANTINE_RECORDS = 1000,
 	QUARANTINE_SHARE = 8, /* of max_bytes */
-	BUSY_MS = 250,	      /* an operator's sqlite3 may hold the lock for a moment */
+	BUSY_MS = 250,        /* an operator's sqlite3 may hold the lock for a moment */
 	ID_MAX_BYTES = 128,   /* of a header; longer ones are not forwarded anyway */
 };
 
 #define COLUMNS                                                                                    \
 	"id, stored_s, hash, session_id, idempotency_key, traceparent, logs, exceptions, events, " \
 	"measurements, spans, size, crc, body"
-#define COLUMN_TYPES                                                                              \
-	"id INTEGER PRIMARY KEY, stored_s INTEGER NOT NULL, hash BLOB, session_id TEXT, "         \
-	"idempotency_key TEXT, traceparent TEXT, logs INTEGER NOT NULL, exceptions INTEGER NOT "  \
+#define COLUMN_TYPES                                                                             \
+	"id INTEGER PRIMARY KEY, stored_s INTEGER NOT NULL, hash BLOB, session_id TEXT, "        \
+	"idempotency_key TEXT, traceparent TEXT, logs INTEGER NOT NULL, exceptions INTEGER NOT " \
 	"NULL, events INTEGER NOT NULL, measurements INTEGER NOT NULL, spans INTEGER NOT NULL, " \
 	"size INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL"
 
@@ -110,8 +110,8 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENTS];
 	struct counters counters; /* as committed */
-	struct counters next;	  /* as of the transaction */
-	int64_t used_bytes;	  /* of the transaction, estimated */
+	struct counters next;     /* as of the transaction */
+	int64_t used_bytes;       /* of the transaction, estimated */
 	int64_t room_bytes;
 	struct libdeflate_compressor *deflater;
 	struct libdeflate_decompressor *inflater;
@@ -286,7 +286,7 @@ static int set_up_connection(struct store *store)
 			    "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
 			    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-1024; PRAGMA mmap_size=0;"
 			    "PRAGMA secure_delete=OFF; PRAGMA cell_size_check=ON;"
-			    "PRAGMA wal_autocheckpoint=64;"	/* CHECKPOINT_PAGES */
+			    "PRAGMA wal_autocheckpoint=64;"     /* CHECKPOINT_PAGES */
 			    "PRAGMA journal_size_limit=524288", /* LOG_KEEP_BYTES */
 			    NULL, NULL, NULL);
 	if (code == SQLITE_OK)
@@ -310,7 +310,7 @@ static int prepare_statements(struct store *store)
 
 static int read_counters(struct store *store)
 {
-	int64_t columns[4], id = store->counters.last_id;
+	int64_t columns[4] = {0}, id = store->counters.last_id;
 	int code = read_row(store, READ_COUNTERS, columns, 4);
 
 	if (code != SQLITE_OK)
@@ -349,7 +349,7 @@ static int take_schema(struct store *store)
 		return code;
 	}
 	return application == APPLICATION_ID && version == SCHEMA_VERSION ? SQLITE_OK
-									 : SQLITE_NOTADB;
+									  : SQLITE_NOTADB;
 }
 
 static enum store_result open_once(struct store *store)
@@ -581,8 +581,7 @@ static void read_numbers(sqlite3_stmt *row, struct spool_record *record)
 static enum store_result read_record(struct store *store, sqlite3_stmt *row,
 				     struct spool_record *record, struct buf *body)
 {
-	struct view packed = {sqlite3_column_blob(row, 13),
-			      (size_t)sqlite3_column_bytes(row, 13)};
+	struct view packed = {sqlite3_column_blob(row, 13), (size_t)sqlite3_column_bytes(row, 13)};
 	int64_t size = sqlite3_column_int64(row, 11);
 	size_t got;
 
@@ -602,7 +601,7 @@ static enum store_result read_record(struct store *store, sqlite3_stmt *row,
 	record->idempotency_key = append(body, row, 4);
 	record->traceparent = append(body, row, 5);
 	return checksum(record, packed) == (uint32_t)sqlite3_column_int64(row, 12) ? STORE_OK
-										  : STORE_DAMAGED;
+										   : STORE_DAMAGED;
 }
 
 enum store_result store_next(struct store *store, int64_t after, struct spool_record *record,
@@ -622,7 +621,7 @@ enum store_result store_next(struct store *store, int64_t after, struct spool_re
 
 enum store_result store_peek(struct store *store, int64_t after, int64_t *id, int64_t *stored_s)
 {
-	int64_t columns[2];
+	int64_t columns[2] = {0, 0};
 	int code;
 
 	sqlite3_bind_int64(store->statements[PEEK], 1, after);
@@ -664,7 +663,7 @@ void store_tell(struct store *store, struct dedup *dedup, int64_t now_s, int64_t
 static int trim_quarantine(struct store *store)
 {
 	int64_t share = (int64_t)(store->options.max_bytes / QUARANTINE_SHARE);
-	int64_t oldest[2];
+	int64_t oldest[2] = {0, 0};
 	int code = SQLITE_OK;
 
 	while (code == SQLITE_OK && (store->next.quarantined > QUARANTINE_RECORDS ||
@@ -691,9 +690,8 @@ static int quarantine(struct store *store, const struct store_settled *settled)
 	int code;
 
 	sqlite3_bind_int64(statement, 1, settled->id);
-	sqlite3_bind_text(statement, 2,
-			  settled->end == STORE_REJECTED ? "rejected" : "ambiguous", -1,
-			  SQLITE_STATIC);
+	sqlite3_bind_text(statement, 2, settled->end == STORE_REJECTED ? "rejected" : "ambiguous",
+			  -1, SQLITE_STATIC);
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
 		bytes = sqlite3_column_int64(statement, 0);
 		store->next.quarantined++;
@@ -724,12 +722,14 @@ static int give_back(struct store *store)
 	int64_t unused = 0;
 	int code = read_row(store, FREE_COUNT, &unused, 1);
 
-	if (code != SQLITE_OK || unused < VACUUM_PAGES || store->room_bytes < -DISK_RESERVE_BYTES / 2)
+	if (code != SQLITE_OK || unused < VACUUM_PAGES ||
+	    store->room_bytes < -DISK_RESERVE_BYTES / 2)
 		return code;
 	return run(store, VACUUM);
 }
 
-enum store_result store_settle(struct store *store, const struct store_settled *settled, size_t count)
+enum store_result store_settle(struct store *store, const struct store_settled *settled,
+			       size_t count)
 {
 	int code = begin(store);
 

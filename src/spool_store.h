@@ -80,12 +80,13 @@ enum store_result store_next(struct store *store, int64_t after, struct spool_re
 /* Id and time of the first record above `after`. */
 enum store_result store_peek(struct store *store, int64_t after, int64_t *id, int64_t *stored_s);
 /* Ends up to a batch of records in one transaction. */
-enum store_result store_settle(struct store *store, const struct store_settled *settled, size_t count);
+enum store_result store_settle(struct store *store, const struct store_settled *settled,
+			       size_t count);
 
 /* Tells dedup what is in the spool of the last minutes. */
 void store_tell(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us);
 
-int64_t store_records(const struct store *store);     /* without quarantine */
+int64_t store_records(const struct store *store); /* without quarantine */
 int64_t store_quarantined(const struct store *store);
 /* Of the files, as they are on the disk. */
 int64_t store_bytes(const struct store *store);

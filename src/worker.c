@@ -358,8 +358,8 @@ static void look_at_drain(struct loop_timer *timer)
 
 	if (!worker->closing && (is_quiet(worker, now_us) || now_us >= deadline_us - reserve_us))
 		begin_closing(worker);
-	if (worker->closing && (worker->busy_count == 0 ||
-				(now_us >= deadline_us && worker->desk.at_spool == 0))) {
+	if (worker->closing &&
+	    (worker->busy_count == 0 || (now_us >= deadline_us && worker->desk.at_spool == 0))) {
 		worker->unanswered = worker->busy_count;
 		worker->ended = true;
 		return;
