@@ -92,3 +92,8 @@ int64_t breaker_opens_us(struct breaker *breaker, int64_t now_us)
 		return open_until_us;
 	return atomic_load(&breaker->probing) ? INT64_MAX : 0;
 }
+
+bool breaker_is_open(struct breaker *breaker)
+{
+	return atomic_load(&breaker->open_until_us) != 0;
+}

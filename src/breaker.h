@@ -38,6 +38,7 @@ bool breaker_admits(struct breaker *breaker, int64_t now_us);
 void breaker_report(struct breaker *breaker, enum verdict verdict, int64_t now_us);
 /* The attempt was not made, or was cancelled. */
 void breaker_forget(struct breaker *breaker);
+bool breaker_is_open(struct breaker *breaker);
 /* When it next admits somebody; 0: now. INT64_MAX: a probe is under way. */
 int64_t breaker_opens_us(struct breaker *breaker, int64_t now_us);
 

@@ -36,6 +36,7 @@ enum {
 	PAUSE_MAX_US = 30 * 1000 * 1000,
 	HURRIED_PAUSE_US = 200 * 1000,
 	POLL_US = 50 * 1000,
+	PROBE_DELAY_US = 200 * 1000,
 	TIMEOUT_FACTOR = 3, /* of the upstream timeout, and at least: */
 	TIMEOUT_MIN_MS = 10000,
 	KEEP_BYTES = 64 * 1024,
@@ -73,7 +74,7 @@ struct replay {
 	struct store_settled settled[SETTLED_MAX];
 	size_t settled_count;
 	double rate; /* records a second */
-	int64_t next_us, pause_until_us, cut_us;
+	int64_t next_us, pause_until_us, told_until_us, probe_us, cut_us;
 	uint64_t troubles; /* the breaker's count, as far as the rate has followed it */
 	uint64_t accepted; /* when the pause began */
 	int failures;      /* in a row */
@@ -111,18 +112,21 @@ static struct retry *take_retry(struct replay *replay, int64_t id)
 	return retry;
 }
 
-static struct retry *due_retry(struct replay *replay, int64_t now_us)
+/* The oldest one; of those that were left unanswered, the one that waits longest. */
+static struct retry *due_retry(struct replay *replay, bool unanswered, int64_t now_us)
 {
-	struct retry *oldest = NULL;
+	struct retry *first = NULL;
 
 	for (size_t i = 0; i < replay->retry_count; i++) {
 		struct retry *retry = &replay->retries[i];
 
-		if (!retry->in_slot && retry->due_us <= now_us &&
-		    (!oldest || retry->id < oldest->id))
-			oldest = retry;
+		if (retry->in_slot || retry->due_us > now_us ||
+		    (retry->unanswered > 0) != unanswered)
+			continue;
+		if (!first || (unanswered ? retry->due_us < first->due_us : retry->id < first->id))
+			first = retry;
 	}
-	return oldest;
+	return first;
 }
 
 static bool is_settled(const struct replay *replay, int64_t id)
@@ -220,8 +224,7 @@ static void follow_live_traffic(struct replay *replay, int64_t now_us)
 		cut_rate(replay, now_us);
 	replay->troubles = troubles;
 	/* Somebody else was served meanwhile: no need to wait to the end. */
-	if (replay->failures > 0 && atomic_load(&replay->breaker->accepted) != replay->accepted &&
-	    replay->pause_until_us < INT64_MAX) {
+	if (replay->failures > 0 && atomic_load(&replay->breaker->accepted) != replay->accepted) {
 		replay->accepted = atomic_load(&replay->breaker->accepted);
 		if (replay->pause_until_us > now_us + PAUSE_MIN_US)
 			replay->pause_until_us = now_us + PAUSE_MIN_US;
@@ -241,8 +244,7 @@ static void pause_sending(struct replay *replay, unsigned retry_after_s, int64_t
 	replay->failures++;
 	replay->accepted = atomic_load(&replay->breaker->accepted);
 	replay->pause_until_us = now_us + rand_r(&replay->random) % bound_us;
-	if (retry_after_s > 0 && replay->pause_until_us < now_us + retry_after_s * 1000000)
-		replay->pause_until_us = now_us + retry_after_s * 1000000;
+	replay->told_until_us = now_us + (int64_t)retry_after_s * 1000000;
 }
 
 /* --- the end of an attempt ----------------------------------------------------------------------*/
@@ -317,8 +319,15 @@ static int64_t blocked_until(struct replay *replay, int64_t now_us)
 {
 	int64_t opens_us = breaker_opens_us(replay->breaker, now_us);
 
-	if (opens_us != 0)
-		return opens_us == INT64_MAX ? now_us + POLL_US : opens_us;
+	/* Live traffic has the first chance to find out. */
+	if (opens_us != 0 && opens_us != INT64_MAX)
+		replay->probe_us = opens_us + PROBE_DELAY_US;
+	if (opens_us == INT64_MAX)
+		return now_us + POLL_US;
+	if (replay->probe_us > now_us && breaker_is_open(replay->breaker))
+		return replay->probe_us;
+	if (replay->told_until_us > now_us)
+		return replay->told_until_us;
 	if (replay->pause_until_us > now_us)
 		return replay->pause_until_us;
 	if (!replay->hurried && replay->next_us > now_us)
@@ -328,25 +337,33 @@ static int64_t blocked_until(struct replay *replay, int64_t now_us)
 	return 0;
 }
 
-/* Reads the record that is to go next. STORE_NONE: there is none just now. */
+/* STORE_NONE: it is gone from the store, and forgotten. */
+static enum store_result read_retry(struct replay *replay, const struct retry *retry,
+				    struct slot *slot)
+{
+	int64_t id = retry->id;
+	enum store_result result = store_next(replay->store, id - 1, &slot->record, &slot->body);
+
+	if (result == STORE_FAILED || (result != STORE_NONE && slot->record.id == id))
+		return result;
+	drop_retry(replay, id);
+	return STORE_NONE;
+}
+
+/* Reads the record that is to go next. Those that were left unanswered come last, so that each of
+ * them has its turn to show that it is not the beacon's fault. */
 static enum store_result read_next(struct replay *replay, struct slot *slot, int64_t now_us)
 {
-	struct retry *retry = due_retry(replay, now_us);
-	enum store_result result;
+	enum store_result result = STORE_NONE;
+	struct retry *retry;
 
-	if (retry) {
-		int64_t id = retry->id;
-
-		result = store_next(replay->store, id - 1, &slot->record, &slot->body);
-		if (result == STORE_NONE || (result != STORE_FAILED && slot->record.id != id)) {
-			drop_retry(replay, id);
-			return STORE_DAMAGED;
-		}
-		return result;
-	}
-	if (replay->retry_count + replay->busy >= RETRIES_MAX)
-		return STORE_NONE;
-	return store_next(replay->store, replay->cursor, &slot->record, &slot->body);
+	while (result == STORE_NONE && (retry = due_retry(replay, false, now_us)))
+		result = read_retry(replay, retry, slot);
+	if (result == STORE_NONE && replay->retry_count + replay->busy < RETRIES_MAX)
+		result = store_next(replay->store, replay->cursor, &slot->record, &slot->body);
+	while (result == STORE_NONE && (retry = due_retry(replay, true, now_us)))
+		result = read_retry(replay, retry, slot);
+	return result;
 }
 
 static bool has_expired(const struct replay *replay, int64_t stored_s, int64_t now_s)
@@ -357,13 +374,10 @@ static bool has_expired(const struct replay *replay, int64_t stored_s, int64_t n
 /* False: no more just now; *next_us is set. */
 static bool send_one(struct replay *replay, struct slot *slot, int64_t now_us, int64_t *next_us)
 {
-	size_t retries = replay->retry_count;
 	enum store_result result = read_next(replay, slot, now_us);
 	struct spool_record *record = &slot->record;
 	struct retry *retry;
 
-	if (result == STORE_DAMAGED && replay->retry_count < retries)
-		return true; /* A retry that is gone; look again. */
 	if (result == STORE_DAMAGED) {
 		log_limited(LOG_ERROR, "spool_record_damaged",
 			    "A record of the spool is damaged and is dropped.");
@@ -427,9 +441,8 @@ static void on_timer(struct loop_timer *timer)
 
 void replay_wake(struct replay *replay)
 {
-	/* Whatever waits for a time is not to be overtaken. */
-	if (replay->timer.due_us == INT64_MAX)
-		replay->timer.due_us = replay->loop->now_us;
+	/* What waits for a time is looked at again, and goes on waiting. */
+	replay->timer.due_us = replay->loop->now_us;
 }
 
 void replay_hurry(struct replay *replay)
