@@ -134,7 +134,7 @@ enum verdict decode(struct decoder *decoder, enum coding coding, struct view in,
 {
 	enum verdict verdict;
 
-	*detail = "";
+	*detail = NULL;
 	if (!decoder->inflater)
 		decoder->inflater = libdeflate_alloc_decompressor();
 	if (!decoder->inflater)

@@ -31,8 +31,8 @@ void decoder_release(struct decoder *decoder);
 
 /*
  * Puts the inflated bytes of `in` into `out`, which is empty; the coding is gzip or deflate.
- * VERDICT_OK; VERDICT_BAD_ENCODING with a sentence in *detail (static); VERDICT_TOO_LARGE at out's
- * maximum; VERDICT_OVERLOADED without memory. After a failure `out` is empty and the decoder is
+ * VERDICT_OK; VERDICT_BAD_ENCODING with a sentence in *detail (static, else NULL);
+ * VERDICT_TOO_LARGE at out's maximum; VERDICT_OVERLOADED without memory. After a failure `out` is empty and the decoder is
  * still usable.
  */
 enum verdict decode(struct decoder *decoder, enum coding coding, struct view in, struct buf *out,

@@ -124,11 +124,15 @@ static enum verdict write_out(const struct walk *walk, struct view in, struct bu
 	const struct enricher *enricher = walk->enricher;
 	enum buf_result result = BUF_OVER_BUDGET;
 
+	if (enricher->edits.error == EDITS_FULL) {
+		*detail = "The body has too many resources or claims to be labelled; send fewer "
+			  "items "
+			  "a batch.";
+		return VERDICT_TOO_LARGE;
+	}
 	if (enricher->edits.error == EDITS_OK)
 		result = edits_apply(&enricher->edits, in,
 				     enrich_texts_of(&enricher->texts, walk->app), out);
-	else if (enricher->edits.error == EDITS_FULL)
-		result = BUF_TOO_LARGE;
 	switch (result) {
 	case BUF_OK:
 		return VERDICT_OK;

@@ -29,7 +29,8 @@ void enricher_free(struct enricher *enricher);
  * VERDICT_OK with *counts filled in and `out` appended to; else VERDICT_BAD_JSON,
  * VERDICT_AMBIGUOUS_KEY or VERDICT_RESERVED_NAME with *offset at the byte of `in` and a sentence in
  * detail (names the rule and what to do; never quotes the body), VERDICT_TOO_LARGE or
- * VERDICT_OVERLOADED where `out` cannot grow. On failure the content of `out` is unspecified.
+ * VERDICT_OVERLOADED where `out` cannot grow, the former also where more than EDITS_MAX (edits.h)
+ * places would have to be changed. On failure the content of `out` is unspecified.
  */
 enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
 		    struct enrich_counts *counts, size_t *offset, const char **detail);

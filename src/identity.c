@@ -382,15 +382,32 @@ static bool key_survives_logfmt(struct view key)
 	return key.len <= IDENTITY_VALUE_MAX_BYTES;
 }
 
-static const struct identity_attribute *find_label(const struct identity *identity, struct view key,
-						   struct view session_key)
+/* The next character of a key as a LogQL query shows it: `| logfmt` turns every one outside of
+ * [A-Za-z0-9_] into a low line (Loki, sanitizeLabelKey). */
+static char next_queried(struct view *key)
 {
-	for (size_t i = 0; i < identity->attribute_count; i++) {
-		const struct identity_attribute *label = &identity->attributes[i];
+	char c = key->ptr[0];
+	size_t n = utf8_sequence(key->ptr, key->len);
 
-		if (view_equals(label->key, key) || view_equals(label->session_key, session_key))
-			return label;
-	}
+	n = n > 0 ? n : 1;
+	key->ptr += n;
+	key->len -= n;
+	return n == 1 && isalnum((unsigned char)c) ? c : '_';
+}
+
+static bool same_when_queried(struct view a, struct view b)
+{
+	while (a.len > 0 && b.len > 0)
+		if (next_queried(&a) != next_queried(&b))
+			return false;
+	return a.len == b.len;
+}
+
+static const struct identity_attribute *find_label(const struct identity *identity, struct view key)
+{
+	for (size_t i = 0; i < identity->attribute_count; i++)
+		if (same_when_queried(identity->attributes[i].key, key))
+			return &identity->attributes[i];
 	return NULL;
 }
 
@@ -439,7 +456,7 @@ static void add_label(struct build *build, struct view key)
 
 	if (!own_key.ptr || !session_key.ptr)
 		return;
-	same = find_label(identity, own_key, session_key);
+	same = find_label(identity, own_key);
 	if (!same)
 		identity->attributes[identity->attribute_count++] =
 			(struct identity_attribute){.key = own_key,
@@ -447,8 +464,8 @@ static void add_label(struct build *build, struct view key)
 						    .session_key = session_key};
 	else if (!view_equals(same->key, own_key))
 		complain(build, true, LABEL_ATTRIBUTES,
-			 "%s and %s are both session attribute %s: remove one of them",
-			 same->key.ptr, own_key.ptr, session_key.ptr);
+			 "%s and %s are the same session attribute to a query: remove one of them",
+			 same->key.ptr, own_key.ptr);
 }
 
 static void choose_labels(struct build *build)

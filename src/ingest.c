@@ -15,9 +15,11 @@
  * inflating, labelling.
  */
 
-/* Received and inflated bodies above this are not kept for the next beacon. */
+/* A buffer is kept for the next beacon up to KEEP_BUSY_BYTES, since fresh pages cost more than the
+ * labelling, and above KEEP_IDLE_BYTES only while there is traffic (ingest_trim). */
 enum {
-	KEEP_BYTES = 256 * 1024
+	KEEP_BUSY_BYTES = 512 * 1024,
+	KEEP_IDLE_BYTES = 16 * 1024,
 };
 
 /* Retry-After where the receiver gave none: long enough to help, and spread, so that browsers that
@@ -131,6 +133,18 @@ void ingest_init_request(struct ingest *ingest, struct request *request)
 				 : config->max_decoded_bytes;
 
 	request_init(request, &ingest->body, 2 * largest + 64 * 1024, ingest->memory);
+}
+
+void ingest_trim(struct ingest *ingest)
+{
+	buf_shrink(&ingest->body, KEEP_IDLE_BYTES);
+	buf_shrink(&ingest->decoded, KEEP_IDLE_BYTES);
+	buf_shrink(&ingest->page, KEEP_IDLE_BYTES);
+}
+
+void ingest_trim_request(struct request *request)
+{
+	buf_shrink(&request->labelled, KEEP_IDLE_BYTES);
 }
 
 static unsigned jittered_retry_s(struct ingest *ingest)
@@ -363,19 +377,19 @@ static void settle_too_large(struct ingest *ingest, struct request *request)
 static bool settle_failure(struct ingest *ingest, struct request *request, enum verdict verdict,
 			   const char *detail)
 {
-	if (verdict == VERDICT_TOO_LARGE)
+	if (verdict == VERDICT_TOO_LARGE && !detail)
 		settle_too_large(ingest, request);
 	else
-		settle(ingest, request, verdict, detail && *detail ? detail : NULL);
+		settle(ingest, request, verdict, detail);
 	return false;
 }
 
+/* The rules about content say where in the body they were broken. */
 static bool settle_refusal(struct ingest *ingest, struct request *request, enum verdict verdict,
 			   const char *detail, size_t offset)
 {
-	if (verdict != VERDICT_BAD_JSON && verdict != VERDICT_AMBIGUOUS_KEY &&
-	    verdict != VERDICT_RESERVED_NAME)
-		return settle_failure(ingest, request, verdict, NULL);
+	if (verdict == VERDICT_TOO_LARGE || verdict == VERDICT_OVERLOADED)
+		return settle_failure(ingest, request, verdict, detail);
 	settle_with(ingest, request, verdict, "%s (at byte %zu of the body as inflated)", detail,
 		    offset);
 	return false;
@@ -455,8 +469,8 @@ enum ingest_next ingest_begin(struct ingest *ingest, struct request *request)
 	else
 		settle(ingest, request, print_page(ingest, request), NULL);
 	/* The next beacon is read into the same buffers. */
-	buf_shrink(&ingest->body, KEEP_BYTES);
-	buf_shrink(&ingest->decoded, KEEP_BYTES);
+	buf_shrink(&ingest->body, KEEP_BUSY_BYTES);
+	buf_shrink(&ingest->decoded, KEEP_BUSY_BYTES);
 	return next;
 }
 
@@ -487,6 +501,7 @@ void ingest_relayed(struct ingest *ingest, struct request *request, const struct
 void ingest_end(struct ingest *ingest, struct request *request)
 {
 	(void)ingest;
+	buf_shrink(&request->labelled, KEEP_BUSY_BYTES);
 	metrics_count_reply(request->reply.status);
 	metrics_observe(HISTOGRAM_REQUEST_SECONDS, loop_now_us() - request->started_us);
 }

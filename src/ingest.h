@@ -40,6 +40,10 @@ void ingest_release(struct ingest *ingest);
 /* Sets up a request whose buffers are this ingest's and within its limits. */
 void ingest_init_request(struct ingest *ingest, struct request *request);
 
+/* Frees what the buffers have above a typical beacon's size; for when there is nothing to do. */
+void ingest_trim(struct ingest *ingest);
+void ingest_trim_request(struct request *request);
+
 enum ingest_next ingest_begin(struct ingest *ingest, struct request *request);
 /* The same without asking who sent it: decodes and labels request->body. False: the reply is ready,
  * and says why not. */

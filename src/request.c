@@ -3,12 +3,6 @@
 #include <cJSON.h>
 #include <stdlib.h>
 
-/* A labelled body above this is not kept for the next beacon: an SDK's batch of 50 items
- * seldom has more. */
-enum {
-	KEEP_BYTES = 32 * 1024
-};
-
 void request_init(struct request *request, struct buf *body, size_t labelled_max,
 		  struct budget *memory)
 {
@@ -18,10 +12,9 @@ void request_init(struct request *request, struct buf *body, size_t labelled_max
 
 void request_clear(struct request *request)
 {
-	struct buf labelled;
+	struct buf labelled = request->labelled;
 
-	buf_shrink(&request->labelled, KEEP_BYTES);
-	labelled = request->labelled;
+	buf_clear(&labelled);
 	/* Everything before path_storage, which is written before it is read. */
 	memset(request, 0, offsetof(struct request, path_storage));
 	request->labelled = labelled;

@@ -77,7 +77,7 @@ struct request {
 /* `body` is ingest's; the labelled body may have labelled_max bytes and draws on `memory`. */
 void request_init(struct request *request, struct buf *body, size_t labelled_max,
 		  struct budget *memory);
-/* Ready for the next exchange; a labelled body above a typical batch's size is freed. */
+/* Ready for the next exchange; the labelled body's capacity is kept. */
 void request_clear(struct request *request);
 void request_release(struct request *request);
 

@@ -34,7 +34,7 @@
  *stated in fcgi.c.
  */
 enum {
-	MAX_CONNECTIONS = 1024,
+	MAX_CONNECTIONS = 8192, /* nginx keeps `keepalive` of them a worker process */
 	ACCEPT_PAUSE_US = 100 * 1000,
 	/* Exchanges kept for reuse: what 64 connections of nginx need at a time. */
 	SPARE_EXCHANGES = 64,
@@ -44,6 +44,8 @@ enum {
 	/* The end of the drain time that is kept back for closing connections after their answer.
 	 */
 	DRAIN_CLOSING_SHARE = 5,
+	/* What was not used for this long gives its large buffers back. */
+	TRIM_AFTER_US = 1000 * 1000,
 	REPLY_BYTES = 4096,
 };
 
@@ -61,6 +63,7 @@ struct exchange {
 	struct request request;
 	struct connection *connection;
 	struct exchange *next_spare;
+	int64_t used_us; /* when it was last given back */
 };
 
 struct worker {
@@ -77,8 +80,9 @@ struct worker {
 
 	struct connection *connections;
 	size_t connection_count;
-	struct exchange *spares;
+	struct exchange *spares; /* the one given back last comes first */
 	size_t spare_count, busy_count;
+	struct loop_timer trim_timer; /* armed while there is something to trim */
 
 	struct loop_watch wake_watch; /* an eventfd: look at drain_deadline_us */
 	struct loop_timer drain_timer;
@@ -127,9 +131,31 @@ static void put_exchange(struct worker *worker, struct exchange *exchange)
 	request_clear(&exchange->request);
 	exchange->request.body = &worker->ingest.body;
 	exchange->connection = NULL;
+	exchange->used_us = worker->loop.now_us;
 	exchange->next_spare = worker->spares;
 	worker->spares = exchange;
 	worker->spare_count++;
+	if (worker->trim_timer.due_us == INT64_MAX)
+		worker->trim_timer.due_us = exchange->used_us + TRIM_AFTER_US;
+}
+
+/* Under constant traffic this trims what a burst needed and the present does not. */
+static void trim(struct loop_timer *timer)
+{
+	struct worker *worker = OWNER(timer, struct worker, trim_timer);
+	int64_t unused_us = worker->loop.now_us - TRIM_AFTER_US;
+	bool busy = worker->busy_count > 0;
+
+	for (struct exchange *e = worker->spares; e; e = e->next_spare) {
+		if (e->used_us <= unused_us)
+			ingest_trim_request(&e->request);
+		else
+			busy = true;
+	}
+	if (!busy)
+		ingest_trim(&worker->ingest);
+	else
+		timer->due_us = worker->loop.now_us + TRIM_AFTER_US;
 }
 
 /* --- connections ---------------------------------------------------------------------------------
@@ -425,8 +451,10 @@ static bool set_up_watches(struct worker *worker)
 		(struct loop_watch){.fd = worker->shared->listener->fd, .ready = listener_ready};
 	worker->accept_timer = (struct loop_timer){INT64_MAX, resume_accepting, NULL};
 	worker->drain_timer = (struct loop_timer){INT64_MAX, look_at_drain, NULL};
+	worker->trim_timer = (struct loop_timer){INT64_MAX, trim, NULL};
 	loop_timer_add(&worker->loop, &worker->accept_timer);
 	loop_timer_add(&worker->loop, &worker->drain_timer);
+	loop_timer_add(&worker->loop, &worker->trim_timer);
 	worker->wake_watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->wake_watch.fd < 0 ||
 	    !loop_watch_add(&worker->loop, &worker->wake_watch, EPOLLIN))

@@ -331,7 +331,11 @@ static void test_labels__each_kind_of_key(void **state)
 		 NO_VALUE("hostile") NO_VALUE("service.instance.idx") NO_VALUE("k8s.podium")},
 		/* would be one key in the log line */
 		{"a.b,a_b", NULL,
-		 LABELS "a.b and a_b are both session attribute a_b: remove one of them\n"},
+		 LABELS
+		 "a.b and a_b are the same session attribute to a query: remove one of them\n"},
+		{"a.b,a-b", NULL,
+		 LABELS
+		 "a.b and a-b are the same session attribute to a query: remove one of them\n"},
 		{"a b", NULL, LOST("a b")},
 		{"a=b", NULL, LOST("a=b")},
 		{"a\"b", NULL, LOST("a\"b")},
@@ -349,7 +353,7 @@ static void test_labels__each_kind_of_key(void **state)
 		const struct identity_source source = {
 			.service_name = "shop",
 			.resource_attributes = "k8s.cluster.name=c1,team=q%22,empty=,service."
-					       "version=1,a.b=1,a_b=2,"
+					       "version=1,a.b=1,a_b=2,a-b=3,"
 					       "k8s.pod.name=p,bad=%0a,service.namespace=n",
 			.label_attributes = rows[i].keys};
 		struct identity identity;

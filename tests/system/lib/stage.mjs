@@ -159,19 +159,22 @@ export class Stage {
 	}
 }
 
+/* Also when the test's time is over: what is still open would keep the process from ending. */
+function whenAborted(signal) {
+	return new Promise((_, aborted) =>
+		signal.addEventListener("abort", () => aborted(new Error("it waits for something that does not come"))));
+}
+
 /* test() with a stage. The limit is for what hangs; no test takes nearly as long. */
 export function scenario(name, body, options = {}) {
-	test(name, { timeout: 90_000, ...options }, async (t) => {
+	test(name, { timeout: 60_000, ...options }, async (t) => {
 		const stage = new Stage();
-		const late = () => stage.show();
-		t.signal?.addEventListener("abort", late);
 		try {
-			await body(stage, t);
+			await Promise.race([body(stage, t), whenAborted(t.signal)]);
 		} catch (error) {
 			stage.show();
 			throw error;
 		} finally {
-			t.signal?.removeEventListener("abort", late);
 			await stage.close();
 		}
 	});
