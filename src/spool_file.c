@@ -55,9 +55,11 @@ static bool take_lock(struct spool_file *file)
 	char path[PATH_MAX];
 	int fd;
 
-	if (file->lock_fd >= 0)
-		return true;
 	print_path(file, path, "lock");
+	if (file->lock_fd >= 0 && access(path, F_OK) == 0)
+		return true;
+	/* Somebody removed it, and the directory perhaps. */
+	spool_file_release(file);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail("The lock of the spool cannot be opened.", path);
@@ -74,12 +76,21 @@ static bool take_lock(struct spool_file *file)
 static bool make_file(struct spool_file *file)
 {
 	int fd = open(file->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat st;
 
 	if (fd < 0)
 		return fail("The database of the spool cannot be opened.", file->path);
 	fchmod(fd, 0600);
+	file->inode = fstat(fd, &st) == 0 ? st.st_ino : 0;
 	close(fd);
 	return true;
+}
+
+bool spool_file_is_same(const struct spool_file *file)
+{
+	struct stat st;
+
+	return stat(file->path, &st) == 0 && st.st_ino == file->inode;
 }
 
 bool spool_file_prepare(struct spool_file *file)

@@ -15,7 +15,8 @@
 struct spool_file {
 	const char *directory;
 	char path[PATH_MAX];
-	int lock_fd; /* -1: not held */
+	int lock_fd;    /* -1: not held */
+	uint64_t inode; /* of the database */
 };
 
 void spool_file_init(struct spool_file *file, const char *directory);
@@ -24,6 +25,8 @@ void spool_file_release(struct spool_file *file);
 /* Makes the directory (0700) and the database's file (0600) where they are missing, and takes the
  * lock. False, and logged, if that cannot be. */
 bool spool_file_prepare(struct spool_file *file);
+/* Whether the database is still the one that was prepared: a directory may be removed under us. */
+bool spool_file_is_same(const struct spool_file *file);
 /* The database, which must be closed, to spool.db.SUFFIX, over a former one. */
 bool spool_file_move_aside(struct spool_file *file, const char *suffix);
 /* So that a new file's name survives a power cut. */

@@ -13,9 +13,7 @@
  * quarantine after UNANSWERED_MAX such attempts, of which those count after which the receiver took
  * some other beacon: where it answers nobody, that says nothing about the beacon.
  *
- * The rate grows by a tenth of its maximum a second and is halved, at most once a second, after
- * anything but a 2xx or a refusal, whoever got it. After a failure of its own, replay pauses for a
- * random time up to a bound that doubles, and tries one record at a time.
+ * After a failure one record at a time is tried.
  */
 #include "spool_replay.h"
 
@@ -25,6 +23,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "relay.h"
+#include "spool_pace.h"
 
 enum {
 	SLOTS = 8,
@@ -32,11 +31,8 @@ enum {
 	SETTLED_MAX = 1024,
 	SETTLE_BATCH = 64,
 	UNANSWERED_MAX = 5,
-	PAUSE_MIN_US = 500 * 1000,
-	PAUSE_MAX_US = 30 * 1000 * 1000,
-	HURRIED_PAUSE_US = 200 * 1000,
+	RETRY_MIN_US = 500 * 1000,
 	POLL_US = 50 * 1000,
-	PROBE_DELAY_US = 200 * 1000,
 	TIMEOUT_FACTOR = 3, /* of the upstream timeout, and at least: */
 	TIMEOUT_MIN_MS = 10000,
 	KEEP_BYTES = 64 * 1024,
@@ -73,13 +69,8 @@ struct replay {
 	size_t retry_count;
 	struct store_settled settled[SETTLED_MAX];
 	size_t settled_count;
-	double rate; /* records a second */
-	int64_t next_us, pause_until_us, told_until_us, probe_us, cut_us;
-	uint64_t troubles; /* the breaker's count, as far as the rate has followed it */
-	uint64_t accepted; /* when the pause began */
-	int failures;      /* in a row */
-	bool hurried, stopped;
-	unsigned random;
+	struct pace pace;
+	bool stopped;
 };
 
 /* --- what is remembered -------------------------------------------------------------------------*/
@@ -187,73 +178,13 @@ static void on_settle(struct loop_timer *timer)
 	replay_settle(replay);
 }
 
-/* --- how fast -----------------------------------------------------------------------------------*/
-
-static double max_rate(const struct replay *replay)
-{
-	return (double)replay->config.replay_rate;
-}
-
-static double min_rate(const struct replay *replay)
-{
-	return max_rate(replay) < 1 ? max_rate(replay) : 1;
-}
-
-static void cut_rate(struct replay *replay, int64_t now_us)
-{
-	if (now_us - replay->cut_us < 1000000)
-		return;
-	replay->cut_us = now_us;
-	replay->rate /= 2;
-	if (replay->rate < min_rate(replay))
-		replay->rate = min_rate(replay);
-}
-
-static void raise_rate(struct replay *replay)
-{
-	replay->rate += max_rate(replay) / 10 / replay->rate;
-	if (replay->rate > max_rate(replay))
-		replay->rate = max_rate(replay);
-}
-
-static void follow_live_traffic(struct replay *replay, int64_t now_us)
-{
-	uint64_t troubles = atomic_load(&replay->breaker->troubles);
-
-	if (troubles != replay->troubles)
-		cut_rate(replay, now_us);
-	replay->troubles = troubles;
-	/* Somebody else was served meanwhile: no need to wait to the end. */
-	if (replay->failures > 0 && atomic_load(&replay->breaker->accepted) != replay->accepted) {
-		replay->accepted = atomic_load(&replay->breaker->accepted);
-		if (replay->pause_until_us > now_us + PAUSE_MIN_US)
-			replay->pause_until_us = now_us + PAUSE_MIN_US;
-	}
-}
-
-static void pause_sending(struct replay *replay, unsigned retry_after_s, int64_t now_us)
-{
-	int64_t bound_us = PAUSE_MIN_US;
-
-	for (int i = 0; i < replay->failures && bound_us < PAUSE_MAX_US; i++)
-		bound_us *= 2;
-	if (bound_us > PAUSE_MAX_US)
-		bound_us = PAUSE_MAX_US;
-	if (replay->hurried && bound_us > HURRIED_PAUSE_US)
-		bound_us = HURRIED_PAUSE_US;
-	replay->failures++;
-	replay->accepted = atomic_load(&replay->breaker->accepted);
-	replay->pause_until_us = now_us + rand_r(&replay->random) % bound_us;
-	replay->told_until_us = now_us + (int64_t)retry_after_s * 1000000;
-}
-
 /* --- the end of an attempt ----------------------------------------------------------------------*/
 
 static void try_again(struct replay *replay, const struct slot *slot, int64_t now_us)
 {
 	struct retry *retry = take_retry(replay, slot->record.id);
 	uint64_t accepted = atomic_load(&replay->breaker->accepted);
-	int64_t wait_us = PAUSE_MIN_US;
+	int64_t wait_us = RETRY_MIN_US;
 
 	retry->in_slot = false;
 	retry->due_us = now_us;
@@ -286,14 +217,12 @@ static void call_done(struct relay_call *call)
 	if (call->verdict == VERDICT_ACCEPTED) {
 		ingest_count_items(&slot->record.counts);
 		settle(replay, slot->record.id, STORE_DELIVERED);
-		replay->failures = 0;
-		raise_rate(replay);
+		pace_taken(&replay->pace);
 	} else if (call->verdict == VERDICT_UPSTREAM_REJECTED) {
 		settle(replay, slot->record.id, STORE_REJECTED);
-		replay->failures = 0;
+		pace_refused(&replay->pace);
 	} else {
-		cut_rate(replay, now_us);
-		pause_sending(replay, call->retry_after_s, now_us);
+		pace_failed(&replay->pace, call->retry_after_s, now_us);
 		try_again(replay, slot, now_us);
 	}
 	buf_shrink(&slot->body, KEEP_BYTES);
@@ -304,7 +233,7 @@ static void call_done(struct relay_call *call)
 
 static struct slot *free_slot(struct replay *replay)
 {
-	size_t limit = replay->failures > 0 ? 1 : SLOTS;
+	size_t limit = replay->pace.failures > 0 ? 1 : SLOTS;
 
 	if (replay->busy >= limit)
 		return NULL;
@@ -317,24 +246,11 @@ static struct slot *free_slot(struct replay *replay)
 /* When the next record may go; 0: now. */
 static int64_t blocked_until(struct replay *replay, int64_t now_us)
 {
-	int64_t opens_us = breaker_opens_us(replay->breaker, now_us);
+	int64_t until_us = pace_blocked_until(&replay->pace, now_us);
 
-	/* Live traffic has the first chance to find out. */
-	if (opens_us != 0 && opens_us != INT64_MAX)
-		replay->probe_us = opens_us + PROBE_DELAY_US;
-	if (opens_us == INT64_MAX)
-		return now_us + POLL_US;
-	if (replay->probe_us > now_us && breaker_is_open(replay->breaker))
-		return replay->probe_us;
-	if (replay->told_until_us > now_us)
-		return replay->told_until_us;
-	if (replay->pause_until_us > now_us)
-		return replay->pause_until_us;
-	if (!replay->hurried && replay->next_us > now_us)
-		return replay->next_us;
-	if (2 * budget_used(replay->live) > replay->live->max)
-		return now_us + POLL_US;
-	return 0;
+	if (until_us == 0 && 2 * budget_used(replay->live) > replay->live->max)
+		until_us = now_us + POLL_US;
+	return until_us;
 }
 
 /* STORE_NONE: it is gone from the store, and forgotten. */
@@ -408,9 +324,7 @@ static bool send_one(struct replay *replay, struct slot *slot, int64_t now_us, i
 		retry->in_slot = true;
 	else
 		replay->cursor = record->id;
-	if (replay->next_us < now_us)
-		replay->next_us = now_us;
-	replay->next_us += (int64_t)(1e6 / replay->rate);
+	pace_sent(&replay->pace, now_us);
 	return true;
 }
 
@@ -420,7 +334,6 @@ static void pump(struct replay *replay)
 	int64_t now_us = loop_now_us(), next_us = INT64_MAX;
 	struct slot *slot;
 
-	follow_live_traffic(replay, now_us);
 	while (!replay->stopped && store_is_open(replay->store) &&
 	       replay->settled_count + SLOTS < SETTLED_MAX && (slot = free_slot(replay))) {
 		next_us = blocked_until(replay, now_us);
@@ -447,7 +360,7 @@ void replay_wake(struct replay *replay)
 
 void replay_hurry(struct replay *replay)
 {
-	replay->hurried = true;
+	pace_hurry(&replay->pace);
 	replay->timer.due_us = replay->loop->now_us;
 }
 
@@ -485,7 +398,6 @@ struct replay *replay_new(const struct spool_options *options, struct loop *loop
 			  struct store *store)
 {
 	struct replay *replay = calloc(1, sizeof(*replay));
-	size_t largest;
 
 	if (!replay)
 		return NULL;
@@ -499,14 +411,11 @@ struct replay *replay_new(const struct spool_options *options, struct loop *loop
 	replay->loop = loop;
 	replay->live = options->inflight;
 	replay->cursor = INT64_MIN;
-	replay->rate = max_rate(replay) / 4;
-	if (replay->rate < min_rate(replay))
-		replay->rate = min_rate(replay);
-	replay->random = (unsigned)loop_now_us();
-	largest = SIZE_MAX / 2;
+	pace_init(&replay->pace, options->breaker, (double)options->config->replay_rate,
+		  loop_now_us());
 	for (size_t i = 0; i < SLOTS; i++) {
 		replay->slots[i].replay = replay;
-		buf_init(&replay->slots[i].body, largest, options->memory);
+		buf_init(&replay->slots[i].body, SIZE_MAX / 2, options->memory);
 	}
 	budget_init(&replay->own, SLOTS);
 	replay->relay = relay_new(loop, &replay->config, options->resolver, &replay->own);

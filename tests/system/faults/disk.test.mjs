@@ -114,7 +114,7 @@ scenario("the limit: database and log stay below it, but for one batch", async (
 	assert.ok(most > 2 << 20 && most <= 3 << 20, `${most} bytes`);
 });
 
-scenario("a directory that cannot be made, then can: refused as without a spool, then taken", async (stage) => {
+scenario("a directory that cannot be made, then can, then is removed: refused as without a spool, then taken", async (stage) => {
 	const receiver = await counter(stage);
 	const directory = stage.path("missing", "spool");
 	const { process, socket } = await startIngest(stage, receiver.url, { env: env(directory) });
@@ -124,4 +124,9 @@ scenario("a directory that cannot be made, then can: refused as without a spool,
 	mkdirSync(stage.path("missing"));
 	await eventually("202", async () => (await sendOne(socket, numbered("b"))).status === 202, 5);
 	rmSync(directory, { recursive: true });
+	await eventually("new directory", async () => {
+		const { status: code } = await sendOne(socket, numbered("c"));
+		assert.ok([202, 503].includes(code));
+		return code === 202 && statSync(`${directory}/spool.db`).isFile();
+	}, 5);
 });
