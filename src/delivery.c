@@ -108,7 +108,8 @@ static void call_done(struct relay_call *call)
 {
 	struct delivery *delivery = OWNER(call, struct delivery, call);
 
-	breaker_report(delivery->desk->breaker, call->verdict, loop_now_us());
+	if (delivery->desk->spool)
+		breaker_report(delivery->desk->breaker, call->verdict, loop_now_us());
 	end_attempt(delivery, call->verdict);
 }
 
