@@ -1,14 +1,12 @@
 #include "relay_outcome.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "log.h"
 #include "metrics.h"
 
 enum {
-	RETRY_AFTER_MAX_S = 30,
-	REMIND_US = 60 * 1000 * 1000, /* of the operator's mistake, which may last */
+	RETRY_AFTER_MAX_S = 30
 };
 
 static const struct row {
@@ -100,23 +98,12 @@ static void read_session_status(CURL *easy, struct relay_call *call)
 		memcpy(call->session_status, header->value, len + 1);
 }
 
-/* Whoever comes first in a minute says it. */
-static bool is_time_to_remind(void)
-{
-	static _Atomic int64_t due_us;
-	int64_t now_us = loop_now_us(), due = atomic_load(&due_us);
-
-	return now_us >= due && atomic_compare_exchange_strong(&due_us, &due, now_us + REMIND_US);
-}
-
 static void log_failure(const struct relay_outcome *outcome, const struct relay_call *call)
 {
 	const struct row *row = &rows[call->verdict];
 	const char *msg = row->msg ? row->msg : advice(call->status);
 	const char *reason = outcome->error;
 
-	if (call->verdict == VERDICT_UPSTREAM_MISCONFIGURED && !is_time_to_remind())
-		return;
 	if (call->status > 0) {
 		log_limited(LOG_WARN, row->event, msg, LOG_NUM("status", call->status));
 		return;
