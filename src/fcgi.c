@@ -21,15 +21,13 @@
  * record that ends it would be taken for the beginning of the next request. What comes beyond the
  * buffer is read and dropped, up to DRAIN_MAX_BYTES.
  *
- * The limit: one read or write waits at most IO_TIMEOUT_S for the peer, and after
- * EXCHANGE_TIMEOUT_US no further piece of a body is asked for, so that a peer that stalls costs its
- * loop one second, and one that drips a body EXCHANGE_TIMEOUT_US and a second. Both end with the
- * connection closed. (nginx with fastcgi_request_buffering on has the whole body before it
- * connects.)
+ * The limit: one read or write waits at most IO_TIMEOUT_S for the peer, so one that stalls costs its
+ * loop a second. The library reads until it has what it was asked for, however slowly that drips in;
+ * nothing in here can bound that, so a worker's main thread does (worker_watch). Both end with the
+ * connection closed. (nginx with fastcgi_request_buffering on has the whole body before it connects.)
  */
 enum {
 	IO_TIMEOUT_S = 1,
-	EXCHANGE_TIMEOUT_US = 5 * 1000 * 1000,
 	PIECE_BYTES = 64 * 1024,
 	DRAIN_MAX_BYTES = 64 * 1024 * 1024,
 };
@@ -102,8 +100,7 @@ static bool read_body(struct fcgi_conn *conn, struct request *request)
 	if (request->content_length > 0 && (uint64_t)request->content_length <= request->body->max)
 		buf_reserve(request->body, (size_t)request->content_length);
 	while (read_piece(in, request, &total))
-		if (total > DRAIN_MAX_BYTES ||
-		    loop_now_us() - request->started_us > EXCHANGE_TIMEOUT_US)
+		if (total > DRAIN_MAX_BYTES)
 			return false;
 	if (FCGX_GetError(in) != 0)
 		request->body_state = BODY_BROKEN;

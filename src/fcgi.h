@@ -2,9 +2,9 @@
  * fcgi: the FastCGI carrier; with ping.c the only file that knows libfcgi.
  *
  * The library reads and writes blockingly, so a connection is handed to it only when epoll says
- *that there is something to read, and each of its reads and writes is cut off after a second; what
- *that costs a loop at worst is stated in fcgi.c. libfcgi trusts its peer (nginx on the same
- *machine).
+ * that there is something to read, and each of its reads and writes is cut off after a second; what
+ * that costs a loop at worst is stated in fcgi.c. libfcgi trusts its peer (nginx on the same
+ * machine).
  *
  *	fcgi_conn_open → ( fcgi_conn_read → fcgi_conn_reply )* → fcgi_conn_close
  */

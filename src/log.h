@@ -8,7 +8,7 @@
  * body, an address, a session or a key.
  *
  * Safe from any thread; errno is kept; nothing is allocated. A line is written with one write(2)
- *and never waits: where stderr cannot take it, it is dropped, and the next line that can be written
+ * and never waits: where stderr cannot take it, it is dropped, and the next line that can be written
  * carries dropped=<how many>. A field that no longer fits into the line is left out.
  */
 #ifndef FARO_LOG_H

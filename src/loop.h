@@ -21,12 +21,14 @@ struct loop_timer {
 	struct loop_timer *next;
 };
 
-enum { LOOP_BATCH = 64 };
+enum {
+	LOOP_BATCH = 64
+};
 
 struct loop {
 	int epoll_fd;
 	struct loop_timer *timers; /* all that were added, armed or not; there are few */
-	int64_t now_us;		   /* when the last wait ended */
+	int64_t now_us;            /* when the last wait ended */
 	struct epoll_event batch[LOOP_BATCH];
 	int batch_len, batch_next;
 };

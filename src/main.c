@@ -1,6 +1,7 @@
 /* main: options, mode, wiring; nothing else. */
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@
 #include "worker.h"
 
 enum {
-	EXIT_USAGE = 2
+	EXIT_USAGE = 2,
+	WATCH_INTERVAL_MS = 1000,
 };
 
 /* After FCGX_Init(), which installs handlers of its own. Threads inherit the blocked signals, so
@@ -43,10 +45,15 @@ static int take_signals(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-static void wait_for_signal(int signal_fd)
+/* Looks after the workers once a second until the signal comes. */
+static void wait_for_signal(int signal_fd, struct worker **workers, size_t count)
 {
+	struct pollfd signals = {.fd = signal_fd, .events = POLLIN};
 	struct signalfd_siginfo info;
 
+	while (poll(&signals, 1, WATCH_INTERVAL_MS) != 1)
+		for (size_t i = 0; i < count; i++)
+			worker_watch(workers[i], loop_now_us());
 	while (read(signal_fd, &info, sizeof(info)) < 0 && errno == EINTR)
 		;
 }
@@ -136,7 +143,7 @@ static int run_workers(struct worker_shared *shared, int signal_fd)
 	}
 	if (started == count) {
 		log_start(shared->config);
-		wait_for_signal(signal_fd);
+		wait_for_signal(signal_fd, workers, count);
 		log_event(LOG_INFO, "draining", "Told to stop; answering what is in flight.",
 			  LOG_NUM("timeout_ms", shared->config->drain_timeout_ms));
 		deadline_us = loop_now_us() + shared->config->drain_timeout_ms * 1000;
@@ -258,11 +265,20 @@ static int run_mode(const struct config *config)
 	return choose_carrier(config);
 }
 
+/* A CGI server may pass a query without '=' on as arguments (RFC 3875, 4.4): those are the client's,
+ * who would otherwise choose the receiver and the labels. */
+static bool arguments_are_the_clients(void)
+{
+	return getenv("GATEWAY_INTERFACE") && getenv("REQUEST_METHOD");
+}
+
 int main(int argc, char **argv)
 {
 	struct config config;
 	int status;
 
+	if (arguments_are_the_clients() && argc > 1)
+		argc = 1;
 	if (!config_init(&config, argc, argv, stderr))
 		return EXIT_USAGE;
 	log_init(config.log_format, config.log_level);

@@ -6,8 +6,8 @@
  *	              └──── an event that curl does not want ┘  └─ "remove", "in": nothing to do
  *
  * An event that nobody wants (a kept connection whose peer closed it, or sent what was not asked
- *for) takes the socket out of the set, so that the level-triggered loop does not turn for ever;
- *libcurl finds the connection dead when it next wants to use it.
+ * for) takes the socket out of the set, so that the level-triggered loop does not turn for ever;
+ * libcurl finds the connection dead when it next wants to use it.
  *
  * libcurl closes some sockets without a word (of an address that did not answer, before the next one)
  * and the kernel gives the same number to the next: so an opened socket counts as new, whatever was

@@ -1,8 +1,8 @@
 /*
  * DESIGN: getaddrinfo(3) has no deadline that can be relied on: with a name server that does not
  * answer, it blocks for tens of seconds. So a thread calls it, and the loops read what it last
- *found. The thread is detached and the state is counted: whoever lets go last frees it, and nobody
- *waits for a lookup. The mutex is never held during one.
+ * found. The thread is detached and the state is counted: whoever lets go last frees it, and nobody
+ * waits for a lookup. The mutex is never held during one.
  *
  *	lookup ok ──> wait PERIOD_US ──┐          failed ──> wait 1, 2, 4, 8, then 10 s ──┐
  *	   ^───────────────────────────┴──────────────────────────────────────────────────┘

@@ -17,21 +17,21 @@
 
 /*
  * DESIGN: a connection is nginx's, kept over many requests; an exchange is one request on it and
- *holds the memory. An idle connection has no exchange, so memory follows the beacons that wait for
- *the receiver and not the connections that nginx keeps.
+ * holds the memory. An idle connection has no exchange, so memory follows the beacons that wait for
+ * the receiver and not the connections that nginx keeps.
  *
  *	            readable              delivery_start       delivery_done
  *	idle ──────────────────→ reading ───────────────→ delivered ─────────→ answered ─→ idle
  *	                            └──────────── reply is ready ─────────────↗   └────→ closed
  *
  * While an exchange waits for the receiver its connection stays registered, since nginx has nothing
- *to say then. If something does come (it hung up, or it pipelines), the watch is taken away until
- *the answer is written: the beacon is relayed all the same.
+ * to say then. If something does come (it hung up, or it pipelines), the watch is taken away until
+ * the answer is written: the beacon is relayed all the same.
  *
  * Limits: MAX_CONNECTIONS a worker; at it, and when the process or the system is out of descriptors
- * or memory, accepting pauses for ACCEPT_PAUSE_US (event "accept_paused") while the kernel's
- *backlog holds what comes. Reading and writing a FastCGI peer blocks the loop; how long at most is
- *stated in fcgi.c.
+ * or memory, accepting pauses for ACCEPT_PAUSE_US (event "accept_paused") while the kernel's backlog
+ * holds what comes. Reading a request blocks the loop, READING_MAX_US at most and what worker_watch()
+ * takes to notice; writing its reply a second a write.
  */
 enum {
 	MAX_CONNECTIONS = 8192, /* nginx keeps `keepalive` of them a worker process */
@@ -46,6 +46,8 @@ enum {
 	DRAIN_CLOSING_SHARE = 5,
 	/* What was not used for this long gives its large buffers back. */
 	TRIM_AFTER_US = 1000 * 1000,
+	/* From a request's first byte to its last; nginx sends what it has in one go. */
+	READING_MAX_US = 5 * 1000 * 1000,
 	REPLY_BYTES = 4096,
 };
 
@@ -77,6 +79,11 @@ struct worker {
 	struct loop_watch accept_watch;
 	struct loop_timer accept_timer;
 	bool accepting;
+
+	/* What the loop is reading from, for worker_watch(); -1: nothing. */
+	pthread_mutex_t reading_lock;
+	int reading_fd;
+	int64_t reading_since_us;
 
 	struct connection *connections;
 	size_t connection_count;
@@ -235,11 +242,48 @@ static void deliver_exchange(struct connection *connection, struct exchange *exc
 	delivery_start(&connection->worker->desk, &exchange->delivery);
 }
 
+static void set_reading(struct worker *worker, int fd)
+{
+	pthread_mutex_lock(&worker->reading_lock);
+	worker->reading_fd = fd;
+	worker->reading_since_us = loop_now_us();
+	pthread_mutex_unlock(&worker->reading_lock);
+}
+
+/* The shutdown makes the read that blocks the loop return, as if the peer had hung up. */
+void worker_watch(struct worker *worker, int64_t now_us)
+{
+	bool ended = false;
+
+	pthread_mutex_lock(&worker->reading_lock);
+	if (worker->reading_fd >= 0 && now_us - worker->reading_since_us > READING_MAX_US) {
+		shutdown(worker->reading_fd, SHUT_RDWR);
+		worker->reading_fd = -1;
+		ended = true;
+	}
+	pthread_mutex_unlock(&worker->reading_lock);
+	if (ended)
+		log_limited(
+			LOG_WARN, "peer_too_slow",
+			"A FastCGI peer took too long to send its request, and its connection was "
+			"ended; let nginx buffer requests (fastcgi_request_buffering on).");
+}
+
+static bool read_request(struct connection *connection, struct request *request)
+{
+	bool read;
+
+	set_reading(connection->worker, connection->fcgi.fd);
+	read = fcgi_conn_read(&connection->fcgi, request);
+	set_reading(connection->worker, -1);
+	return read;
+}
+
 static void serve(struct connection *connection, struct exchange *exchange)
 {
 	struct worker *worker = connection->worker;
 
-	if (!fcgi_conn_read(&connection->fcgi, &exchange->request)) {
+	if (!read_request(connection, &exchange->request)) {
 		put_exchange(worker, exchange);
 		buf_clear(&worker->ingest.body);
 		close_connection(connection);
@@ -441,6 +485,7 @@ static void release(struct worker *worker)
 	if (worker->wake_watch.fd >= 0)
 		close(worker->wake_watch.fd);
 	loop_release(&worker->loop);
+	pthread_mutex_destroy(&worker->reading_lock);
 	free(worker);
 }
 
@@ -485,6 +530,8 @@ struct worker *worker_new(struct worker_shared *shared)
 	worker->shared = shared;
 	worker->wake_watch.fd = -1;
 	worker->desk.mailbox.watch.fd = -1;
+	pthread_mutex_init(&worker->reading_lock, NULL);
+	worker->reading_fd = -1;
 	atomic_init(&worker->drain_deadline_us, INT64_MAX);
 	buf_init(&worker->reply, SIZE_MAX, NULL);
 	if (!loop_init(&worker->loop)) {

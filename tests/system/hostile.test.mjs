@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 
 import { post, raw } from "./lib/client.mjs";
 import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
-import { metrics, smallBeacon, startIngest } from "./lib/faro.mjs";
+import { metrics, runCgi, smallBeacon, startIngest } from "./lib/faro.mjs";
 import { nginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { scenario } from "./lib/stage.mjs";
@@ -151,4 +151,35 @@ scenario("ten thousand paths, names and headers make no new series", async (stag
 		await client.send(beaconParams(body.length, more), body);
 	}
 	assert.equal(await series(), before);
+});
+
+/* Seconds here are the peer's; the test waits for the answer that the loop owes somebody else. */
+scenario("a peer that drips its request has its connection ended, and others are served", async (stage) => {
+	const { socket, ingest } = await start(stage);
+	for (const part of ["parameters", "body"]) {
+		const dripping = await FastcgiClient.open(socket);
+		stage.after(() => dripping.close());
+		const bytes = part === "body" ? Buffer.alloc(50_000, 120) : undefined;
+		dripping.begin(part === "body" ? beaconParams(bytes.length) : undefined);
+		const drip = setInterval(() => dripping.socket.write("x"), 300);
+		stage.after(() => clearInterval(drip));
+
+		const other = await FastcgiClient.open(socket);
+		stage.after(() => other.close());
+		assert.equal((await other.send(beaconParams(smallBeacon.length), smallBeacon)).status, 202);
+		await dripping.closed;
+		clearInterval(drip);
+	}
+	await ingest.process.line(/event=peer_too_slow/);
+});
+
+scenario("a CGI server that passes the query on as arguments does not hand over the settings", async (stage) => {
+	const [wanted, evil] = [await receiver(stage), await receiver(stage)];
+	const variables = { ...beaconParams(String(smallBeacon.length)), QUERY_STRING: "--upstream-url+evil" };
+	for (const args of [["--upstream-url", evil.url], ["--print"], ["--listen", stage.path("x.sock")], ["--help"]]) {
+		const { stdout } = await runCgi(stage, wanted.url, variables, smallBeacon, {}, args);
+		assert.match(stdout.toString(), /^Status: 202 /, args[0]);
+	}
+	assert.equal(evil.requests.length, 0);
+	assert.equal(wanted.requests.length, 4);
 });

@@ -37,8 +37,8 @@ export async function startSpawned(stage, upstreamUrl, { env, socket = stage.pat
 }
 
 /* To its end, as a CGI server would call it. */
-export function runCgi(stage, upstreamUrl, variables, body, env) {
-	return stage.finish("faro-ingest as CGI", ingestBinary, [],
+export function runCgi(stage, upstreamUrl, variables, body, env, args = []) {
+	return stage.finish("faro-ingest as CGI", ingestBinary, args,
 		{ env: { ...ingestEnv(upstreamUrl, env), ...variables }, stdin: body });
 }
 

@@ -146,6 +146,14 @@ export class FastcgiClient {
 		return reply;
 	}
 
+	/* The beginning only: up to the header of a long STDIN record, or of a long PARAMS record where there
+	 * are no params. What follows is the caller's to write. */
+	begin(params) {
+		const begin = record(BEGIN, Buffer.from([0, RESPONDER, KEEP, 0, 0, 0, 0, 0]));
+		const header = record(params ? STDIN : PARAMS, Buffer.alloc(50_000)).subarray(0, 8);
+		this.socket.write(Buffer.concat([begin, params ? stream(PARAMS, encodeParams(params)) : Buffer.alloc(0), header]));
+	}
+
 	close() {
 		this.socket.destroy();
 	}
