@@ -130,18 +130,24 @@ void spool_file_sync_directory(struct spool_file *file)
 	close(fd);
 }
 
-int64_t spool_file_bytes(const struct spool_file *file)
+static int64_t bytes_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+int64_t spool_file_log_bytes(const struct spool_file *file)
 {
 	char wal[PATH_MAX + 8];
-	struct stat st;
-	int64_t bytes = 0;
 
 	snprintf(wal, sizeof(wal), "%s-wal", file->path);
-	if (stat(file->path, &st) == 0)
-		bytes += st.st_size;
-	if (stat(wal, &st) == 0)
-		bytes += st.st_size;
-	return bytes;
+	return bytes_of(wal);
+}
+
+int64_t spool_file_bytes(const struct spool_file *file)
+{
+	return bytes_of(file->path) + spool_file_log_bytes(file);
 }
 
 int64_t spool_file_room(const struct spool_file *file)

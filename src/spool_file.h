@@ -34,6 +34,7 @@ void spool_file_sync_directory(struct spool_file *file);
 
 /* Database and write-ahead log. */
 int64_t spool_file_bytes(const struct spool_file *file);
+int64_t spool_file_log_bytes(const struct spool_file *file);
 /* What may still be written to this file system; INT64_MAX where it does not say. */
 int64_t spool_file_room(const struct spool_file *file);
 

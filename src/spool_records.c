@@ -10,8 +10,9 @@
 
 enum {
 	QUARANTINE_RECORDS = 1000,
-	QUARANTINE_SHARE = 8, /* of max_bytes */
-	ID_MAX_BYTES = 128,   /* of a header; longer ones are not forwarded anyway */
+	QUARANTINE_SHARE = 8,     /* of max_bytes */
+	TELL_MAX_US = 300 * 1000, /* beacons wait to be served meanwhile */
+	ID_MAX_BYTES = 128,       /* of a header; longer ones are not forwarded anyway */
 };
 
 /* --- writing ------------------------------------------------------------------------------------*/
@@ -211,6 +212,9 @@ enum store_result store_peek(struct store *store, int64_t after, int64_t *id, in
 
 	sqlite3_bind_int64(store->statements[PEEK], 1, after);
 	code = store_read_row(store, PEEK, columns, 2);
+	/* Damage may have made the count wrong: where there is nothing, it is none. */
+	if (code == SQLITE_NOTFOUND && after == INT64_MIN)
+		store->counters.records = 0;
 	if (code == SQLITE_NOTFOUND)
 		return STORE_NONE;
 	if (code != SQLITE_OK)
@@ -227,7 +231,7 @@ void store_tell(struct store *store, struct dedup *dedup, int64_t now_s, int64_t
 	int code;
 
 	sqlite3_bind_int64(row, 1, DEDUP_ENTRIES / 2);
-	while ((code = sqlite3_step(row)) == SQLITE_ROW) {
+	while ((code = sqlite3_step(row)) == SQLITE_ROW && loop_now_us() - now_us < TELL_MAX_US) {
 		int64_t age_s = now_s - sqlite3_column_int64(row, 0);
 
 		if (age_s >= DEDUP_KEEP_S)

@@ -330,14 +330,18 @@ enum store_result store_open(struct store *store)
 
 int store_begin_transaction(struct store *store)
 {
-	int64_t pages = 0, unused = 0;
+	int64_t pages = 0, unused = 0, log_bytes = spool_file_log_bytes(&store->file);
 	int code = store_run(store, BEGIN);
+
+	/* It is longer while somebody else reads for long. */
+	if (log_bytes < LOG_RESERVE_BYTES)
+		log_bytes = LOG_RESERVE_BYTES;
 
 	if (code == SQLITE_OK)
 		code = store_read_row(store, PAGE_COUNT, &pages, 1);
 	if (code == SQLITE_OK)
 		code = store_read_row(store, FREE_COUNT, &unused, 1);
-	store->used_bytes = (pages - unused) * STORE_PAGE_BYTES + LOG_RESERVE_BYTES;
+	store->used_bytes = (pages - unused) * STORE_PAGE_BYTES + log_bytes;
 	store->room_bytes = spool_file_room(&store->file) - STORE_DISK_RESERVE_BYTES;
 	store->next = store->counters;
 	return code;

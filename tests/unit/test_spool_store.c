@@ -257,9 +257,9 @@ static void test_dedup__after_a_restart__known(void **state)
 	(void)state;
 	assert_int_equal(put(3), STORE_OK);
 	reopen();
-	store_tell(store, dedup, time(NULL), 1);
-	assert_int_equal(dedup_begin(dedup, &hash, &waiter, 1), DEDUP_KNOWN);
-	assert_int_equal(dedup_begin(dedup, &other, &waiter, 1), DEDUP_FIRST);
+	store_tell(store, dedup, time(NULL), loop_now_us());
+	assert_int_equal(dedup_begin(dedup, &hash, &waiter, loop_now_us()), DEDUP_KNOWN);
+	assert_int_equal(dedup_begin(dedup, &other, &waiter, loop_now_us()), DEDUP_FIRST);
 	dedup_free(dedup);
 }
 
