@@ -5,12 +5,16 @@
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { EventEmitter, once } from "node:events";
+import { bundleReactPage } from "./bundle.mjs";
 import { SDKS } from "./sdk.mjs";
 
 const pages = new URL("../pages/", import.meta.url);
 
 const HTML = "text/html; charset=utf-8";
 const SCRIPT = "text/javascript; charset=utf-8";
+
+/* For /shop/strict: what the page's own scripts need, and nothing inline or from elsewhere. */
+const STRICT = { "content-security-policy": "default-src 'self'; script-src 'self' 'report-sample'" };
 
 async function readAll(request) {
 	const chunks = [];
@@ -24,9 +28,15 @@ function api(path, response) {
 	response.end(JSON.stringify({ path, status }));
 }
 
-async function sendFile(file, type, response) {
-	response.writeHead(200, { "content-type": type });
+async function sendFile(file, type, response, headers) {
+	response.writeHead(200, { "content-type": type, ...headers });
 	response.end(await readFile(file));
+}
+
+async function sendReactPage(response) {
+	const script = await bundleReactPage();
+	response.writeHead(200, { "content-type": SCRIPT });
+	response.end(script);
 }
 
 async function answer(request, response, keep) {
@@ -41,8 +51,10 @@ async function answer(request, response, keep) {
 		api(path, response);
 	} else if (path === "/assets/shop.js") {
 		await sendFile(new URL("shop.js", pages), SCRIPT, response);
+	} else if (path === "/assets/react.js") {
+		await sendReactPage(response);
 	} else if (path.startsWith("/shop/")) {
-		await sendFile(new URL("shop.html", pages), HTML, response);
+		await sendFile(new URL("shop.html", pages), HTML, response, path === "/shop/strict" ? STRICT : {});
 	} else if (sdk && SDKS[sdk[1]]?.[sdk[2]]) {
 		await sendFile(SDKS[sdk[1]][sdk[2]], SCRIPT, response);
 	} else {

@@ -1,21 +1,29 @@
 /*
- * The page that the beacons in examples/beacons are recorded from. record.mjs loads the SDK's two bundles first and
- * plays one scenario; body[data-played] says that it is over. Plain and compressed beacon come from two transports of
- * one SDK, so both carry the same batch.
+ * The page that the beacons in examples/beacons are recorded from. record.mjs loads the SDK's bundles first and plays
+ * one scenario; body[data-played] says that it is over. Plain and compressed beacon come from two transports of one SDK,
+ * so both carry the same batch. react.jsx brings further scenarios, and the SDK that it was bundled with.
  */
 "use strict";
 
 window.shop = (() => {
+	const more = []; // functions that make an instrumentation
 	const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-	function start({ only, tracing, batching }) {
+	function start({ only, tracing, batching, session = true }) {
 		const sdk = window.GrafanaFaroWebSdk;
 		const collect = `${location.origin}/faro/collect`;
 		const wanted = (one) => !only || only.some((name) => one.name.endsWith(`instrumentation-${name}`));
 		const instrumentations = sdk
-			.getWebInstrumentations({ enablePerformanceInstrumentation: !only || only.includes("performance") })
+			.getWebInstrumentations({
+				captureConsole: true,
+				enablePerformanceInstrumentation: !only || only.includes("performance"),
+				enableContentSecurityPolicyInstrumentation: true,
+			})
 			.filter(wanted);
 
+		instrumentations.push(...more.map((make) => make()));
+		if (window.GrafanaFaroInstrumentationReplay)
+			instrumentations.push(new window.GrafanaFaroInstrumentationReplay.ReplayInstrumentation());
 		if (tracing) instrumentations.push(new window.GrafanaFaroWebTracing.TracingInstrumentation());
 		return sdk.initializeFaro({
 			app: {
@@ -29,7 +37,9 @@ window.shop = (() => {
 				new sdk.FetchTransport({ url: collect }),
 				new sdk.FetchTransport({ url: `${collect}/gzip`, requestCompression: true }),
 			],
-			sessionTracking: { session: { attributes: { plan: "trial", cohort: "naïve–β" } } },
+			sessionTracking: session
+				? { session: { attributes: { plan: "trial", cohort: "naïve–β" } } }
+				: { enabled: false },
 			batching,
 			instrumentations,
 			/* All vitals, as they come: by default some wait until the page is left. */
@@ -203,6 +213,37 @@ window.shop = (() => {
 		});
 	}
 
+	/* Once what is not allowed in the page, once what is not allowed to be loaded. */
+	async function violations() {
+		const script = document.createElement("script");
+		script.textContent = 'console.log("„inline“ is not allowed here")';
+		document.body.append(script);
+		document.body.append(Object.assign(new Image(), { src: "https://elsewhere.example/pixel.gif?a=1&b=%22" }));
+		await pause(100);
+	}
+
+	async function everything(faro) {
+		await userAction(faro);
+		await violations();
+		await vitals();
+		await mixedWithTraces(faro);
+	}
+
+	/* Enough of a page that its first picture is large, and then somebody who uses it. */
+	async function replay() {
+		const rows = Array.from({ length: 150 }, (_, i) =>
+			`<tr id="row-${i}" data-note='"quoted" \\ &amp; naïve'><td>№${i}</td><td>${i % 2 ? "Çay 🍵" : "Tea"}</td></tr>`);
+
+		document.querySelector("#note").insertAdjacentHTML("afterend",
+			`<style>td { padding: 2px }</style><table>${rows.join("")}</table><input id="coupon">`);
+	}
+
+	async function replayEverything(faro) {
+		await userAction(faro);
+		await replay();
+		await mixedWithTraces(faro);
+	}
+
 	/* A page busy for a while: rounds of what a real one does, as many as the wanted size takes. */
 	async function busy(faro, rounds) {
 		for (let i = 0; i < rounds; i++) {
@@ -241,6 +282,10 @@ window.shop = (() => {
 		large,
 		sessionStart,
 		performanceEntries,
+		violations,
+		everything,
+		replay,
+		replayEverything,
 	};
 
 	/* In a turn of its own, or the caller's frames would show in the stacks. */
@@ -249,5 +294,11 @@ window.shop = (() => {
 		setTimeout(() => scenarios[name](faro).then(() => (document.body.dataset.played = name)), 0);
 	}
 
-	return { play };
+	/* Further scenarios, and what makes an instrumentation for them. */
+	function extend(others, make) {
+		Object.assign(scenarios, others);
+		more.push(make);
+	}
+
+	return { play, pause, extend };
 })();
