@@ -318,6 +318,72 @@ static void test_open__foreign_newer_or_no_database__moved_aside(void **state)
 	}
 }
 
+/* A flipped bit anywhere in a record: what it says is no longer what was written. */
+static void test_record__anything_in_it_changed__is_damaged_alone(void **state)
+{
+	static const char *const changes[] = {
+		"stored_s = stored_s + 1",
+		"hash = zeroblob(16)",
+		"session_id = 'another'",
+		"idempotency_key = NULL",
+		"traceparent = 'x'",
+		"logs = logs + 1",
+		"spans = 0",
+		"size = size - 1",
+		"crc = crc + 1",
+		"size = 0",
+		"size = 1 << 40",
+		"body = x'00'",
+		"body = zeroblob(0)",
+		"size = 'text'",
+	};
+	struct spool_record record;
+	char sql[160];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		assert_int_equal(put(1), STORE_OK);
+		assert_int_equal(put(2), STORE_OK);
+		store_free(store);
+		snprintf(sql, sizeof(sql),
+			 "UPDATE records SET %s WHERE id = (SELECT min(id) FROM records)",
+			 changes[i]);
+		execute(sql);
+		store = open_new(64 << 20);
+		assert_int_equal(store_open(store), STORE_OK);
+		if (store_next(store, 0, &record, &body) != STORE_DAMAGED)
+			fail_msg("not found: %s", changes[i]);
+		assert_int_equal(end_record(record.id, STORE_BROKEN), STORE_OK);
+		assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
+		assert_true(is_the_same(&record, 2));
+		assert_int_equal(end_record(record.id, STORE_DELIVERED), STORE_OK);
+		assert_int_equal(store_records(store), 0);
+	}
+}
+
+static void test_ids__after_a_restart_or_in_a_fresh_database__never_twice(void **state)
+{
+	struct spool_record record;
+	int64_t last = 0;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(put(1), STORE_OK);
+		assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
+		assert_true(record.id > last);
+		last = record.id;
+		assert_int_equal(end_record(last, STORE_DELIVERED), STORE_OK);
+		if (round == 0)
+			reopen();
+		if (round == 1) {
+			store_free(store);
+			execute("PRAGMA application_id=1");
+			store = open_new(64 << 20);
+			assert_int_equal(store_open(store), STORE_OK);
+		}
+	}
+}
+
 /* --- damage -------------------------------------------------------------------------------------*/
 
 static size_t read_file(const char *name, char **bytes)
@@ -542,6 +608,8 @@ int main(void)
 		TEST(test_lock__second_process__cannot_use_it),
 		TEST(test_dedup__after_a_restart__known),
 		TEST(test_open__foreign_newer_or_no_database__moved_aside),
+		TEST(test_record__anything_in_it_changed__is_damaged_alone),
+		TEST(test_ids__after_a_restart_or_in_a_fresh_database__never_twice),
 		TEST(test_damage__database_cut_or_flipped_at_200_places__serves),
 		TEST(test_damage__log_cut_or_flipped__serves),
 		TEST(test_faults__each_call_once_and_for_ever__no_false_promise_and_healed),
