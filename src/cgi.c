@@ -20,7 +20,7 @@ static void read_stdin(struct request *request, int64_t limit)
 	char piece[PIECE_BYTES];
 	ssize_t n;
 
-	while (limit > 0) {
+	while (limit > 0 && request->body_state == BODY_WHOLE) {
 		n = read(STDIN_FILENO, piece, limit < PIECE_BYTES ? (size_t)limit : sizeof(piece));
 		if (n < 0 && errno == EINTR)
 			continue;

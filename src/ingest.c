@@ -81,16 +81,16 @@ static const struct row {
 		 "and the receiver's limits. Sending it again does not help."},
 	[VERDICT_UPSTREAM_MISCONFIGURED] =
 		{502, "upstream_misconfigured", METRIC_REJECTED_UPSTREAM_MISCONFIGURED, NULL, false,
-		 "The receiver refuses this relay; the operator finds the "
-		 "reason in its log."},
+		 "The receiver takes nothing from this relay; the operator finds the "
+		 "reason in the relay's log."},
 	[VERDICT_UPSTREAM_THROTTLED] = {429, "upstream_throttled",
 					METRIC_REJECTED_UPSTREAM_THROTTLED, NULL, true,
 					"The receiver's rate limit is reached; send it again after "
 					"Retry-After."},
-	[VERDICT_UPSTREAM_UNAVAILABLE] = {503, "upstream_unavailable",
-					  METRIC_REJECTED_UPSTREAM_UNAVAILABLE, NULL, true,
-					  "The receiver cannot be reached; send it again after "
-					  "Retry-After."},
+	[VERDICT_UPSTREAM_UNAVAILABLE] =
+		{503, "upstream_unavailable", METRIC_REJECTED_UPSTREAM_UNAVAILABLE, NULL, true,
+		 "The receiver cannot be reached or is failing; send it again after "
+		 "Retry-After."},
 	[VERDICT_UPSTREAM_TIMEOUT] =
 		{504, "upstream_timeout", METRIC_REJECTED_UPSTREAM_TIMEOUT, NULL, false,
 		 "The receiver did not answer in time and may or may not have the "

@@ -14,8 +14,10 @@ static const struct row {
 	const char *event, *msg; /* NULL: no failure */
 } rows[VERDICT_COUNT] = {
 	[VERDICT_ACCEPTED] = {METRIC_UPSTREAM_OK, NULL, NULL},
-	[VERDICT_UPSTREAM_REJECTED] = {METRIC_UPSTREAM_REJECTED, "upstream_rejected",
-				       "The receiver did not take a beacon."},
+	[VERDICT_UPSTREAM_REJECTED] =
+		{METRIC_UPSTREAM_REJECTED, "upstream_rejected",
+		 "The receiver did not take a beacon; compare its limit on bytes with "
+		 "FARO_MAX_DECODED_BYTES, and its version with the SDK's."},
 	[VERDICT_UPSTREAM_MISCONFIGURED] = {METRIC_UPSTREAM_MISCONFIGURED, "upstream_misconfigured",
 					    NULL /* see advice() */},
 	[VERDICT_UPSTREAM_THROTTLED] = {METRIC_UPSTREAM_THROTTLED, "upstream_throttled",

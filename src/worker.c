@@ -279,11 +279,16 @@ static bool read_request(struct connection *connection, struct request *request)
 	return read;
 }
 
-static void serve(struct connection *connection, struct exchange *exchange)
+static void serve(struct connection *connection, struct exchange *exchange, bool hung_up)
 {
 	struct worker *worker = connection->worker;
 
 	if (!read_request(connection, &exchange->request)) {
+		if (!hung_up)
+			log_limited(
+				LOG_WARN, "connection_dropped",
+				"A peer stalled or did not speak FastCGI, and its connection was "
+				"ended; only a web server should use the socket.");
 		put_exchange(worker, exchange);
 		buf_clear(&worker->ingest.body);
 		close_connection(connection);
@@ -303,14 +308,13 @@ static void connection_ready(struct loop_watch *watch, uint32_t events)
 	struct connection *connection = OWNER(watch, struct connection, watch);
 	struct exchange *exchange;
 
-	(void)events;
 	if (connection->exchange) {
 		unwatch_connection(connection);
 		return;
 	}
 	exchange = take_exchange(connection->worker);
 	if (exchange)
-		serve(connection, exchange);
+		serve(connection, exchange, events & (EPOLLHUP | EPOLLRDHUP));
 	else
 		close_connection(connection);
 }
@@ -387,10 +391,11 @@ static void listener_ready(struct loop_watch *watch, uint32_t events)
 	(void)events;
 	if (accept_one(worker))
 		return;
-	log_limited(LOG_WARN, "accept_paused",
-		    "No further connection can be taken for now; raise the limit of open files, or "
-		    "lower keepalive in nginx's upstream block.",
-		    LOG_NUM("connections", (int64_t)worker->connection_count));
+	log_limited(
+		LOG_WARN, "accept_paused",
+		"No further connection can be taken for now; lower keepalive in nginx's upstream "
+		"block, or, if there are far fewer than 8192, raise the limit of open files.",
+		LOG_NUM("connections", (int64_t)worker->connection_count));
 	pause_accepting(worker);
 }
 

@@ -7,7 +7,7 @@ import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
 import { metrics, runCgi, smallBeacon, startIngest } from "./lib/faro.mjs";
 import { nginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
-import { scenario } from "./lib/stage.mjs";
+import { ingestBinary, scenario } from "./lib/stage.mjs";
 
 async function start(stage, env) {
 	const behind = await receiver(stage);
@@ -171,6 +171,30 @@ scenario("a peer that drips its request has its connection ended, and others are
 		clearInterval(drip);
 	}
 	await ingest.process.line(/event=peer_too_slow/);
+	await ingest.process.line(/event=connection_dropped/);
+});
+
+scenario("connections that end between requests are no news; one that is not FastCGI is", async (stage) => {
+	const { socket, ingest } = await start(stage);
+	for (let i = 0; i < 3; i++) {
+		const client = await FastcgiClient.open(socket);
+		assert.equal((await client.send(beaconParams(smallBeacon.length), smallBeacon)).status, 202);
+		client.close();
+		await client.closed;
+	}
+	const client = await FastcgiClient.open(socket);
+	assert.equal((await client.send(beaconParams(smallBeacon.length), smallBeacon)).status, 202);
+	assert.doesNotMatch(ingest.process.stderr, /connection_dropped/);
+	stage.after(() => client.close());
+	client.socket.write("GET / HTTP/1.1\r\n\r\n");
+	await ingest.process.line(/event=connection_dropped/);
+});
+
+scenario("a body that does not end is refused at its limit, also without a web server", async (stage) => {
+	const { code, stderr } = await stage.finish("faro-ingest --print", "sh",
+		["-c", '"$0" --print </dev/zero', ingestBinary], { env: { OTEL_SERVICE_NAME: "shop" } });
+	assert.equal(code, 1);
+	assert.match(stderr, /faro-ingest: too_large: /);
 });
 
 scenario("a CGI server that passes the query on as arguments does not hand over the settings", async (stage) => {
