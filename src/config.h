@@ -65,6 +65,12 @@ struct config {
 	int64_t drain_timeout_ms;
 	size_t workers;
 
+	const char *spool_dir; /* NULL: no spool */
+	size_t spool_max_bytes;
+	int64_t spool_max_age_s;
+	bool spool_sync_full;
+	size_t replay_rate; /* records a second, at most */
+
 	/* FARO_ALLOWED_ORIGINS, each scheme://host[:port], lower case. */
 	struct view *allowed_origins;
 	size_t allowed_origin_count;

@@ -40,7 +40,9 @@ static const struct row {
 	const char *detail; /* where the stage that decided has none of its own */
 } rows[VERDICT_COUNT] = {
 	[VERDICT_OK] = {202, NULL, NO_METRIC, NULL, false, ""},
-	[VERDICT_ACCEPTED] = {202, NULL, NO_METRIC, NULL, false, ""},
+	[VERDICT_ACCEPTED] = {202, NULL, METRIC_ACCEPTED_ACCEPTED, NULL, false, ""},
+	[VERDICT_SPOOLED] = {202, NULL, METRIC_ACCEPTED_SPOOLED, NULL, false, ""},
+	[VERDICT_DUPLICATE] = {202, NULL, METRIC_ACCEPTED_DUPLICATE, NULL, false, ""},
 	[VERDICT_PREFLIGHT] = {204, NULL, NO_METRIC, NULL, false, ""},
 	[VERDICT_STATUS_PAGE] = {200, NULL, NO_METRIC, NULL, false, ""},
 	[VERDICT_EMPTY] = {400, "empty", METRIC_REJECTED_EMPTY, "rejected_empty", false,
@@ -468,7 +470,7 @@ enum ingest_next ingest_begin(struct ingest *ingest, struct request *request)
 	return next;
 }
 
-static void count_items(const struct enrich_counts *counts)
+void ingest_count_items(const struct enrich_counts *counts)
 {
 	metrics_add(METRIC_ITEMS_LOG, counts->logs);
 	metrics_add(METRIC_ITEMS_EXCEPTION, counts->exceptions);
@@ -483,7 +485,7 @@ void ingest_relayed(struct ingest *ingest, struct request *request, const struct
 
 	metrics_add(METRIC_INFLIGHT, -1);
 	if (call->verdict == VERDICT_ACCEPTED)
-		count_items(&request->counts);
+		ingest_count_items(&request->counts);
 	if (call->verdict == VERDICT_UPSTREAM_REJECTED)
 		reply->status = call->status;
 	if (rows[call->verdict].retry_after || call->verdict == VERDICT_ACCEPTED)

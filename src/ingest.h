@@ -48,8 +48,11 @@ enum ingest_next ingest_begin(struct ingest *ingest, struct request *request);
 /* The same without asking who sent it: decodes and labels request->body. False: the reply is ready,
  * and says why not. */
 bool ingest_label(struct ingest *ingest, struct request *request);
-/* The receiver's word on what INGEST_RELAY sent; also for VERDICT_OVERLOADED of relay_start(). */
+/* What became of what INGEST_RELAY sent: the receiver's word, VERDICT_SPOOLED, VERDICT_DUPLICATE, or
+ * VERDICT_OVERLOADED. */
 void ingest_relayed(struct ingest *ingest, struct request *request, const struct relay_call *call);
+/* The receiver took a beacon with these items. */
+void ingest_count_items(const struct enrich_counts *counts);
 /* After the reply is written, or the peer is gone: counts and times the exchange. */
 void ingest_end(struct request *request);
 

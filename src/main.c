@@ -96,12 +96,13 @@ static void tune_allocator(void)
 #endif
 }
 
-static void drain(const struct config *config, struct worker **workers, size_t count)
+static void drain(const struct worker_shared *shared, struct worker **workers, size_t count,
+		  int64_t deadline_us)
 {
-	int64_t deadline_us = loop_now_us() + config->drain_timeout_ms * 1000;
-
 	for (size_t i = 0; i < count; i++)
 		worker_drain(workers[i], deadline_us);
+	if (shared->spool)
+		spool_drain(shared->spool);
 }
 
 static size_t join(struct worker **workers, size_t count)
@@ -113,11 +114,26 @@ static size_t join(struct worker **workers, size_t count)
 	return unanswered;
 }
 
+/* The workers have ended. */
+static void end_spool(struct worker_shared *shared, int64_t deadline_us)
+{
+	int64_t left;
+
+	if (!shared->spool)
+		return;
+	left = spool_free(shared->spool, deadline_us);
+	shared->spool = NULL;
+	log_event(left > 0 ? LOG_WARN : LOG_INFO, "spool_left",
+		  "What is in the spool is delivered by the next process with this FARO_SPOOL_DIR.",
+		  LOG_NUM("records", left));
+}
+
 /* Until the signal, then until the workers have ended. */
 static int run_workers(struct worker_shared *shared, int signal_fd)
 {
 	size_t count = shared->config->workers, started = 0, unanswered;
 	struct worker **workers = calloc(count, sizeof(struct worker *));
+	int64_t deadline_us = loop_now_us();
 
 	while (workers && started < count) {
 		workers[started] = worker_new(shared);
@@ -130,13 +146,15 @@ static int run_workers(struct worker_shared *shared, int signal_fd)
 		wait_for_signal(signal_fd, workers, count);
 		log_event(LOG_INFO, "draining", "Told to stop; answering what is in flight.",
 			  LOG_NUM("timeout_ms", shared->config->drain_timeout_ms));
+		deadline_us = loop_now_us() + shared->config->drain_timeout_ms * 1000;
 	} else {
 		log_event(LOG_ERROR, "no_worker", "A worker cannot be started.",
 			  LOG_STR("error", strerror(errno)));
 	}
-	drain(shared->config, workers, started);
+	drain(shared, workers, started, deadline_us);
 	unanswered = join(workers, started);
 	free(workers);
+	end_spool(shared, deadline_us);
 	if (started < count)
 		return EXIT_FAILURE;
 	log_event(LOG_INFO, "stopped", "All loops have ended.",
@@ -144,9 +162,36 @@ static int run_workers(struct worker_shared *shared, int signal_fd)
 	return EXIT_SUCCESS;
 }
 
+/* What the workers share and what has threads of its own. False with errno set. */
+static bool set_up_shared(struct worker_shared *shared)
+{
+	const struct config *config = shared->config;
+
+	breaker_init(shared->breaker);
+	shared->dedup = dedup_new();
+	if (!shared->dedup)
+		return false;
+	shared->resolver = resolver_new(config->upstream_host, config->upstream_port);
+	if (!shared->resolver)
+		return false;
+	resolver_wait(shared->resolver, config->upstream_connect_timeout_ms);
+	if (!config->spool_dir)
+		return true;
+	shared->spool = spool_new(&(struct spool_options){
+		.config = config,
+		.resolver = shared->resolver,
+		.breaker = shared->breaker,
+		.dedup = shared->dedup,
+		.memory = &shared->memory,
+		.inflight = &shared->inflight,
+	});
+	return shared->spool;
+}
+
 static int serve(const struct config *config, struct listener *listener)
 {
-	struct worker_shared shared = {.config = config, .listener = listener};
+	struct breaker breaker;
+	struct worker_shared shared = {.config = config, .listener = listener, .breaker = &breaker};
 	int signal_fd = -1;
 	int status = EXIT_FAILURE;
 
@@ -156,16 +201,15 @@ static int serve(const struct config *config, struct listener *listener)
 	budget_init(&shared.inflight, config->upstream_max_inflight);
 	if (fcgi_global_init() && relay_global_init())
 		signal_fd = take_signals();
-	if (signal_fd >= 0)
-		shared.resolver = resolver_new(config->upstream_host, config->upstream_port);
-	if (shared.resolver) {
-		resolver_wait(shared.resolver, config->upstream_connect_timeout_ms);
+	if (signal_fd >= 0 && set_up_shared(&shared))
 		status = run_workers(&shared, signal_fd);
-		resolver_free(shared.resolver);
-	} else {
-		log_event(LOG_ERROR, "no_start", "Cannot set up libfcgi, libcurl or signals.",
+	else
+		log_event(LOG_ERROR, "no_start",
+			  "Cannot set up libfcgi, libcurl, signals, threads or memory.",
 			  LOG_STR("error", strerror(errno)));
-	}
+	if (shared.resolver)
+		resolver_free(shared.resolver);
+	dedup_free(shared.dedup);
 	if (signal_fd >= 0)
 		close(signal_fd);
 	listener_close(listener);

@@ -41,6 +41,11 @@ static const struct description descriptions[METRIC_COUNT] = {
 	[METRIC_REJECTED_UPSTREAM_TIMEOUT] = {.label = "reason=\"upstream_timeout\""},
 	[METRIC_REJECTED_OVERLOADED] = {.label = "reason=\"overloaded\""},
 
+	[METRIC_ACCEPTED_ACCEPTED] = {"accepted_total", "reason=\"accepted\"", COUNTER,
+				      "Beacons answered 202, by what the promise rests on."},
+	[METRIC_ACCEPTED_SPOOLED] = {.label = "reason=\"spooled\""},
+	[METRIC_ACCEPTED_DUPLICATE] = {.label = "reason=\"duplicate\""},
+
 	[METRIC_ITEMS_LOG] = {"items_total", "kind=\"log\"", COUNTER,
 			      "Items in the beacons that the receiver took, by kind."},
 	[METRIC_ITEMS_EXCEPTION] = {.label = "kind=\"exception\""},
@@ -65,12 +70,44 @@ static const struct description descriptions[METRIC_COUNT] = {
 	[METRIC_UPSTREAM_RESENDS] = {"upstream_resends_total", NULL, COUNTER,
 				     "Requests sent again because a kept connection had died; each "
 				     "may be a duplicate."},
+	[METRIC_UPSTREAM_UNANSWERED] = {"upstream_unanswered_total", NULL, COUNTER,
+					"Requests that were sent and not answered; the receiver "
+					"may have taken them."},
+
+	[METRIC_SPOOL_REPLAYED] = {"spool_replayed_total", NULL, COUNTER,
+				   "Spooled beacons that the receiver took later."},
+	[METRIC_SPOOL_DROPPED_AGE] = {"spool_dropped_total", "reason=\"age\"", COUNTER,
+				      "Spooled beacons that were not delivered, by reason; "
+				      "rejected and ambiguous ones are in quarantine."},
+	[METRIC_SPOOL_DROPPED_DAMAGED] = {.label = "reason=\"damaged\""},
+	[METRIC_SPOOL_DROPPED_REJECTED] = {.label = "reason=\"rejected\""},
+	[METRIC_SPOOL_DROPPED_AMBIGUOUS] = {.label = "reason=\"ambiguous\""},
+	[METRIC_SPOOL_MOVED_ASIDE] = {"spool_moved_aside_total", NULL, COUNTER,
+				      "Databases of the spool that were damaged, foreign or newer, "
+				      "and moved aside."},
+	[METRIC_DUPLICATES] = {"duplicates_total", NULL, COUNTER,
+			       "Beacons that came again with their Idempotency-Key and were not "
+			       "relayed again."},
 
 	[METRIC_INFLIGHT] = {"inflight", NULL, GAUGE, "Beacons being worked on."},
 	[METRIC_INFLIGHT_BYTES] = {"inflight_bytes", NULL, GAUGE,
 				   "Bytes held for beacons, of FARO_MAX_MEMORY_BYTES."},
 	[METRIC_UPSTREAM_UP] = {"upstream_up", NULL, GAUGE,
 				"1 if the receiver answered the last request to it, else 0."},
+	[METRIC_UPSTREAM_REFUSES] = {"upstream_misconfigured", NULL, GAUGE,
+				     "1 while the receiver refuses this relay (401, 403, 404, "
+				     "certificate), else 0."},
+	[METRIC_BREAKER_OPEN] = {"breaker_open", NULL, GAUGE,
+				 "1 while the receiver is left alone after failures, else 0."},
+	[METRIC_SPOOL_RECORDS] = {"spool_records", NULL, GAUGE,
+				  "Beacons in the spool that wait for the receiver."},
+	[METRIC_SPOOL_QUARANTINED] = {"spool_quarantined", NULL, GAUGE,
+				      "Beacons in the spool's quarantine."},
+	[METRIC_SPOOL_BYTES] = {"spool_bytes", NULL, GAUGE,
+				"Bytes of the spool's database and log."},
+	[METRIC_SPOOL_OLDEST_SECONDS] = {"spool_oldest_seconds", NULL, GAUGE,
+					 "Age of the oldest beacon in the spool; 0: there is "
+					 "none."},
 };
 
 /* Every status that a reply can have; the last row counts what is none of them. */

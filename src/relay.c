@@ -439,6 +439,8 @@ void relay_cancel(struct relay *relay, struct relay_call *call)
 		call->transfer = NULL;
 		return;
 	}
+	if (transfer->attempts > 0)
+		metrics_add(METRIC_UPSTREAM_UNANSWERED, 1);
 	curl_multi_remove_handle(relay->multi, transfer->easy);
 	give_back(transfer);
 }

@@ -30,6 +30,8 @@ struct relay_call {
 	int status;              /* of the receiver; 0: it gave none */
 	unsigned retry_after_s;  /* of the receiver, delta-seconds or HTTP-date, at most 30; 0: none
 				  */
+	bool sent;               /* the request was begun to be written; with status 0, the receiver
+				  * may have the beacon all the same */
 	char session_status[32]; /* X-Faro-Session-Status, letters and dashes only; empty: none */
 
 	struct relay_transfer *transfer; /* relay's own while in flight */

@@ -137,6 +137,7 @@ void relay_outcome_tell(const struct relay_outcome *outcome, struct relay_call *
 		curl_easy_getinfo(outcome->easy, CURLINFO_RESPONSE_CODE, &status);
 	/* An interim reply is none. */
 	call->status = status >= 200 ? (int)status : 0;
+	call->sent = outcome->sent;
 	call->retry_after_s = 0;
 	call->session_status[0] = '\0';
 	if (call->status > 0) {
@@ -147,6 +148,11 @@ void relay_outcome_tell(const struct relay_outcome *outcome, struct relay_call *
 		call->verdict = verdict_without_answer(outcome->code, outcome->sent);
 	}
 	metrics_add(rows[call->verdict].metric, 1);
+	if (call->sent && call->status == 0)
+		metrics_add(METRIC_UPSTREAM_UNANSWERED, 1);
+	if (call->verdict == VERDICT_UPSTREAM_MISCONFIGURED || call->status > 0)
+		metrics_set(METRIC_UPSTREAM_REFUSES,
+			    call->verdict == VERDICT_UPSTREAM_MISCONFIGURED);
 	metrics_set(METRIC_UPSTREAM_UP, call->status > 0);
 	log_outcome(outcome, call);
 }

@@ -166,6 +166,22 @@ static void setting_parse_ms(struct reading *reading, enum setting_id id, const 
 		*(int64_t *)field(reading, id) = (int64_t)value;
 }
 
+static void setting_parse_s(struct reading *reading, enum setting_id id, const char *text)
+{
+	uint64_t value;
+
+	if (parse_number(reading, id, text, " of seconds", &value))
+		*(int64_t *)field(reading, id) = (int64_t)value;
+}
+
+static void setting_parse_sync(struct reading *reading, enum setting_id id, const char *text)
+{
+	if (strcmp(text, "full") == 0 || strcmp(text, "normal") == 0)
+		reading->config->spool_sync_full = *text == 'f';
+	else
+		setting_problem(reading, id, text, "expected full or normal");
+}
+
 static void setting_parse_log_format(struct reading *reading, enum setting_id id, const char *text)
 {
 	if (strcmp(text, "logfmt") == 0)
@@ -240,6 +256,20 @@ const struct setting settings[SETTING_COUNT] = {
 		 2 * GIB,
 		 .help = "All bodies together; beyond it browsers get 429. Default: a "
 			 "third of the cgroup's memory limit, else 128MiB."},
+	[SETTING_SPOOL_DIR] = {"SPOOL_DIR", "DIRECTORY", setting_parse_spool_dir,
+			       .help = "What the receiver does not take is kept here and "
+				       "delivered later. Default: no spool."},
+	[SETTING_SPOOL_MAX_BYTES] = {"SPOOL_MAX_BYTES", "BYTES", setting_parse_bytes,
+				     IN_CONFIG(spool_max_bytes), MIB, 1024 * GIB, "64MiB",
+				     "Largest spool; beyond it browsers get 429."},
+	[SETTING_SPOOL_MAX_AGE_S] = {"SPOOL_MAX_AGE_S", "SECONDS", setting_parse_s,
+				     IN_CONFIG(spool_max_age_s), 1, 31536000, "86400",
+				     "What is older is dropped."},
+	[SETTING_SPOOL_SYNC] = {"SPOOL_SYNC", "WORD", setting_parse_sync, .default_text = "full",
+				.help = "full outlasts a power cut, normal a killed process."},
+	[SETTING_REPLAY_RATE] = {"REPLAY_RATE", "COUNT", setting_parse_count,
+				 IN_CONFIG(replay_rate), 1, 100000, "20",
+				 "Spooled beacons delivered a second, at most."},
 	[SETTING_WORKERS] = {"WORKERS", "COUNT", setting_parse_count, IN_CONFIG(workers), 1, 64,
 			     "1", "Threads, each with a loop of its own."},
 	[SETTING_DRAIN_TIMEOUT_MS] = {"DRAIN_TIMEOUT_MS", "MS", setting_parse_ms,

@@ -26,6 +26,11 @@ enum setting_id {
 	SETTING_MAX_BODY_BYTES,
 	SETTING_MAX_DECODED_BYTES,
 	SETTING_MAX_MEMORY_BYTES,
+	SETTING_SPOOL_DIR,
+	SETTING_SPOOL_MAX_BYTES,
+	SETTING_SPOOL_MAX_AGE_S,
+	SETTING_SPOOL_SYNC,
+	SETTING_REPLAY_RATE,
 	SETTING_WORKERS,
 	SETTING_DRAIN_TIMEOUT_MS,
 	SETTING_LOG_FORMAT,
@@ -72,6 +77,7 @@ extern const struct setting_option setting_options[SETTING_OPTIONS];
 /* setting_text.c; the others are used in the table only. */
 setting_parser setting_parse_url, setting_parse_ca_file, setting_parse_key_file;
 setting_parser setting_parse_tenant, setting_parse_path, setting_parse_origins;
+setting_parser setting_parse_spool_dir;
 
 /* The setting with this name, or -1. */
 int setting_find(const char *name, size_t len);

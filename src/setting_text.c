@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -313,4 +314,14 @@ void setting_parse_origins(struct reading *reading, enum setting_id id, const ch
 	}
 	while ((item = strsep(&rest, ",")) != NULL)
 		add_origin(reading, id, item);
+}
+
+/* Relative to nothing: who starts the program decides where it runs. */
+void setting_parse_spool_dir(struct reading *reading, enum setting_id id, const char *text)
+{
+	if (text[0] != '/' || strlen(text) > PATH_MAX - 64)
+		setting_problem(reading, id, text,
+				"expected an absolute path, such as /var/spool/faro-ingest");
+	else
+		reading->config->spool_dir = text;
 }

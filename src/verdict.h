@@ -6,8 +6,10 @@
 #define FARO_VERDICT_H
 
 enum verdict {
-	VERDICT_OK,       /* nothing wrong so far: go on with the next stage */
-	VERDICT_ACCEPTED, /* the receiver answered 2xx */
+	VERDICT_OK,        /* nothing wrong so far: go on with the next stage */
+	VERDICT_ACCEPTED,  /* the receiver answered 2xx */
+	VERDICT_SPOOLED,   /* the beacon is committed to the spool */
+	VERDICT_DUPLICATE, /* the same beacon was answered 202 before */
 	VERDICT_PREFLIGHT,
 	VERDICT_STATUS_PAGE, /* metrics, health, ready */
 

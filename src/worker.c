@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "delivery.h"
 #include "fcgi.h"
 #include "ingest.h"
 #include "log.h"
@@ -20,8 +21,8 @@
  * holds the memory. An idle connection has no exchange, so memory follows the beacons that wait for
  * the receiver and not the connections that nginx keeps.
  *
- *	            readable                relay_start          call_done
- *	idle ──────────────────→ reading ───────────────→ relayed ─────────→ answered ─→ idle
+ *	            readable              delivery_start       delivery_done
+ *	idle ──────────────────→ reading ───────────────→ delivered ─────────→ answered ─→ idle
  *	                            └──────────── reply is ready ─────────────↗   └────→ closed
  *
  * While an exchange waits for the receiver its connection stays registered, since nginx has nothing
@@ -61,7 +62,7 @@ struct connection {
 };
 
 struct exchange {
-	struct relay_call call;
+	struct delivery delivery;
 	struct request request;
 	struct connection *connection;
 	struct exchange *next_spare;
@@ -72,7 +73,7 @@ struct worker {
 	struct worker_shared *shared;
 	pthread_t thread;
 	struct loop loop;
-	struct relay *relay;
+	struct delivery_desk desk;
 	struct ingest ingest;
 	struct buf reply;
 
@@ -103,8 +104,6 @@ struct worker {
 #define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* --- exchanges ----------------------------------------------------------------------- */
-
-static void call_done(struct relay_call *call);
 
 static struct exchange *take_exchange(struct worker *worker)
 {
@@ -218,32 +217,28 @@ static void write_reply(struct connection *connection)
 		close_connection(connection);
 }
 
-static void call_done(struct relay_call *call)
+static void delivery_done(struct delivery *delivery)
 {
-	struct exchange *exchange = OWNER(call, struct exchange, call);
+	struct exchange *exchange = OWNER(delivery, struct exchange, delivery);
 	struct connection *connection = exchange->connection;
 
-	ingest_relayed(&connection->worker->ingest, &exchange->request, call);
+	ingest_relayed(&connection->worker->ingest, &exchange->request, &delivery->call);
 	write_reply(connection);
 }
 
-static void relay_exchange(struct connection *connection, struct exchange *exchange)
+static void deliver_exchange(struct connection *connection, struct exchange *exchange)
 {
 	struct request *request = &exchange->request;
-	enum verdict verdict;
 
-	exchange->call = (struct relay_call){
+	exchange->delivery.call = (struct relay_call){
 		.body = {request->labelled.data, request->labelled.len},
 		.session_id = request->session_id,
 		.idempotency_key = request->idempotency_key,
 		.traceparent = request->traceparent,
-		.done = call_done,
 	};
-	verdict = relay_start(connection->worker->relay, &exchange->call);
-	if (verdict == VERDICT_OK)
-		return;
-	exchange->call.verdict = verdict;
-	call_done(&exchange->call);
+	exchange->delivery.counts = request->counts;
+	exchange->delivery.done = delivery_done;
+	delivery_start(&connection->worker->desk, &exchange->delivery);
 }
 
 static void set_reading(struct worker *worker, int fd)
@@ -302,7 +297,7 @@ static void serve(struct connection *connection, struct exchange *exchange, bool
 	connection->exchange = exchange;
 	exchange->connection = connection;
 	if (ingest_begin(&worker->ingest, &exchange->request) == INGEST_RELAY)
-		relay_exchange(connection, exchange);
+		deliver_exchange(connection, exchange);
 	else
 		write_reply(connection);
 }
@@ -404,7 +399,8 @@ static void listener_ready(struct loop_watch *watch, uint32_t events)
 
 /* --- the end ------------------------------------------------------------------------- */
 
-/* From here on an answer ends its connection; those that wait for a request end now. */
+/* From here on an answer ends its connection; those that wait for a request end now, and what waits
+ * for the receiver goes to the spool. */
 static void begin_closing(struct worker *worker)
 {
 	worker->closing = true;
@@ -415,6 +411,8 @@ static void begin_closing(struct worker *worker)
 		next = c->next;
 		if (!c->exchange)
 			close_connection(c);
+		else
+			delivery_hurry(&c->exchange->delivery);
 	}
 }
 
@@ -432,7 +430,8 @@ static void look_at_drain(struct loop_timer *timer)
 
 	if (!worker->closing && (is_quiet(worker, now_us) || now_us >= deadline_us - reserve_us))
 		begin_closing(worker);
-	if (worker->closing && (worker->busy_count == 0 || now_us >= deadline_us)) {
+	if (worker->closing &&
+	    (worker->busy_count == 0 || (now_us >= deadline_us && worker->desk.at_spool == 0))) {
 		worker->unanswered = worker->busy_count;
 		worker->ended = true;
 		return;
@@ -471,7 +470,7 @@ static void release(struct worker *worker)
 	for (struct connection *c = worker->connections, *next; c; c = next) {
 		next = c->next;
 		if (c->exchange) {
-			relay_cancel(worker->relay, &c->exchange->call);
+			delivery_cancel(&c->exchange->delivery);
 			free_exchange(c->exchange);
 		}
 		close_connection(c);
@@ -480,7 +479,8 @@ static void release(struct worker *worker)
 		next = e->next_spare;
 		free_exchange(e);
 	}
-	relay_free(worker->relay);
+	delivery_close_desk(&worker->desk);
+	relay_free(worker->desk.relay);
 	ingest_release(&worker->ingest);
 	buf_release(&worker->reply);
 	if (worker->wake_watch.fd >= 0)
@@ -509,6 +509,18 @@ static bool set_up_watches(struct worker *worker)
 	return worker->accepting;
 }
 
+static bool open_desk(struct worker *worker)
+{
+	struct worker_shared *shared = worker->shared;
+
+	worker->desk.dedup = shared->dedup;
+	worker->desk.breaker = shared->breaker;
+	worker->desk.spool = shared->spool;
+	worker->desk.relay =
+		relay_new(&worker->loop, shared->config, shared->resolver, &shared->inflight);
+	return delivery_open_desk(&worker->desk, &worker->loop) && worker->desk.relay;
+}
+
 struct worker *worker_new(struct worker_shared *shared)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
@@ -518,6 +530,7 @@ struct worker *worker_new(struct worker_shared *shared)
 		return NULL;
 	worker->shared = shared;
 	worker->wake_watch.fd = -1;
+	worker->desk.mailbox.watch.fd = -1;
 	pthread_mutex_init(&worker->reading_lock, NULL);
 	worker->reading_fd = -1;
 	atomic_init(&worker->drain_deadline_us, INT64_MAX);
@@ -532,9 +545,7 @@ struct worker *worker_new(struct worker_shared *shared)
 		errno = ENOMEM;
 		return NULL;
 	}
-	worker->relay =
-		relay_new(&worker->loop, shared->config, shared->resolver, &shared->inflight);
-	if (!worker->relay || !set_up_watches(worker)) {
+	if (!open_desk(worker) || !set_up_watches(worker)) {
 		release(worker);
 		return NULL;
 	}

@@ -2,20 +2,27 @@
  * worker: one thread = one epoll loop with the FastCGI connections, the relay and their timers in
  * it.
  *
- * Workers share the read-only config, the listening socket, the resolver, the metrics and two
- * budgets (bytes and calls in flight); nothing else.
+ * Workers share the read-only config, the listening socket, the resolver, the metrics, two budgets
+ * (bytes and calls in flight), the breaker, the memory of duplicates and the spool's inbox; nothing
+ * else.
  */
 #ifndef FARO_WORKER_H
 #define FARO_WORKER_H
 
+#include "breaker.h"
 #include "config.h"
+#include "dedup.h"
 #include "listener.h"
 #include "resolver.h"
+#include "spool.h"
 
 struct worker_shared {
 	const struct config *config;
 	const struct listener *listener;
 	struct resolver *resolver;
+	struct dedup *dedup;
+	struct breaker *breaker;
+	struct spool *spool;    /* NULL: none */
 	struct budget memory;   /* bytes of all beacons */
 	struct budget inflight; /* calls to the receiver */
 };

@@ -174,6 +174,13 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 	static const struct {
 		const char *arguments, *errors;
 	} rows[] = {
+		{"--spool-dir=spool", P "--spool-dir=spool: expected an absolute path, such as "
+					"/var/spool/faro-ingest\n"},
+		{"--spool-sync=off", P "--spool-sync=off: expected full or normal\n"},
+		{"--spool-max-age-s=0",
+		 P "--spool-max-age-s=0: expected a whole number of seconds from 1 to 31536000\n"},
+		{"--replay-rate=0",
+		 P "--replay-rate=0: expected a whole number from 1 to 100000\n"},
 		{"--workers=0", P "--workers=0: expected a whole number from 1 to 64\n"},
 		{"--workers=65", P "--workers=65: expected a whole number from 1 to 64\n"},
 		{"--workers=+1", P "--workers=+1: expected a whole number from 1 to 64\n"},
@@ -375,6 +382,11 @@ static void test_nothing_but_the_required__defaults(void **state)
 	assert_int_equal(config.max_memory_bytes, 128 * 1024 * 1024);
 	assert_int_equal(config.drain_timeout_ms, 10000);
 	assert_int_equal(config.workers, 1);
+	assert_null(config.spool_dir);
+	assert_int_equal(config.spool_max_bytes, 67108864);
+	assert_int_equal(config.spool_max_age_s, 86400);
+	assert_true(config.spool_sync_full);
+	assert_int_equal(config.replay_rate, 20);
 	assert_int_equal(config.allowed_origin_count, 0);
 	assert_int_equal(config.log_format, LOG_FORMAT_LOGFMT);
 	assert_int_equal(config.log_level, LOG_INFO);
@@ -702,7 +714,9 @@ static void test_describe__everything__exact(void **state)
 			    " upstream_tenant=x upstream_connect_timeout_ms=1000 "
 			    "upstream_timeout_ms=3000 upstream_max_inflight=256 path=/faro "
 			    "max_body_bytes=5242880 max_decoded_bytes=5242880 "
-			    "max_memory_bytes=134217728 workers=1 drain_timeout_ms=10000 "
+			    "max_memory_bytes=134217728 spool_dir=\"\" "
+			    "spool_max_bytes=67108864 spool_max_age_s=86400 spool_sync=full "
+			    "replay_rate=20 workers=1 drain_timeout_ms=10000 "
 			    "log_format=logfmt log_level=info app_names=\"a,b c\" "
 			    "label_attributes=team allowed_origins=\"\"");
 	buf_release(&out);
@@ -762,7 +776,7 @@ static void test_manual__settings__those_of_the_table(void **state)
 			fail_msg("the manual page lacks the line:%s", line);
 		settings++;
 	}
-	assert_int_equal(settings, 18);
+	assert_int_equal(settings, 23);
 	assert_int_equal(count(page, "\n.It Ev FARO_"), settings);
 	assert_int_equal(count(page, "\n.It Fl "), 7);
 	assert_int_equal(count(help, "\n  --") - settings, 7);

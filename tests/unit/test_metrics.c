@@ -51,6 +51,18 @@ static void test_metrics__names_of_the_contract__are_all_there(void **state)
 		"upstream_resends_total counter",
 		"upstream_duration_seconds histogram",
 		"upstream_up gauge",
+		"upstream_unanswered_total counter",
+		"upstream_misconfigured gauge",
+		"accepted_total counter",
+		"breaker_open gauge",
+		"spool_records gauge",
+		"spool_quarantined gauge",
+		"spool_bytes gauge",
+		"spool_oldest_seconds gauge",
+		"spool_replayed_total counter",
+		"spool_dropped_total counter",
+		"spool_moved_aside_total counter",
+		"duplicates_total counter",
 		"build_info gauge",
 	};
 
