@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@
  * Each line of DESIGN in fcgi.c about libfcgi has a test here. */
 
 struct peer {
-	int fd; /* nginx's end */
+	int fd;             /* nginx's end */
+	size_t stdin_bytes; /* for send_pieces() */
 	struct fcgi_conn conn;
 	struct buf body;
 	struct request request;
@@ -222,6 +224,48 @@ static void test_fcgi__body_above_the_buffer__is_drained_and_the_next_is_served(
 	expect_body(peer, large);
 }
 
+/* More than the kernel holds, so from another thread; it ends early where nobody reads any more. */
+static void *send_pieces(void *arg)
+{
+	static const unsigned char piece[FCGI_HEADER_LEN + 32768] = {FCGI_VERSION_1, FCGI_STDIN, 0,
+								     1, 0x80};
+	static const unsigned char end[FCGI_HEADER_LEN] = {FCGI_VERSION_1, FCGI_STDIN, 0, 1};
+	const struct peer *peer = arg;
+
+	for (size_t sent = 0; sent < peer->stdin_bytes; sent += 32768)
+		if (send(peer->fd, piece, sizeof(piece), MSG_NOSIGNAL) < 0)
+			return NULL;
+	send(peer->fd, end, sizeof(end), MSG_NOSIGNAL);
+	return NULL;
+}
+
+static void test_fcgi__what_is_drained__has_an_end(void **state)
+{
+	static const struct {
+		size_t bytes;
+		bool read;
+	} rows[] = {{64 << 20, true}, {(64 << 20) + 65536, false}};
+	const struct timeval never = {0};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct peer *peer;
+		pthread_t sender;
+
+		assert_int_equal(set_up(state), 0);
+		peer = *state;
+		peer->stdin_bytes = rows[i].bytes;
+		setsockopt(peer->conn.fd, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof(never));
+		send_begin(peer, FCGI_RESPONDER, true);
+		send_params(peer, "10");
+		assert_int_equal(pthread_create(&sender, NULL, send_pieces, peer), 0);
+		assert_int_equal(fcgi_conn_read(&peer->conn, &peer->request), rows[i].read);
+		assert_int_equal(peer->request.body_state, BODY_TOO_LARGE);
+		fcgi_conn_close(&peer->conn);
+		pthread_join(sender, NULL);
+		tear_down(state);
+	}
+}
+
 static void test_fcgi__peer_gone_within_the_body__is_broken(void **state)
 {
 	struct peer *peer = *state;
@@ -247,6 +291,7 @@ static void test_fcgi__aborted_request__is_broken(void **state)
 	assert_true(fcgi_conn_read(&peer->conn, &peer->request));
 	assert_int_equal(peer->request.body_state, BODY_BROKEN);
 	assert_false(fcgi_conn_reply(&peer->conn, VIEW_LITERAL("")));
+	assert_int_equal(peer->conn.fd, -1);
 }
 
 /* The library reports success and an environment without the rest. */
@@ -270,6 +315,7 @@ static void test_fcgi__silence_within_the_body__is_broken(void **state)
 	assert_true(fcgi_conn_read(&peer->conn, &peer->request));
 	assert_int_equal(peer->request.body_state, BODY_BROKEN);
 	assert_false(fcgi_conn_reply(&peer->conn, VIEW_LITERAL("late")));
+	assert_int_equal(peer->conn.fd, -1);
 }
 
 /* None of these may lead the library into accept(), which would block this test for ever. */
@@ -312,6 +358,27 @@ static void test_fcgi__library_is_told_not_to_linger(void **state)
 	assert_true(peer->conn.fcgx.detached);
 }
 
+static void test_fcgi__peer_that_stalls__costs_a_second_either_way(void **state)
+{
+	static const int options[] = {SO_RCVTIMEO, SO_SNDTIMEO};
+	struct fcgi_conn conn;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_true(fcgi_conn_open(&conn, pair[1]));
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		struct timeval timeout = {0};
+		socklen_t size = sizeof(timeout);
+
+		assert_int_equal(getsockopt(conn.fd, SOL_SOCKET, options[i], &timeout, &size), 0);
+		assert_int_equal(timeout.tv_sec, 1);
+		assert_int_equal(timeout.tv_usec, 0);
+	}
+	fcgi_conn_close(&conn);
+	close(pair[0]);
+}
+
 static int init_library(void **state)
 {
 	(void)state;
@@ -332,6 +399,8 @@ int main(void)
 		WITH_PEER(test_fcgi__silence_within_the_body__is_broken),
 		WITH_PEER(test_fcgi__other_roles__end_the_connection),
 		WITH_PEER(test_fcgi__library_is_told_not_to_linger),
+		cmocka_unit_test(test_fcgi__what_is_drained__has_an_end),
+		cmocka_unit_test(test_fcgi__peer_that_stalls__costs_a_second_either_way),
 		cmocka_unit_test(test_fcgi__not_fastcgi__ends_the_connection),
 	};
 

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -102,6 +104,30 @@ static void test_listener__socket_in_use__is_left_alone(void **state)
 	assert_false(open_with_mode(&second, spec, 0660));
 	assert_non_null(strstr(said, "already listens there"));
 	assert_int_equal(access(path, F_OK), 0);
+	listener_close(&live);
+}
+
+/* Nobody can connect, and yet it is not for us to remove. */
+static void test_listener__socket_with_a_full_backlog__is_left_alone(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct listener live, second;
+	int waiting[8];
+	size_t n = 0;
+
+	(void)state;
+	assert_true(open_with_mode(&live, spec, 0660));
+	assert_int_equal(listen(live.fd, 0), 0);
+	strcpy(address.sun_path, path);
+	do {
+		assert_true(n < sizeof(waiting) / sizeof(waiting[0]));
+		waiting[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	} while (connect(waiting[n++], (struct sockaddr *)&address, sizeof(address)) == 0);
+	assert_int_equal(errno, EAGAIN);
+	assert_false(open_with_mode(&second, spec, 0660));
+	assert_int_equal(access(path, F_OK), 0);
+	while (n > 0)
+		close(waiting[--n]);
 	listener_close(&live);
 }
 
@@ -216,6 +242,7 @@ int main(void)
 		cmocka_unit_test(test_listener__path_without_prefix__is_a_unix_socket_too),
 		cmocka_unit_test(test_listener__stale_socket__is_replaced),
 		cmocka_unit_test(test_listener__socket_in_use__is_left_alone),
+		cmocka_unit_test(test_listener__socket_with_a_full_backlog__is_left_alone),
 		cmocka_unit_test(test_listener__a_file_that_is_no_socket__is_left_alone),
 		cmocka_unit_test(test_listener__somebody_elses_socket__is_not_removed),
 		cmocka_unit_test(test_listener__tcp__on_loopback_only),

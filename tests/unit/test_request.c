@@ -121,6 +121,25 @@ static void test_request__body_above_its_buffer__keeps_nothing_that_comes_later(
 	buf_release(&body);
 }
 
+static void test_request__body_above_the_memory_of_all__keeps_nothing_that_comes_later(void **state)
+{
+	struct request request;
+	struct budget memory;
+	struct buf body;
+
+	(void)state;
+	budget_init(&memory, 1);
+	buf_init(&body, 10000, &memory);
+	request_init(&request, &body, 100, NULL);
+	request_append_body(&request, "abcd", 4);
+	assert_int_equal(request.body_state, BODY_OVER_BUDGET);
+	budget_init(&memory, SIZE_MAX);
+	request_append_body(&request, "e", 1);
+	assert_int_equal(request.body_state, BODY_OVER_BUDGET);
+	assert_int_equal(body.len, 0);
+	buf_release(&body);
+}
+
 static void expect_reply(const struct reply *reply, const char *expected)
 {
 	struct request request = {.reply = *reply};
@@ -143,6 +162,9 @@ static void test_request__replies__to_the_byte(void **state)
 			     .vary_origin = true};
 	struct reply unknown_method = {
 		.status = 405, .reason = "method", .detail = "No.", .allow = "POST, OPTIONS"};
+	struct reply allowed = {.status = 202,
+				.vary_origin = true,
+				.cors_origin = VIEW_LITERAL("https://a.example")};
 	struct reply preflight = {.status = 204,
 				  .preflight = true,
 				  .vary_origin = true,
@@ -155,6 +177,15 @@ static void test_request__replies__to_the_byte(void **state)
 	expect_reply(&(struct reply){.status = 202, .session_status = "invalid"},
 		     "Status: 202 Accepted\r\nCache-Control: no-store\r\n"
 		     "X-Faro-Session-Status: invalid\r\n"
+		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
+	/* The same for a page elsewhere on the host, and for one of an allowed origin. */
+	expect_reply(&(struct reply){.status = 202, .vary_origin = true},
+		     "Status: 202 Accepted\r\nCache-Control: no-store\r\nVary: Origin\r\n"
+		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
+	expect_reply(&allowed,
+		     "Status: 202 Accepted\r\nCache-Control: no-store\r\nVary: Origin\r\n"
+		     "Access-Control-Allow-Origin: https://a.example\r\n"
+		     "Access-Control-Expose-Headers: Retry-After, X-Faro-Session-Status\r\n"
 		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
 	expect_reply(&busy,
 		     "Status: 429 Too Many Requests\r\nCache-Control: no-store\r\n"
@@ -208,6 +239,8 @@ int main(void)
 		cmocka_unit_test(test_request__path__is_script_name_and_path_info),
 		cmocka_unit_test(
 			test_request__body_above_its_buffer__keeps_nothing_that_comes_later),
+		cmocka_unit_test(
+			test_request__body_above_the_memory_of_all__keeps_nothing_that_comes_later),
 		cmocka_unit_test(test_request__replies__to_the_byte),
 		cmocka_unit_test(test_request__cleared__remembers_nothing),
 	};
