@@ -71,7 +71,7 @@ static struct limit *find_limit(const char *event)
 }
 
 /* True where a line may be written now; *suppressed were not since the last one. */
-static bool limit_allows(const char *event, int64_t *suppressed)
+static bool limit_allows(int64_t every_ms, const char *event, int64_t *suppressed)
 {
 	int64_t now_ms = log_clock_ms();
 	struct limit *limit;
@@ -83,7 +83,7 @@ static bool limit_allows(const char *event, int64_t *suppressed)
 	if (allowed) {
 		*suppressed = limit->suppressed;
 		limit->suppressed = 0;
-		limit->next_ms = now_ms + LOG_LIMIT_MS;
+		limit->next_ms = now_ms + every_ms;
 	} else {
 		limit->suppressed++;
 	}
@@ -298,13 +298,13 @@ void log_write(enum log_level level, const char *event, const char *msg,
 	errno = kept;
 }
 
-void log_write_limited(enum log_level level, const char *event, const char *msg,
+void log_write_limited(int64_t every_ms, enum log_level level, const char *event, const char *msg,
 		       const struct log_field *fields)
 {
 	int64_t suppressed = 0;
 	int kept = errno;
 
-	if ((int)level >= atomic_load(&log_level) && limit_allows(event, &suppressed))
+	if ((int)level >= atomic_load(&log_level) && limit_allows(every_ms, event, &suppressed))
 		emit(level, event, msg, fields, suppressed);
 	errno = kept;
 }

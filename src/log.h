@@ -21,7 +21,8 @@
 
 enum {
 	LOG_LINE_MAX_BYTES = 4096, /* PIPE_BUF: what a pipe takes in one piece */
-	LOG_LIMIT_MS = 10000,
+	LOG_LIMIT_MS = 10 * 1000,
+	LOG_MINUTE_MS = 60 * 1000,
 	LOG_LIMIT_EVENTS = 64, /* names that log_limited() tells apart; the rest share a limit */
 };
 
@@ -58,13 +59,13 @@ void log_write(enum log_level level, const char *event, const char *msg,
 
 /*
  * The same for what may repeat as fast as requests come: at most one line an event (compared by
- * name) in 10 seconds; the next line then carries suppressed=<how many were left out>. `event` must
- * be a literal.
+ * name) in 10 seconds, or in `every_ms`; the next line then carries suppressed=<how many were left
+ * out>. `event` must be a literal.
  */
-#define log_limited(level, event, msg, ...)        \
-	log_write_limited((level), (event), (msg), \
+#define log_limited(level, event, msg, ...)                      \
+	log_write_limited(LOG_LIMIT_MS, (level), (event), (msg), \
 			  (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
-void log_write_limited(enum log_level level, const char *event, const char *msg,
+void log_write_limited(int64_t every_ms, enum log_level level, const char *event, const char *msg,
 		       const struct log_field *fields);
 
 /* Appends the line, in `format` and with its newline; fields that do not fit are left out. */

@@ -106,13 +106,17 @@ static void log_failure(const struct relay_outcome *outcome, const struct relay_
 	const char *msg = row->msg ? row->msg : advice(call->status);
 	const char *reason = outcome->error;
 
-	if (call->status > 0) {
-		log_limited(LOG_WARN, row->event, msg, LOG_NUM("status", call->status));
-		return;
+	/* The operator's mistake stays until somebody mends it. */
+	int64_t every_ms =
+		call->verdict == VERDICT_UPSTREAM_MISCONFIGURED ? LOG_MINUTE_MS : LOG_LIMIT_MS;
+	struct log_field fields[] = {LOG_NUM("status", call->status), {.key = NULL}};
+
+	if (call->status == 0) {
+		if (!reason || !*reason)
+			reason = curl_easy_strerror(outcome->code);
+		fields[0] = LOG_STR("reason", reason);
 	}
-	if (!reason || !*reason)
-		reason = curl_easy_strerror(outcome->code);
-	log_limited(LOG_WARN, row->event, msg, LOG_STR("reason", reason));
+	log_write_limited(every_ms, LOG_WARN, row->event, msg, fields);
 }
 
 static void log_outcome(const struct relay_outcome *outcome, const struct relay_call *call)

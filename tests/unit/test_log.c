@@ -301,6 +301,20 @@ static void test_limited__ten_seconds__one_line_and_the_count(void **state)
 	assert_null(strstr(written, "suppressed"));
 }
 
+static void test_limited__of_its_own__is_what_the_line_asked_for(void **state)
+{
+	const struct log_field none = {.key = NULL};
+
+	(void)state;
+	log_write_limited(LOG_MINUTE_MS, LOG_WARN, "limited_minute", "m", &none);
+	fake_now_ms += LOG_MINUTE_MS - 1;
+	log_write_limited(LOG_MINUTE_MS, LOG_WARN, "limited_minute", "m", &none);
+	assert_int_equal(writes, 1);
+	fake_now_ms += 1;
+	log_write_limited(LOG_MINUTE_MS, LOG_WARN, "limited_minute", "m", &none);
+	assert_int_equal(writes, 2);
+}
+
 static void *log_often(void *arg)
 {
 	for (int i = 0; i < 500; i++)
@@ -355,6 +369,8 @@ int main(void)
 		cmocka_unit_test_setup(test_write__stderr_full__dropped_and_counted, set_up),
 		cmocka_unit_test_setup(test_write__any_outcome__errno_kept, set_up),
 		cmocka_unit_test_setup(test_limited__ten_seconds__one_line_and_the_count, set_up),
+		cmocka_unit_test_setup(test_limited__of_its_own__is_what_the_line_asked_for,
+				       set_up),
 		cmocka_unit_test_setup(test_limited__many_threads__no_line_too_many_none_lost,
 				       set_up),
 		cmocka_unit_test_setup(test_limited__more_events_than_slots__the_rest_share_one,

@@ -41,9 +41,10 @@ void log_write(enum log_level level, const char *event, const char *msg,
 	}
 }
 
-void log_write_limited(enum log_level level, const char *event, const char *msg,
+void log_write_limited(int64_t every_ms, enum log_level level, const char *event, const char *msg,
 		       const struct log_field *fields)
 {
+	(void)every_ms;
 	log_write(level, event, msg, fields);
 }
 
