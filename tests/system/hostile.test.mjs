@@ -1,5 +1,6 @@
 /* Whatever else a request says, the receiver gets what it gets from a plain one. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
 import { post, raw } from "./lib/client.mjs";
@@ -174,6 +175,39 @@ scenario("a peer that drips its request has its connection ended, and others are
 	await ingest.process.line(/event=connection_dropped/);
 });
 
+/* What a peer sent before its connection was ended stays behind in no buffer. */
+scenario("a body that is too long to be drained ends its connection, and the next beacon has its own bytes alone", async (stage) => {
+	const { socket, behind, ingest } = await start(stage, { FARO_WORKERS: "1" });
+	const client = await FastcgiClient.open(socket);
+	stage.after(() => client.close());
+	const good = () => client.send(beaconParams(smallBeacon.length), smallBeacon);
+	assert.equal((await good()).status, 202);
+	const plain = wire(behind.last);
+	const endless = await FastcgiClient.open(socket);
+	stage.after(() => endless.close());
+	assert.equal(await endless.send(beaconParams(), Buffer.alloc(65 << 20, "x")), undefined);
+	await ingest.process.line(/event=connection_dropped/);
+	assert.equal((await good()).status, 202);
+	assert.equal(wire(behind.last), plain);
+	assert.equal(behind.requests.length, 2);
+});
+
+for (const cut of ["abort", "close"])
+	scenario(`half a body (${cut}) goes nowhere, and the next beacon has its own bytes alone`, async (stage) => {
+		const { socket, behind } = await start(stage, { FARO_WORKERS: "1" });
+		const client = await FastcgiClient.open(socket);
+		stage.after(() => client.close());
+		const good = () => client.send(beaconParams(smallBeacon.length), smallBeacon);
+		assert.equal((await good()).status, 202);
+		const plain = wire(behind.last);
+		const half = await FastcgiClient.open(socket);
+		stage.after(() => half.close());
+		await half.send(beaconParams(smallBeacon.length), smallBeacon.subarray(0, 40), { cut });
+		assert.equal((await good()).status, 202);
+		assert.equal(wire(behind.last), plain);
+		assert.equal(behind.requests.length, 2);
+	});
+
 scenario("connections that end between requests are no news; one that is not FastCGI is", async (stage) => {
 	const { socket, ingest } = await start(stage);
 	for (let i = 0; i < 3; i++) {
@@ -188,6 +222,29 @@ scenario("connections that end between requests are no news; one that is not Fas
 	stage.after(() => client.close());
 	client.socket.write("GET / HTTP/1.1\r\n\r\n");
 	await ingest.process.line(/event=connection_dropped/);
+});
+
+/* Clock ticks of 10 ms that all threads of a process have had; its name has no spaces. */
+function cpuTicks({ child }) {
+	const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(" ");
+	return Number(fields[13]) + Number(fields[14]);
+}
+
+scenario("a web server that hangs up while its beacon is with the receiver: it arrives, and nothing spins", async (stage) => {
+	const { socket, behind, ingest, statusPort } = await start(stage);
+	behind.status = null;
+	const client = await FastcgiClient.open(socket);
+	client.send(beaconParams(smallBeacon.length), smallBeacon);
+	const held = await behind.arrived(1);
+	client.close();
+	await client.closed;
+	const before = cpuTicks(ingest.process);
+	/* Nothing is to happen, so there is no event: a loop that spins has a hundred ticks by then. */
+	await new Promise((done) => setTimeout(done, 1000));
+	assert.ok(cpuTicks(ingest.process) - before < 20, "it waits");
+	held.answer();
+	for (let taken = 0; taken < 1;) taken = (await metrics({ statusPort })).get("accepted_total", 'reason="accepted"');
+	assert.equal(behind.requests.length, 1);
 });
 
 scenario("a body that does not end is refused at its limit, also without a web server", async (stage) => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Agent } from "node:http";
 import { existsSync, renameSync, statSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { once } from "node:events";
 
 import { get, post } from "./lib/client.mjs";
@@ -93,6 +93,39 @@ scenario("SIGTERM with a receiver that never answers: exit 0 at the end of the d
 	assert.deepEqual(await ingest.process.stop("SIGTERM"), { code: 0, signal: null });
 	assert.deepEqual(statuses(await Promise.all(held)), [503, 503]);
 	assert.match(ingest.process.stderr, /event=stopped.* unanswered=2/);
+});
+
+for (const name of ["SIGINT", "SIGQUIT"])
+	scenario(`${name} drains as SIGTERM does`, async (stage) => {
+		const behind = await receiver(stage);
+		behind.status = null;
+		const ingest = await startIngest(stage, behind.url);
+		const server = await nginx(stage, { socket: ingest.socket });
+		const held = post(server.port, smallBeacon);
+		const request = await behind.arrived(1);
+		ingest.process.signal(name);
+		await ingest.process.line(/event=draining/);
+		request.answer();
+		assert.equal((await held).status, 202);
+		assert.deepEqual(await ingest.process.closed, { code: 0, signal: null });
+		assert.match(ingest.process.stderr, /event=stopped.* unanswered=0/);
+	});
+
+/* It holds the loop, which then knows nothing of its deadline, for as long as a request may be read. */
+scenario("SIGTERM while a peer drips its request: its connection is ended, then exit 0", async (stage) => {
+	const behind = await receiver(stage);
+	const [drain, reading] = [500, 10_000];
+	const ingest = await startIngest(stage, behind.url,
+		{ env: { FARO_DRAIN_TIMEOUT_MS: String(drain), FARO_WORKERS: "1" } });
+	const dripping = await FastcgiClient.open(ingest.socket);
+	stage.after(() => dripping.close());
+	dripping.begin();
+	const drip = setInterval(() => dripping.socket.write("x"), 300);
+	stage.after(() => clearInterval(drip));
+	const asked = performance.now();
+	ingest.process.signal("SIGTERM");
+	await assertStopsWithin(ingest, drain + reading, asked);
+	assert.match(ingest.process.stderr, /event=peer_too_slow/);
 });
 
 scenario("a second SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE do no harm", async (stage) => {
@@ -232,6 +265,38 @@ scenario("--ping tells whether a responder lives, whatever the receiver does", a
 	assert.match(silent.stderr, /no .*answer/);
 	await ingest.process.stop("SIGKILL");
 	assert.equal((await ping()).code, 1);
+});
+
+function frame(type, text) {
+	return Buffer.concat([Buffer.from([1, type, 0, 1, 0, text.length, 0, 0]), Buffer.from(text)]);
+}
+
+scenario("--ping: another status, silence, half an answer and another protocol are no health", async (stage) => {
+	const STDOUT = 6, STDERR = 7;
+	const answers = {
+		"another status": frame(STDOUT, "Status: 503 Service Unavailable\r\n\r\n"),
+		"stderr": frame(STDERR, "Status: 200 OK\r\n\r\n"),
+		"half a status": frame(STDOUT, "Status: 2"),
+		"HTTP": Buffer.from("HTTP/1.1 400 Bad Request\r\nStatus: 200\r\n\r\n"),
+		"nothing": Buffer.alloc(0),
+		"silence": null,
+		"health": frame(STDOUT, "Status: 200 OK\r\n\r\n"),
+	};
+	let answer;
+	const path = stage.path("fake.sock");
+	const server = createServer((socket) => {
+		socket.on("error", () => {});
+		socket.resume();
+		if (answer) socket.end(answer);
+	}).listen(path);
+	await once(server, "listening");
+	stage.after(() => server.close());
+	for (const what of Object.keys(answers)) {
+		answer = answers[what];
+		const { code, stderr } = await runIngest(stage, ["--ping", path]);
+		assert.equal(code, what === "health" ? 0 : 1, what);
+		assert.equal(stderr.includes(path), what !== "health", stderr);
+	}
 });
 
 scenario("-t, --version and --help answer and end", async (stage) => {

@@ -359,6 +359,28 @@ scenario("429 with Retry-After beyond the limit of memory", async (stage) => {
 	assert.ok(await rejected(server, "overloaded") >= 1);
 });
 
+scenario("metrics of one beacon: its bytes before and after inflating, its time, and the claims that were changed", async (stage) => {
+	const server = await start(stage);
+	const read = async () => {
+		const page = await metrics(server);
+		return ["received_bytes_total", "decoded_bytes_total", "spoofed_total", "request_duration_seconds_count"]
+			.map((name) => page.get(name));
+	};
+	const rise = async (body, headers) => {
+		const before = await read();
+		assert.equal((await post(server.port, body, headers)).status, 202);
+		const after = await read();
+		return after.map((value, i) => value - before[i]);
+	};
+	/* Of the three claims, the name is what it is here anyway. The requests are two with reading the page. */
+	const spoofed = Buffer.from('{"meta":{"app":{"name":"shop","namespace":"evil","environment":"evil"}}}');
+	const honest = Buffer.from('{"meta":{"app":{"name":"shop"}}}');
+	const packed = gzipSync(spoofed);
+	assert.deepEqual(await rise(spoofed), [spoofed.length, spoofed.length, 2, 2]);
+	assert.deepEqual(await rise(packed, { "Content-Encoding": "gzip" }), [packed.length, spoofed.length, 2, 2]);
+	assert.deepEqual(await rise(honest), [honest.length, honest.length, 0, 2]);
+});
+
 scenario("status pages: metrics, health, ready; other methods 405", async (stage) => {
 	const server = await start(stage);
 	await server.behind.stop();
