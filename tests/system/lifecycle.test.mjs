@@ -1,7 +1,7 @@
 /* Starting, stopping, and what changes in between. */
 import assert from "node:assert/strict";
 import { Agent } from "node:http";
-import { existsSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { once } from "node:events";
 
@@ -352,6 +352,16 @@ scenario("a flag wins over its variable, and the startup line tells what counts"
 	const ask = (SCRIPT_NAME) => client.send(beaconParams(2, { SCRIPT_NAME }), Buffer.from("[]"));
 	assert.equal((await ask("/a/collect")).status, 404);
 	assert.equal((await ask("/b/collect")).status, 400);
+});
+
+scenario("a low soft limit of open files is raised to the hard one", async (stage) => {
+	const process = stage.run("faro-ingest", "sh",
+		["-c", 'ulimit -Sn 64; exec "$0" "$@"', ingestBinary, "--listen", `unix:${stage.path("faro.sock")}`],
+		{ env: ingestEnv("http://127.0.0.1:1") });
+	await process.line(/event=started/);
+	const [, soft, hard] = /^Max open files +(\S+) +(\S+)/m.exec(readFileSync(`/proc/${process.child.pid}/limits`, "utf8"));
+	assert.equal(soft, hard);
+	assert.notEqual(soft, "64");
 });
 
 scenario("several workers serve one socket and end together", async (stage) => {

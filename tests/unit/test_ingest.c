@@ -341,6 +341,46 @@ static void test_ingest__no_memory_for_the_body__is_overload(void **state)
 	request_release(&request);
 }
 
+/* At KEEP_BUSY_BYTES and KEEP_IDLE_BYTES of ingest.c, and one above. */
+static void test_ingest__large_buffers__are_kept_for_traffic_only(void **state)
+{
+	static const struct {
+		size_t bytes;
+		bool busy, idle; /* kept after a request, and after a while without one? */
+	} rows[] = {
+		{16 * 1024, true, true},
+		{16 * 1024 + 1, true, false},
+		{512 * 1024, true, false},
+		{512 * 1024 + 1, false, false},
+	};
+	struct buf *const bufs[] = {&ingest.body, &ingest.decoded, NULL /* labelled */};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (size_t b = 0; b < sizeof(bufs) / sizeof(bufs[0]); b++) {
+			struct request request;
+			struct buf *buf = bufs[b] ? bufs[b] : &request.labelled;
+			size_t max;
+
+			ingest_init_request(&ingest, &request);
+			request.endpoint = ENDPOINT_HEALTH;
+			max = buf->max;
+			buf->max = SIZE_MAX;
+			buf_release(buf);
+			assert_int_equal(buf_reserve(buf, rows[i].bytes), BUF_OK);
+			assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
+			ingest_end(&request);
+			assert_int_equal(buf->data != NULL, rows[i].busy);
+			ingest_trim(&ingest);
+			ingest_trim_request(&request);
+			assert_int_equal(buf->data != NULL, rows[i].idle);
+			buf_release(buf);
+			buf->max = max;
+			request_release(&request);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_ingest__the_receivers_word__becomes_the_reply),
 		cmocka_unit_test(test_ingest__status_pages__are_for_reading),
 		cmocka_unit_test(test_ingest__no_memory_for_the_body__is_overload),
+		cmocka_unit_test(test_ingest__large_buffers__are_kept_for_traffic_only),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
