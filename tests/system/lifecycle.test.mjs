@@ -7,7 +7,7 @@ import { once } from "node:events";
 
 import { get, post } from "./lib/client.mjs";
 import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
-import { ingestEnv, metrics, runIngest, smallBeacon, startIngest, startSpawned } from "./lib/faro.mjs";
+import { beaconOfSize, ingestEnv, metrics, runIngest, smallBeacon, startIngest, startSpawned } from "./lib/faro.mjs";
 import { nginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { freePort, ingestBinary, scenario } from "./lib/stage.mjs";
@@ -362,6 +362,18 @@ scenario("a low soft limit of open files is raised to the hard one", async (stag
 	const [, soft, hard] = /^Max open files +(\S+) +(\S+)/m.exec(readFileSync(`/proc/${process.child.pid}/limits`, "utf8"));
 	assert.equal(soft, hard);
 	assert.notEqual(soft, "64");
+});
+
+scenario("the buffers of a burst are given back when it is over", async (stage) => {
+	const behind = await receiver(stage);
+	const ingest = await startIngest(stage, behind.url, { env: { FARO_WORKERS: "1" } });
+	const server = await nginx(stage, { socket: ingest.socket });
+	const held = async () => (await metrics(server)).get("inflight_bytes");
+	assert.equal((await post(server.port, beaconOfSize(300_000))).status, 202);
+	assert.ok(await held() >= 300_000, "kept for the next one");
+	/* Asking counts as traffic, so there is a pause between two questions. */
+	do await new Promise((done) => setTimeout(done, 1500));
+	while (await held() > 64 * 1024);
 });
 
 scenario("several workers serve one socket and end together", async (stage) => {
