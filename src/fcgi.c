@@ -124,7 +124,7 @@ bool fcgi_conn_read(struct fcgi_conn *conn, struct request *request)
 
 bool fcgi_conn_reply(struct fcgi_conn *conn, struct view response)
 {
-	bool keep = conn->fcgx.keepConnection && FCGX_GetError(conn->fcgx.in) == 0;
+	bool keep = conn->fcgx.keepConnection;
 
 	FCGX_PutStr(response.ptr, (int)response.len, conn->fcgx.out);
 	/* The descriptor is ours to close, unless a stream failed: then the library does it. */
