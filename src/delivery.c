@@ -15,8 +15,6 @@ enum {
 	KEY_MAX_BYTES = 128 /* longer ones are not forwarded, and say nothing */
 };
 
-#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 static bool is_promise(enum verdict verdict)
 {
 	return verdict == VERDICT_ACCEPTED || verdict == VERDICT_SPOOLED ||

@@ -6,8 +6,12 @@
 #define FARO_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+
+/* The struct that `pointer` is the member of: how a callback finds who it is for. */
+#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct loop_watch {
 	int fd;

@@ -278,8 +278,7 @@ static void collect_finished(struct relay *relay)
 
 static void on_socket_ready(struct relay_sockets *sockets, curl_socket_t fd, int events)
 {
-	struct relay *relay =
-		(struct relay *)(void *)((char *)sockets - offsetof(struct relay, sockets));
+	struct relay *relay = OWNER(sockets, struct relay, sockets);
 	int running;
 
 	curl_multi_socket_action(relay->multi, fd, events, &running);
@@ -288,8 +287,7 @@ static void on_socket_ready(struct relay_sockets *sockets, curl_socket_t fd, int
 
 static void on_timer_fired(struct loop_timer *timer)
 {
-	struct relay *relay =
-		(struct relay *)(void *)((char *)timer - offsetof(struct relay, timer));
+	struct relay *relay = OWNER(timer, struct relay, timer);
 	int running;
 
 	curl_multi_socket_action(relay->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -314,8 +312,7 @@ static int on_timer_wanted(CURLM *multi, long timeout_ms, void *arg)
 /* Calls that start while these are told wait for the next turn. */
 static void on_unsent(struct loop_timer *timer)
 {
-	struct relay *relay =
-		(struct relay *)(void *)((char *)timer - offsetof(struct relay, unsent_timer));
+	struct relay *relay = OWNER(timer, struct relay, unsent_timer);
 	struct relay_transfer *transfer = relay->unsent, *next;
 
 	relay->unsent = NULL;

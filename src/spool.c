@@ -41,8 +41,6 @@ struct spool {
 	bool ended;
 };
 
-#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 /* --- storing ------------------------------------------------------------------------------------*/
 
 static bool is_usable(struct spool *spool)

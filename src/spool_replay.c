@@ -172,8 +172,7 @@ void replay_settle(struct replay *replay)
 
 static void on_settle(struct loop_timer *timer)
 {
-	struct replay *replay =
-		(struct replay *)(void *)((char *)timer - offsetof(struct replay, settle_timer));
+	struct replay *replay = OWNER(timer, struct replay, settle_timer);
 
 	replay_settle(replay);
 }
@@ -349,7 +348,7 @@ static void pump(struct replay *replay)
 
 static void on_timer(struct loop_timer *timer)
 {
-	pump((struct replay *)(void *)((char *)timer - offsetof(struct replay, timer)));
+	pump(OWNER(timer, struct replay, timer));
 }
 
 void replay_wake(struct replay *replay)

@@ -101,8 +101,6 @@ struct worker {
 	size_t unanswered;
 };
 
-#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 /* --- exchanges ----------------------------------------------------------------------- */
 
 static struct exchange *take_exchange(struct worker *worker)
