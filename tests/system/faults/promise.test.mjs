@@ -71,7 +71,7 @@ scenario("receiver refuses the relay: everything is kept until the operator has 
 	await drained(socket);
 	assert.equal(receiver.taken.size, sent);
 	assert.equal((await status(socket))("upstream_misconfigured"), 0);
-});
+}, { timeout: 60_000 + 3 * refusedSeconds * 1000 });
 
 for (const code of [400, 413, 422])
 	scenario(`one beacon that the receiver answers ${code}: in quarantine, and the others arrive`, async (stage) => {
