@@ -38,6 +38,18 @@ static inline bool view_equals(struct view a, struct view b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Without the white space of HTTP's and OpenTelemetry's lists, blanks and tabs, at both ends. */
+static inline struct view view_trim(struct view v)
+{
+	while (v.len > 0 && (v.ptr[0] == ' ' || v.ptr[0] == '\t')) {
+		v.ptr++;
+		v.len--;
+	}
+	while (v.len > 0 && (v.ptr[v.len - 1] == ' ' || v.ptr[v.len - 1] == '\t'))
+		v.len--;
+	return v;
+}
+
 /* ASCII letters compare without case, as HTTP's tokens do. */
 bool view_equals_nocase(struct view a, struct view b);
 

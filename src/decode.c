@@ -19,20 +19,9 @@ enum {
 	GZIP_MIN_BYTES = 18, /* header and trailer */
 };
 
-static struct view trim(struct view v)
-{
-	while (v.len > 0 && (v.ptr[0] == ' ' || v.ptr[0] == '\t')) {
-		v.ptr++;
-		v.len--;
-	}
-	while (v.len > 0 && (v.ptr[v.len - 1] == ' ' || v.ptr[v.len - 1] == '\t'))
-		v.len--;
-	return v;
-}
-
 enum coding decode_coding(struct view content_encoding)
 {
-	struct view name = trim(content_encoding);
+	struct view name = view_trim(content_encoding);
 
 	if (name.len == 0 || view_equals_nocase(name, VIEW_LITERAL("identity")))
 		return CODING_IDENTITY;

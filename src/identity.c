@@ -91,17 +91,6 @@ static struct view copy(struct build *build, struct view text)
 	return (struct view){bytes, bytes ? text.len : 0};
 }
 
-static struct view trim(struct view text)
-{
-	while (text.len > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t')) {
-		text.ptr++;
-		text.len--;
-	}
-	while (text.len > 0 && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\t'))
-		text.len--;
-	return text;
-}
-
 /* Takes the next trimmed item that is not empty off a comma list. False at its end. */
 static bool next_item(struct view *list, struct view *item)
 {
@@ -110,7 +99,7 @@ static bool next_item(struct view *list, struct view *item)
 		size_t n = comma ? (size_t)(comma - list->ptr) : list->len;
 		size_t taken = comma ? n + 1 : n;
 
-		*item = trim((struct view){list->ptr, n});
+		*item = view_trim((struct view){list->ptr, n});
 		list->ptr += taken;
 		list->len -= taken;
 		if (item->len > 0)
@@ -141,7 +130,7 @@ static int hex_digit(char c)
  * hexadecimal digits, or without memory. */
 static bool decode(struct build *build, struct view *text)
 {
-	struct view raw = trim(*text);
+	struct view raw = view_trim(*text);
 	char *bytes = duplicate(build, raw);
 	size_t out = 0;
 
@@ -259,13 +248,13 @@ static void read_namespace_file(struct build *build)
 	fclose(file);
 	if (n > 0 && bytes[n - 1] == '\n')
 		n--;
-	build->file_namespace = copy(build, trim((struct view){bytes, n}));
+	build->file_namespace = copy(build, view_trim((struct view){bytes, n}));
 }
 
 static void choose_service_name(struct build *build)
 {
 	struct identity *identity = build->identity;
-	struct view name = trim(view_of(build->source->service_name));
+	struct view name = view_trim(view_of(build->source->service_name));
 
 	if (name.len > 0)
 		identity->service_name =

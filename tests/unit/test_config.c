@@ -19,41 +19,8 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "counted_allocations.h"
 #include "log.h"
-
-/* The allocation number `fail_at` fails; -1: none. */
-static long allocations, fail_at = -1, live;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void __real_free(void *pointer);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void __wrap_free(void *pointer);
-
-static bool fails(void)
-{
-	bool failing = allocations++ == fail_at;
-
-	live += !failing;
-	return failing;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails() ? NULL : __real_calloc(count, size);
-}
-
-void __wrap_free(void *pointer)
-{
-	live -= pointer != NULL;
-	__real_free(pointer);
-}
 
 static void *counted_realloc(void *pointer, size_t size)
 {
