@@ -1,17 +1,22 @@
 /*
- * relay against a real HTTP server on loopback (stub_receiver). The resolver is a stand-in whose
- * addresses the test sets, the log one that remembers the last event, and epoll_ctl(2) is counted.
+ * relay against a real HTTP server on loopback (stub_receiver), through each of its engines. The
+ * resolver is a stand-in whose addresses the test sets, the log one that remembers the last event,
+ * epoll_ctl(2) is counted, and the clock may be put forward.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -103,6 +108,18 @@ int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	epoll_ctls++;
 	return __real_epoll_ctl(epfd, op, fd, event);
+}
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+static time_t forward_s; /* our clock is ahead by this; libcurl has its own */
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int result = __real_clock_gettime(clock, now);
+
+	now->tv_sec += forward_s;
+	return result;
 }
 
 /* What each test stands on. */
@@ -217,6 +234,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	relay_free(bench->relay);
+	forward_s = 0;
 	assert_int_equal(budget_used(&bench->inflight), 0);
 	stub_stop(&bench->stub);
 	loop_release(&bench->loop);
@@ -778,6 +796,199 @@ static void test_idle_connection__stray_answer__not_taken_for_the_next(void **st
 	assert_int_equal(bench->stub.accepted, 2);
 }
 
+/* In one turn of the loop a call starts on an idle connection, and then the connection's own event
+ * comes, of something that was there before the request. */
+
+static struct loop_watch starter;
+
+static void on_start(struct loop_watch *watch, uint32_t events)
+{
+	(void)events;
+	loop_watch_remove(&bench->loop, watch);
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+}
+
+static void wait_for_stub(void)
+{
+	struct pollfd fd = {bench->stub.event, POLLIN, 0};
+
+	assert_int_equal(poll(&fd, 1, GUARD_US / 1000), 1);
+}
+
+static void check_start_before_event(bool stray)
+{
+	uint64_t one = 1;
+
+	call_and_wait();
+	on_stub_event(&bench->stub_watch, 0);
+	starter = (struct loop_watch){.fd = eventfd(0, EFD_CLOEXEC), .ready = on_start};
+	assert_true(loop_watch_add(&bench->loop, &starter, EPOLLIN));
+	assert_int_equal(write(starter.fd, &one, sizeof(one)), sizeof(one));
+	if (stray)
+		stub_send_stray(&bench->stub, "HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
+	else
+		stub_close_connections(&bench->stub);
+	wait_for_stub();
+	stub_set_script(&bench->stub, (struct stub_script){0});
+	TURN_UNTIL(bench->done == 2);
+	assert_int_equal(bench->calls[0].status, 202);
+	assert_int_equal(bench->stub.accepted, 2);
+	close(starter.fd);
+}
+
+static void test_idle_connection__stray_answer_in_the_turn_of_a_start__not_taken(void **state)
+{
+	(void)state;
+	check_start_before_event(true);
+}
+
+static void test_idle_connection__closed_in_the_turn_of_a_start__another_is_used(void **state)
+{
+	(void)state;
+	check_start_before_event(false);
+}
+
+static void check_not_used_again(const char *answer)
+{
+	unsigned accepted = bench->stub.accepted;
+
+	stub_set_script(&bench->stub, (struct stub_script){.answer = answer});
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(bench->stub.accepted, accepted + 2);
+}
+
+static void test_connection__not_to_be_used_again__is_not(void **state)
+{
+	(void)state;
+	check_not_used_again("HTTP/1.1 202 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+	make_relay();
+	check_not_used_again("HTTP/1.0 202 X\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void test_descriptors__exhausted__unavailable_without_a_spin(void **state)
+{
+	struct rlimit before, none_left;
+	int next = dup(0);
+
+	(void)state;
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none_left = (struct rlimit){(rlim_t)next, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none_left), 0);
+	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
+	assert_false(bench->calls[0].sent);
+	assert_true(idle_turns() < 10);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+}
+
+/* Of our own engine. */
+
+static void test_idle_connection__for_thirty_seconds__closed(void **state)
+{
+	(void)state;
+	call_and_wait();
+	forward_s += 29;
+	call_and_wait();
+	assert_int_equal(bench->stub.accepted, 1);
+	forward_s += 29;
+	idle_turns();
+	assert_int_equal(bench->stub.open, 1);
+	forward_s += 2;
+	TURN_UNTIL(bench->stub.open == 0);
+	assert_true(idle_turns() < 10);
+}
+
+static void test_busy_connection__a_minute_old__replaced(void **state)
+{
+	(void)state;
+	call_and_wait();
+	for (; forward_s < 59; forward_s += 10)
+		call_and_wait();
+	assert_int_equal(bench->stub.accepted, 1);
+	idle_turns();
+	call_and_wait();
+	assert_int_equal(bench->stub.accepted, 2);
+	TURN_UNTIL(bench->stub.open == 1);
+}
+
+/* libcurl throws away what came along with an answer, and keeps the connection. */
+static void test_connection__two_answers_at_once__not_used_again(void **state)
+{
+	(void)state;
+	check_not_used_again("HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n"
+			     "HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
+	make_relay();
+	check_not_used_again("HTTP/1.1 204 X\r\n\r\nbody");
+}
+
+static void test_two_addresses__calls_at_once__spread(void **state)
+{
+	struct stub other;
+
+	(void)state;
+	stub_start(&other, "127.0.0.2", bench->stub.port);
+	resolve_to("127.0.0.1,127.0.0.2");
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
+	start(&bench->calls[0]);
+	start(&bench->calls[1]);
+	start(&bench->calls[2]);
+	TURN_UNTIL(bench->done == 1);
+	TURN_UNTIL(bench->stub.held == 2);
+	assert_int_equal(other.requests, 1);
+	stub_let_go(&bench->stub);
+	TURN_UNTIL(bench->done == 3);
+	stub_stop(&other);
+}
+
+/* More than are called at once are not kept. */
+static void test_idle_connections__above_the_limit__closed(void **state)
+{
+	(void)state;
+	bench->config.upstream_max_inflight = 2;
+	make_relay();
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
+	start(&bench->calls[0]);
+	start(&bench->calls[1]);
+	start(&bench->calls[2]);
+	TURN_UNTIL(bench->stub.held == 3);
+	stub_let_go(&bench->stub);
+	TURN_UNTIL(bench->done == 3);
+	TURN_UNTIL(bench->stub.open == 2);
+}
+
+static void test_cancel__while_connecting__no_done(void **state)
+{
+	struct full_listener full;
+
+	(void)state;
+	full_listener_init(&full, "127.0.0.1", 0);
+	bench->config.upstream_connect_timeout_ms = 50;
+	point_at(full.port);
+	make_relay();
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+	relay_cancel(bench->relay, &bench->calls[0]);
+	idle_turns();
+	assert_int_equal(bench->done, 0);
+	full_listener_release(&full);
+}
+
+static void test_request__default_port__not_in_the_host(void **state)
+{
+	struct config config = {.upstream_url = (char[]){"http://[::1]:80/a"}};
+	struct relay_route *route;
+
+	(void)state;
+	route = relay_route_new(&bench->resolver, &config, (struct view){NULL, 0});
+	assert_non_null(strstr(route->head, "POST /a HTTP/1.1\r\nHost: [::1]\r\n"));
+	relay_route_drop(route);
+	config.upstream_url = (char[]){"http://[::1]:8080/a"};
+	route = relay_route_new(&bench->resolver, &config, (struct view){NULL, 0});
+	assert_non_null(strstr(route->head, "\r\nHost: [::1]:8080\r\n"));
+	relay_route_drop(route);
+}
+
 static void test_reused_connection__dies_unanswered__sent_again_and_counted(void **state)
 {
 	static const enum stub_action deaths[] = {STUB_CLOSE, STUB_RESET};
@@ -1119,6 +1330,10 @@ int main(void)
 		TEST(test_kept_connection__hundred_calls__no_epoll_ctl),
 		TEST(test_idle_connection__closed_by_the_peer__loop_rests),
 		TEST(test_idle_connection__stray_answer__not_taken_for_the_next),
+		TEST(test_idle_connection__stray_answer_in_the_turn_of_a_start__not_taken),
+		TEST(test_idle_connection__closed_in_the_turn_of_a_start__another_is_used),
+		TEST(test_connection__not_to_be_used_again__is_not),
+		TEST(test_descriptors__exhausted__unavailable_without_a_spin),
 		TEST(test_reused_connection__dies_unanswered__sent_again_and_counted),
 		TEST(test_new_connection__dies_unanswered__not_sent_again),
 		TEST(test_two_addresses__the_first_refuses__the_second_is_used),
@@ -1135,6 +1350,15 @@ int main(void)
 		TEST(test_forward__syntax__else_left_out),
 		TEST(test_api_key__file_changes__next_calls_carry_it),
 	};
+	static const struct CMUnitTest own_tests[] = {
+		TEST(test_idle_connection__for_thirty_seconds__closed),
+		TEST(test_busy_connection__a_minute_old__replaced),
+		TEST(test_connection__two_answers_at_once__not_used_again),
+		TEST(test_two_addresses__calls_at_once__spread),
+		TEST(test_idle_connections__above_the_limit__closed),
+		TEST(test_cancel__while_connecting__no_done),
+		TEST(test_request__default_port__not_in_the_host),
+	};
 
 	int failed;
 
@@ -1143,6 +1367,7 @@ int main(void)
 	if (!relay_global_init())
 		return 1;
 	failed = cmocka_run_group_tests_name("relay_http", tests, NULL, NULL);
+	failed += cmocka_run_group_tests_name("relay_http alone", own_tests, NULL, NULL);
 	through_libcurl = true;
 	return failed + cmocka_run_group_tests_name("relay_curl", tests, NULL, NULL);
 }
