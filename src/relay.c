@@ -39,7 +39,6 @@ struct relay {
 	struct relay_route *route;
 	unsigned serial;
 	bool stale;       /* the route is to be made anew before the next call */
-	bool silent;      /* a call timed out, and none was answered since */
 	int64_t failures; /* since the last success */
 };
 
@@ -92,10 +91,8 @@ static void learn_from_failure(struct relay *relay, enum relay_failure failure, 
 	if (failure == RELAY_UNCONNECTED || failure == RELAY_UNTRUSTED)
 		relay->stale = true;
 	/* The kept ones may all lead nowhere. */
-	if (failure == RELAY_SILENT) {
-		relay->silent = true;
+	if (failure == RELAY_SILENT)
 		relay->engine->operations->distrust(relay->engine, now_us);
-	}
 }
 
 static void finish(struct relay_transfer *transfer)
@@ -113,9 +110,7 @@ static void finish(struct relay_transfer *transfer)
 		metrics_observe(HISTOGRAM_UPSTREAM_SECONDS,
 				now_us > transfer->started_us ? now_us - transfer->started_us : 0);
 	relay_outcome_tell(&outcome, call);
-	if (call->status > 0)
-		relay->silent = false;
-	else
+	if (call->status == 0)
 		learn_from_failure(relay, transfer->answer.failure, now_us);
 	give_back(transfer);
 	call->done(call);
@@ -174,7 +169,7 @@ static bool refresh_route(struct relay *relay, int64_t now_us)
 static bool start(struct relay *relay, struct relay_transfer *transfer)
 {
 	if (transfer->route->generation != 0)
-		return relay->engine->operations->start(relay->engine, transfer, relay->silent);
+		return relay->engine->operations->start(relay->engine, transfer);
 	transfer->answer.failure = RELAY_UNRESOLVED;
 	transfer->answer.reason = resolver_error(relay->resolver);
 	if (!transfer->answer.reason)

@@ -39,6 +39,7 @@ struct curl_engine {
 	struct loop_timer timer;
 	struct relay_sockets sockets;
 	int64_t distrusted_us; /* connections from before are not used again; 0: all are trusted */
+	bool fresh; /* no answer has come since: what is as old as libcurl can tell is too old */
 };
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
@@ -186,6 +187,7 @@ static void end(struct curl_transfer *transfer, CURLcode code)
 		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	/* An interim reply is none. */
 	if (status >= 200) {
+		transfer->engine->fresh = false;
 		answer->status = (int)status;
 		answer->retry_after = read_header(transfer->easy, "Retry-After");
 		answer->session_status = read_header(transfer->easy, "X-Faro-Session-Status");
@@ -308,7 +310,7 @@ static struct curl_slist *list_addresses(struct curl_transfer *transfer)
 }
 
 /* Hands the call to the easy handle, which has everything else from its last one. */
-static bool prepare(struct curl_transfer *transfer, bool fresh)
+static bool prepare(struct curl_transfer *transfer)
 {
 	const struct relay_transfer *base = &transfer->base;
 	const struct relay_call *call = base->call;
@@ -319,7 +321,7 @@ static bool prepare(struct curl_transfer *transfer, bool fresh)
 	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
 	/* NULL would make libcurl read the standard input. */
 	SET(CURLOPT_POSTFIELDS, call->body.len > 0 ? call->body.ptr : "");
-	SET(CURLOPT_FRESH_CONNECT, (long)fresh);
+	SET(CURLOPT_FRESH_CONNECT, (long)transfer->engine->fresh);
 	SET(CURLOPT_MAXLIFETIME_CONN, connection_lifetime_s(transfer->engine, base->started_us));
 	/* Each handle says it for itself, since the others may not have begun yet. libcurl reads
 	 * the list when a transfer begins. */
@@ -330,7 +332,7 @@ static bool prepare(struct curl_transfer *transfer, bool fresh)
 	return !failed;
 }
 
-static bool start(struct relay_engine *base, struct relay_transfer *base_transfer, bool fresh)
+static bool start(struct relay_engine *base, struct relay_transfer *base_transfer)
 {
 	struct curl_engine *engine = (struct curl_engine *)base;
 	struct curl_transfer *transfer = (struct curl_transfer *)base_transfer;
@@ -338,8 +340,7 @@ static bool start(struct relay_engine *base, struct relay_transfer *base_transfe
 	transfer->reply_bytes = 0;
 	transfer->answered = false;
 	transfer->error[0] = '\0';
-	if (prepare(transfer, fresh) &&
-	    curl_multi_add_handle(engine->multi, transfer->easy) == CURLM_OK)
+	if (prepare(transfer) && curl_multi_add_handle(engine->multi, transfer->easy) == CURLM_OK)
 		return true;
 	base_transfer->answer.failure = RELAY_UNCONNECTED;
 	base_transfer->answer.reason = "There is no memory";
@@ -355,7 +356,10 @@ static void cancel(struct relay_engine *base, struct relay_transfer *transfer)
 
 static void distrust(struct relay_engine *base, int64_t now_us)
 {
-	((struct curl_engine *)base)->distrusted_us = now_us;
+	struct curl_engine *engine = (struct curl_engine *)base;
+
+	engine->distrusted_us = now_us;
+	engine->fresh = true;
 }
 
 static void free_engine(struct relay_engine *base)

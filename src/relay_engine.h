@@ -42,9 +42,8 @@ struct relay_engine_operations {
 	void (*free)(struct relay_engine *engine);
 	struct relay_transfer *(*new_transfer)(struct relay_engine *engine); /* NULL: no memory */
 	void (*free_transfer)(struct relay_transfer *transfer);
-	/* False: it has failed already, ->answer says why, and ended() is not called. `fresh`: on a
-	 * connection of its own. */
-	bool (*start)(struct relay_engine *engine, struct relay_transfer *transfer, bool fresh);
+	/* False: it has failed already, ->answer says why, and ended() is not called. */
+	bool (*start)(struct relay_engine *engine, struct relay_transfer *transfer);
 	/* Without ended(); its connection is closed. */
 	void (*cancel)(struct relay_engine *engine, struct relay_transfer *transfer);
 	/* What is connected now is not used for another request. */

@@ -337,7 +337,7 @@ static void print_lines(struct http_transfer *t)
 	t->lines_len = (size_t)(p - t->lines);
 }
 
-static bool start(struct relay_engine *base, struct relay_transfer *transfer, bool fresh)
+static bool start(struct relay_engine *base, struct relay_transfer *transfer)
 {
 	struct http_engine *engine = engine_of(base);
 	struct http_transfer *t = transfer_of(transfer);
@@ -347,8 +347,7 @@ static bool start(struct relay_engine *base, struct relay_transfer *transfer, bo
 	print_lines(t);
 	ring_add(&engine->due, &t->due);
 	arm(engine, transfer->started_us + base->config->upstream_timeout_ms * 1000);
-	if (!fresh)
-		t->connection = http_pool_take(&engine->pool, t);
+	t->connection = http_pool_take(&engine->pool, t);
 	if (!t->connection)
 		return begin_connecting(t);
 	return write_some(t) || survive(t, strerror(errno));

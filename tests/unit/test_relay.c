@@ -508,6 +508,24 @@ static void test_refusal__before_the_body_is_read__its_status(void **state)
 		assert_int_equal(call->verdict, VERDICT_UPSTREAM_REJECTED);
 }
 
+/* The rest of the body would be taken for the next request. libcurl sends it to its end first. */
+static void test_refusal__before_the_body_is_read__connection_not_kept(void **state)
+{
+	static char body[32 << 20];
+	struct relay_call *call = &bench->calls[0];
+
+	(void)state;
+	memset(body, ' ', sizeof(body));
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_ANSWER_EARLY_AND_STAY});
+	*call = (struct relay_call){.body = {body, sizeof(body)}, .done = on_done};
+	assert_int_equal(relay_start(bench->relay, call), VERDICT_OK);
+	TURN_UNTIL(bench->done == 1);
+	assert_int_equal(call->verdict, VERDICT_ACCEPTED);
+	stub_set_script(&bench->stub, (struct stub_script){0});
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	assert_int_equal(bench->stub.accepted, 2);
+}
+
 static void test_body__of_five_mebibytes__arrives_whole(void **state)
 {
 	static char body[5 << 20];
@@ -820,6 +838,8 @@ static void check_start_before_event(bool stray)
 	uint64_t one = 1;
 
 	call_and_wait();
+	/* Else epoll still has the connection in front of what becomes ready first. */
+	idle_turns();
 	on_stub_event(&bench->stub_watch, 0);
 	starter = (struct loop_watch){.fd = eventfd(0, EFD_CLOEXEC), .ready = on_start};
 	assert_true(loop_watch_add(&bench->loop, &starter, EPOLLIN));
@@ -939,6 +959,25 @@ static void test_two_addresses__calls_at_once__spread(void **state)
 	assert_int_equal(other.requests, 1);
 	stub_let_go(&bench->stub);
 	TURN_UNTIL(bench->done == 3);
+	stub_stop(&other);
+}
+
+static void test_addresses__change_while_a_call_is_in_flight__its_connection_not_kept(void **state)
+{
+	struct stub other;
+
+	(void)state;
+	stub_start(&other, "127.0.0.2", bench->stub.port);
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
+	assert_int_equal(start(&bench->calls[1]), VERDICT_OK);
+	TURN_UNTIL(bench->stub.held == 1);
+	resolve_to("127.0.0.2");
+	call_and_wait();
+	stub_let_go(&bench->stub);
+	TURN_UNTIL(bench->done == 2);
+	call_and_wait();
+	assert_int_equal(other.requests, 2);
+	assert_int_equal(bench->stub.requests, 1);
 	stub_stop(&other);
 }
 
@@ -1353,8 +1392,10 @@ int main(void)
 	static const struct CMUnitTest own_tests[] = {
 		TEST(test_idle_connection__for_thirty_seconds__closed),
 		TEST(test_busy_connection__a_minute_old__replaced),
+		TEST(test_refusal__before_the_body_is_read__connection_not_kept),
 		TEST(test_connection__two_answers_at_once__not_used_again),
 		TEST(test_two_addresses__calls_at_once__spread),
+		TEST(test_addresses__change_while_a_call_is_in_flight__its_connection_not_kept),
 		TEST(test_idle_connections__above_the_limit__closed),
 		TEST(test_cancel__while_connecting__no_done),
 		TEST(test_request__default_port__not_in_the_host),
