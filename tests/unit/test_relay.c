@@ -934,6 +934,25 @@ static void test_idle_connection__for_thirty_seconds__closed(void **state)
 	assert_true(idle_turns() < 10);
 }
 
+static void test_idle_connections__the_last_used_is_next__others_age(void **state)
+{
+	(void)state;
+	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
+	start(&bench->calls[0]);
+	start(&bench->calls[1]);
+	TURN_UNTIL(bench->stub.held == 2);
+	stub_let_go(&bench->stub);
+	TURN_UNTIL(bench->done == 2);
+	forward_s += 20;
+	idle_turns();
+	call_and_wait();
+	call_and_wait();
+	forward_s += 15;
+	TURN_UNTIL(bench->stub.open == 1);
+	call_and_wait();
+	assert_int_equal(bench->stub.accepted, 2);
+}
+
 static void test_busy_connection__a_minute_old__replaced(void **state)
 {
 	(void)state;
@@ -1405,6 +1424,7 @@ int main(void)
 	};
 	static const struct CMUnitTest own_tests[] = {
 		TEST(test_idle_connection__for_thirty_seconds__closed),
+		TEST(test_idle_connections__the_last_used_is_next__others_age),
 		TEST(test_busy_connection__a_minute_old__replaced),
 		TEST(test_refusal__before_the_body_is_read__connection_not_kept),
 		TEST(test_connection__two_answers_at_once__not_used_again),
