@@ -156,7 +156,7 @@ static bool begin_connecting(struct http_transfer *t)
 	ring_add(&engine->connecting, &t->connecting);
 	arm(engine,
 	    t->connecting_since_us + engine->base.config->upstream_connect_timeout_ms * 1000);
-	return connect_next(t, 0);
+	return connect_next(t, EHOSTUNREACH);
 }
 
 /* The connection died. False, with the answer filled in: so did the call. */
