@@ -52,6 +52,9 @@ static const char *take_value(struct reading *reading, struct arguments *argumen
 
 static void set_mode(struct reading *reading, enum config_mode mode)
 {
+	if (mode == MODE_SUPERVISE)
+		refuse(reading, "--supervise",
+		       "expected -- and a command behind all options, such as -- nginx -g 'daemon off;'");
 	if (reading->config->mode != MODE_SERVE && reading->config->mode != mode)
 		refuse(reading, "command line",
 		       "expected only one of --test-config, --print, --ping, --version, --help");
@@ -172,15 +175,26 @@ static bool is_service_link(const char *name, size_t len, const char *value)
 	return false;
 }
 
+/* Of a request, of --supervise, and of nginx/15-faro.envsh in the same container. */
+static bool is_known_word(const char *name, size_t len)
+{
+	static const char *const words[] = {"ENDPOINT", "SOCKET", "CONFIG_JS", "COLLECTOR_URL"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strlen(words[i]) == len && memcmp(words[i], name, len) == 0)
+			return true;
+	return false;
+}
+
 static void check_variable(struct reading *reading, const char *variable)
 {
 	const char *equals = strchr(variable, '=');
 	size_t len = equals ? (size_t)(equals - variable) : 0, prefix = sizeof(PREFIX) - 1;
 
-	/* FARO_ENDPOINT is nginx's word on a request, not a setting. */
+	/* Words between nginx and us that are no settings. */
 	if (len <= prefix || strncmp(variable, PREFIX, prefix) != 0 ||
 	    setting_find(variable + prefix, len - prefix) >= 0 ||
-	    strncmp(variable, PREFIX "ENDPOINT=", prefix + 9) == 0 ||
+	    is_known_word(variable + prefix, len - prefix) ||
 	    is_service_link(variable + prefix - 1, len - prefix + 1, equals + 1))
 		return;
 	setting_report(

@@ -29,7 +29,9 @@ enum config_mode {
 	MODE_SERVE, /* the carrier is found from fd 0 and GATEWAY_INTERFACE, or --listen */
 	MODE_PRINT,
 	MODE_TEST_CONFIG,
+	MODE_CHECK,
 	MODE_PING,
+	MODE_SUPERVISE, /* supervise's; in a config there was no command to it, and that is refused */
 	MODE_VERSION,
 	MODE_HELP,
 };
@@ -44,6 +46,7 @@ struct config {
 	const char *listen;      /* --listen, NULL if not given: unix:PATH or [ADDRESS:]PORT */
 	mode_t listen_mode;      /* --listen-mode, octal, default 0660 */
 	const char *ping_socket; /* --ping */
+	bool check_send;         /* --send */
 
 	/* FARO_UPSTREAM_URL, split; NULL only where MODE_PRINT went without. url has the path
 	 * filled in (/collect) and is NUL-terminated. */

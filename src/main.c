@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "build-config.h"
@@ -20,6 +22,7 @@
 #include "ping.h"
 #include "relay.h"
 #include "resolver.h"
+#include "supervise.h"
 #include "worker.h"
 
 enum {
@@ -256,6 +259,7 @@ static int run_mode(const struct config *config)
 		return EXIT_SUCCESS;
 	case MODE_PRINT:
 		return cgi_print(config);
+	case MODE_SUPERVISE:
 	case MODE_SERVE:
 		break;
 	}
@@ -269,13 +273,29 @@ static bool arguments_are_the_clients(void)
 	return getenv("GATEWAY_INTERFACE") && getenv("REQUEST_METHOD");
 }
 
+/*
+ * Bodies and keys stay in this process. A process that is not dumpable leaves no core file, whatever
+ * takes core files on this machine, and no other process of its user can read its memory or its
+ * environment. Files are for their owner alone; --listen-mode says otherwise of the socket.
+ */
+static void harden(void)
+{
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	umask(077);
+}
+
 int main(int argc, char **argv)
 {
 	struct config config;
-	int status;
+	int status, command_at;
 
 	if (arguments_are_the_clients() && argc > 1)
 		argc = 1;
+	command_at = supervise_find(argc, argv);
+	if (command_at > 0)
+		return supervise(argc, argv, command_at);
+	harden();
 	if (!config_init(&config, argc, argv, stderr))
 		return EXIT_USAGE;
 	log_init(config.log_format, config.log_level);

@@ -287,6 +287,8 @@ const struct setting_option setting_options[SETTING_OPTIONS] = {
 	{"test-config", NULL, MODE_TEST_CONFIG, "Check the settings and exit (also -t)."},
 	{"print", NULL, MODE_PRINT, "Read one body on stdin, write it labelled to stdout."},
 	{"ping", "SOCKET", MODE_PING, "Ask the one that listens on SOCKET whether it works."},
+	{"supervise", NULL, MODE_SUPERVISE,
+	 "With -- COMMAND [ARGUMENT]... behind all options: run that and a responder beside it."},
 	{"version", NULL, MODE_VERSION, "Print the version and exit."},
 	{"help", NULL, MODE_HELP, "Print this and exit."},
 };
