@@ -259,6 +259,7 @@ static int run_mode(const struct config *config)
 		return EXIT_SUCCESS;
 	case MODE_PRINT:
 		return cgi_print(config);
+	case MODE_CHECK: /* to come */
 	case MODE_SUPERVISE:
 	case MODE_SERVE:
 		break;
