@@ -57,7 +57,7 @@ static void set_mode(struct reading *reading, enum config_mode mode)
 		       "expected -- and a command behind all options, such as -- nginx -g 'daemon off;'");
 	if (reading->config->mode != MODE_SERVE && reading->config->mode != mode)
 		refuse(reading, "command line",
-		       "expected only one of --test-config, --print, --ping, --version, --help");
+		       "expected only one of --test-config, --check, --print, --ping, --version, --help");
 	reading->config->mode = mode;
 }
 
@@ -81,6 +81,8 @@ static void apply_option(struct reading *reading, const struct setting_option *o
 		reading->config->listen = value;
 	} else if (strcmp(option->name, "listen-mode") == 0) {
 		parse_listen_mode(reading, value);
+	} else if (strcmp(option->name, "send") == 0) {
+		reading->config->check_send = true;
 	} else {
 		reading->config->ping_socket = option->mode == MODE_PING ? value : NULL;
 		set_mode(reading, option->mode);
@@ -144,6 +146,8 @@ static void read_arguments(struct reading *reading, int argc, char **argv)
 		else
 			refuse(reading, argument, "unexpected argument");
 	}
+	if (reading->config->check_send && reading->config->mode != MODE_CHECK)
+		refuse(reading, "--send", "expected only together with --check");
 }
 
 /* The environment */

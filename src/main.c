@@ -14,6 +14,7 @@
 
 #include "build-config.h"
 #include "cgi.h"
+#include "check.h"
 #include "config.h"
 #include "fcgi.h"
 #include "listener.h"
@@ -259,7 +260,8 @@ static int run_mode(const struct config *config)
 		return EXIT_SUCCESS;
 	case MODE_PRINT:
 		return cgi_print(config);
-	case MODE_CHECK: /* to come */
+	case MODE_CHECK:
+		return check_receiver(config);
 	case MODE_SUPERVISE:
 	case MODE_SERVE:
 		break;

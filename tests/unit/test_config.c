@@ -289,8 +289,11 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		{"-", P "-: unknown option; see --help\n"},
 		{"\n\x1b", P "\\x0a\\x1b: unexpected argument; see --help\n"},
 		{"-t|--print",
-		 P "command line: expected only one of --test-config, --print, --ping, "
+		 P "command line: expected only one of --test-config, --check, --print, --ping, "
 		   "--version, --help; see --help\n"},
+		{"--send", P "--send: expected only together with --check; see --help\n"},
+		{"--print|--send", P "--send: expected only together with --check; see --help\n"},
+		{"--send=1|--check", P "--send=1: this option takes no value; see --help\n"},
 		/* identity's complaints come through */
 		{"--label-attributes=host.name,nothing", P
 		 "FARO_LABEL_ATTRIBUTES: host.name describes this pod, host or process, not the "
@@ -749,8 +752,8 @@ static void test_manual__settings__those_of_the_table(void **state)
 	}
 	assert_int_equal(settings, 23);
 	assert_int_equal(count(page, "\n.It Ev FARO_"), settings);
-	assert_int_equal(count(page, "\n.It Fl "), 7);
-	assert_int_equal(count(help, "\n  --") - settings, 7);
+	assert_int_equal(count(page, "\n.It Fl "), 9); /* --supervise is to come */
+	assert_int_equal(count(help, "\n  --") - settings, 10);
 }
 
 static void test_memory__each_allocation_fails__no_crash_no_leak(void **state)
