@@ -107,8 +107,8 @@ bool config_init(struct config *config, int argc, char **argv, FILE *errors);
 void config_release(struct config *config);
 
 void config_print_help(FILE *out);
-/* Appends "key=value" pairs of the effective configuration. A file with a secret is named, its
- * content is not read. Not for MODE_HELP, MODE_VERSION and MODE_PING. */
-void config_describe(const struct config *config, struct buf *out);
+/* The log line "started", with a key for each setting as it is in effect. A file with a secret is
+ * named, its content is not read. */
+void config_log_start(const struct config *config);
 
 #endif

@@ -62,17 +62,6 @@ static void wait_for_signal(int signal_fd, struct worker **workers, size_t count
 		;
 }
 
-static void log_start(const struct config *config)
-{
-	struct buf settings;
-
-	buf_init(&settings, SIZE_MAX, NULL);
-	config_describe(config, &settings);
-	log_event(LOG_INFO, "started", "Taking beacons.", LOG_STR("version", PACKAGE_VERSION),
-		  LOG_VIEW("settings", ((struct view){settings.data, settings.len})));
-	buf_release(&settings);
-}
-
 /* A worker's connections to nginx and to the receiver; the soft limit of a container is often 1024.
  */
 static void raise_file_limit(void)
@@ -146,7 +135,7 @@ static int run_workers(struct worker_shared *shared, int signal_fd)
 		started++;
 	}
 	if (started == count) {
-		log_start(shared->config);
+		config_log_start(shared->config);
 		wait_for_signal(signal_fd, workers, count);
 		log_event(LOG_INFO, "draining", "Told to stop; answering what is in flight.",
 			  LOG_NUM("timeout_ms", shared->config->drain_timeout_ms));
