@@ -270,13 +270,13 @@ static void command_ended(struct supervisor *supervisor, int status)
 	supervisor->command_pid = 0;
 	supervisor->command_status = status;
 	supervisor->due_ms = NEVER;
+	log_event(LOG_INFO, "command_ended", "The command has ended, and so does all else.",
+		  LOG_NUM("status", WIFEXITED(status) ? WEXITSTATUS(status) : 0),
+		  LOG_NUM("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
 	if (supervisor->responder_pid > 0) {
 		kill(supervisor->responder_pid, SIGTERM);
 		supervisor->due_ms = now_ms() + supervisor->drain_ms + KILL_AFTER_MS;
 	}
-	log_event(LOG_INFO, "command_ended", "The command has ended, and so does all else.",
-		  LOG_NUM("status", WIFEXITED(status) ? WEXITSTATUS(status) : 0),
-		  LOG_NUM("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
 }
 
 static void responder_ended(struct supervisor *supervisor, int status)
