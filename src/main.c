@@ -275,6 +275,8 @@ static void harden(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	umask(077);
+	/* --supervise starts us as "exe". */
+	prctl(PR_SET_NAME, "faro-ingest", 0, 0, 0);
 }
 
 int main(int argc, char **argv)

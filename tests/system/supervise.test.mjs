@@ -96,7 +96,7 @@ for (const [what, script, expected] of [
 	});
 
 for (const [what, command, expected] of [
-	["is not there", "no-such-command", 127],
+	["is not there", "/no/such/command", 127],
 	["is not executable", "/etc/passwd", 126],
 ])
 	scenario(`a command that ${what} ends with ${expected}, as in a shell`, async (stage) => {
@@ -243,6 +243,7 @@ scenario("the responder is never root, has a group of its own and no terminal's 
 	const responder = await responderOf(pid);
 	const expected = Array(4).fill(uid === 0 ? 65534 : uid).join("\t");
 	assert.equal(field(responder, "Uid"), expected);
+	assert.equal(field(responder, "Name"), "faro-ingest");
 	assert.equal(field(responder, "NoNewPrivs"), "1");
 	assert.equal(field(pid, "NoNewPrivs"), "0");
 	if (uid === 0) assert.equal(field(responder, "Groups").trim(), "");
