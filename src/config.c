@@ -289,6 +289,42 @@ static void read_identity(struct reading *reading)
 	identity_init(&reading->config->identity, &source, report_identity, reading);
 }
 
+/*
+ * The authorities that this root file system trusts. A library knows just the place of the system it
+ * was built for, while the self-contained program runs in any image: Debian's and Alpine's place,
+ * Red Hat's, SUSE's, and what Alpine has without a package for it.
+ */
+static const char *system_authorities(void)
+{
+	static const char *const places[] = {
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem",
+		"/etc/ssl/cert.pem",
+	};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		snprintf(path, sizeof(path), "%s%s", config_file_root, places[i]);
+		if (access(path, R_OK) == 0)
+			return places[i];
+	}
+	return NULL;
+}
+
+static void choose_authorities(struct reading *reading)
+{
+	struct config *config = reading->config;
+
+	if (!config->upstream_tls || config->upstream_ca_file)
+		return;
+	config->upstream_ca_file = system_authorities();
+	if (!config->upstream_ca_file)
+		setting_report(reading->errors,
+			       "warning: FARO_UPSTREAM_CA_FILE: not set, and this system has no "
+			       "ca-certificates: no receiver at https:// can be trusted");
+}
+
 static void check_upstream(struct reading *reading)
 {
 	const struct config *config = reading->config;
@@ -300,6 +336,7 @@ static void check_upstream(struct reading *reading)
 	if (config->upstream_ca_file && config->upstream_url && !config->upstream_tls)
 		setting_report(reading->errors, "warning: FARO_UPSTREAM_CA_FILE has no effect: "
 						"FARO_UPSTREAM_URL does not begin with https://");
+	choose_authorities(reading);
 }
 
 /* Room for the copies that are changed: FARO_PATH and FARO_ALLOWED_ORIGINS. */

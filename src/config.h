@@ -54,7 +54,7 @@ struct config {
 	char *upstream_host; /* without brackets */
 	uint16_t upstream_port;
 	bool upstream_tls;
-	const char *upstream_ca_file;      /* NULL: the system's */
+	const char *upstream_ca_file;      /* the system's unless set; NULL: none, or no https */
 	const char *upstream_api_key_file; /* NULL: none */
 	const char *upstream_tenant;       /* NULL: none */
 	int64_t upstream_connect_timeout_ms;

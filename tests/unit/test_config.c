@@ -621,6 +621,50 @@ static void test_memory__small_container__starts_with_a_warning(void **state)
 	put_file("sys/fs/cgroup/memory.max", NULL);
 }
 
+static void test_authorities__not_named__those_of_the_system(void **state)
+{
+	/* put there one after another, so that each wins over those above */
+	static const char *const places[] = {
+		"etc/ssl/cert.pem",                  /* Alpine without its ca-certificates */
+		"etc/ssl/ca-bundle.pem",             /* SUSE */
+		"etc/pki/tls/certs/ca-bundle.crt",   /* Red Hat */
+		"etc/ssl/certs/ca-certificates.crt", /* Debian, Alpine */
+	};
+	struct config config;
+
+	(void)state;
+	assert_true(init(&config, "--upstream-url=https://a"));
+	assert_string_equal(errors,
+			    P "warning: FARO_UPSTREAM_CA_FILE: not set, and this system has "
+			      "no ca-certificates: no receiver at https:// can be "
+			      "trusted\n");
+	assert_null(config.upstream_ca_file);
+	config_release(&config);
+	config_file_root = directory;
+	put_file("mine.pem", "x");
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		char argument[512];
+
+		put_file(places[i], "x");
+		assert_true(init(&config, "--upstream-url=https://a"));
+		assert_string_equal(errors, "");
+		assert_string_equal(config.upstream_ca_file + 1, places[i]);
+		config_release(&config);
+		/* not where one is named, and not for http */
+		snprintf(argument, sizeof(argument),
+			 "--upstream-url=https://a|--upstream-ca-file=%s",
+			 in_directory("mine.pem"));
+		assert_true(init(&config, argument));
+		assert_string_equal(config.upstream_ca_file, in_directory("mine.pem"));
+		config_release(&config);
+		assert_true(init(&config, ""));
+		assert_null(config.upstream_ca_file);
+		config_release(&config);
+	}
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		put_file(places[i], NULL);
+}
+
 static void test_namespace__of_the_pod__found(void **state)
 {
 	struct config config;
@@ -845,6 +889,7 @@ int main(void)
 		TEST(test_variables__unknown__warned_about_unless_made_by_others),
 		TEST(test_memory__default__a_third_of_the_smallest_limit),
 		TEST(test_memory__small_container__starts_with_a_warning),
+		TEST(test_authorities__not_named__those_of_the_system),
 		TEST(test_namespace__of_the_pod__found),
 		TEST(test_modes__each__and_what_it_needs),
 		TEST(test_start_line__everything__exact),
