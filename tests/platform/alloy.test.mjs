@@ -74,11 +74,12 @@ test("dev goes to the dev Loki and to no other, everything else to the other", (
 	for (const environment of ["test", "prod", "", "device"]) assert.deepEqual(goesTo(environment), ["loki.write.prod.receiver"]);
 });
 
-test("it scrapes the port that nginx/faro-status.conf listens on, and names pods as dashboards and alerts do", () => {
+test("it scrapes the port that the chart's pods declare, and names them as dashboards and alerts do", () => {
 	const { blocks } = component("discovery.relabel", "faro_ingest");
-	const [, port] = /listen 127\.0\.0\.1:(\d+);/.exec(readFileSync(join(root, "nginx/faro-status.conf"), "utf8"));
 	assert.deepEqual(blocks[0].attributes,
-		{ source_labels: ["__meta_kubernetes_pod_container_port_number"], regex: port, action: "keep" });
+		{ source_labels: ["__meta_kubernetes_pod_container_port_name"], regex: "faro-metrics", action: "keep" });
+	const pod = readFileSync(join(root, "helm/faro-ingest/templates/_pod.tpl"), "utf8");
+	assert.match(pod, /ports:\n *- name: faro-metrics\n *containerPort:/);
 	assert.deepEqual(blocks.slice(1).map(({ attributes }) => attributes.target_label), ["namespace", "job", "pod"]);
 });
 
