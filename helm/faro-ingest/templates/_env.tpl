@@ -33,21 +33,14 @@
   (list "FARO_UPSTREAM_TIMEOUT_MS" ($upstream.timeoutMs | int64 | toString))
   (list "FARO_UPSTREAM_MAX_INFLIGHT" ($upstream.maxInflight | int64 | toString))
   (list "FARO_UPSTREAM_TENANT" $upstream.tenant)
+  (list "FARO_UPSTREAM_API_KEY_FILE" (and $upstream.apiKey.secretName (printf "/etc/faro-ingest/api-key/%s" $upstream.apiKey.key)))
+  (list "FARO_UPSTREAM_CA_FILE" (and (or $upstream.ca.configMapName $upstream.ca.secretName) (printf "/etc/faro-ingest/ca/%s" $upstream.ca.key)))
+  (list "FARO_SPOOL_DIR" (and $spool.enabled "/var/spool/faro-ingest/spool"))
+  (list "FARO_SPOOL_MAX_BYTES" (and $spool.enabled .bytes.spool))
+  (list "FARO_SPOOL_MAX_AGE_S" (and $spool.enabled ($spool.maxAgeSeconds | int64 | toString)))
+  (list "FARO_SPOOL_SYNC" (and $spool.enabled $spool.sync))
+  (list "FARO_REPLAY_RATE" (and $spool.enabled ($spool.replayRate | int64 | toString)))
 -}}
-{{- if $upstream.apiKey.secretName -}}
-  {{- $values = append $values (list "FARO_UPSTREAM_API_KEY_FILE" (printf "/etc/faro-ingest/api-key/%s" $upstream.apiKey.key)) -}}
-{{- end -}}
-{{- if or $upstream.ca.configMapName $upstream.ca.secretName -}}
-  {{- $values = append $values (list "FARO_UPSTREAM_CA_FILE" (printf "/etc/faro-ingest/ca/%s" $upstream.ca.key)) -}}
-{{- end -}}
-{{- if $spool.enabled -}}
-  {{- $values = concat $values (list
-    (list "FARO_SPOOL_DIR" "/var/spool/faro-ingest/spool")
-    (list "FARO_SPOOL_MAX_BYTES" .bytes.spool)
-    (list "FARO_SPOOL_MAX_AGE_S" ($spool.maxAgeSeconds | int64 | toString))
-    (list "FARO_SPOOL_SYNC" $spool.sync)
-    (list "FARO_REPLAY_RATE" ($spool.replayRate | int64 | toString))) -}}
-{{- end -}}
 
 {{- $namespace := dict "fieldRef" (dict "fieldPath" "metadata.namespace") -}}
 {{- $env := list (dict "name" "POD_NAMESPACE" "valueFrom" $namespace) -}}
