@@ -68,10 +68,13 @@ http {
 /* In a namespace of one user, that user has all the names. */
 function addUser(image) {
 	const [passwd, group] = ["/etc/passwd", "/etc/group"].map((file) => readFileSync(file, "utf8"));
-	const id = isRoot ? 101 : 0;
-	if (!isRoot) image.write("/etc/passwd", passwd.replace(/^(www-data:x):\d+:\d+/m, "$1:0:0"));
-	else image.write("/etc/passwd", `${passwd}nginx:x:${id}:${id}::/nonexistent:/bin/false\n`);
-	image.write("/etc/group", isRoot ? `${group}nginx:x:${id}:\n` : group.replace(/^(www-data:x):\d+/m, "$1:0"));
+	if (isRoot) {
+		image.write("/etc/passwd", `${passwd}nginx:x:101:101::/nonexistent:/bin/false\n`);
+		image.write("/etc/group", `${group}nginx:x:101:\n`);
+	} else {
+		image.write("/etc/passwd", passwd.replace(/^(www-data:x):\d+:\d+/m, "$1:0:0"));
+		image.write("/etc/group", group.replace(/^(www-data:x):\d+/m, "$1:0"));
+	}
 }
 
 function entryPointImage(image, conf) {
@@ -92,7 +95,7 @@ const recipes = {
 	unprivileged: {
 		port: 8080, responder: 101, readOnly: true,
 		base: (image) => {
-			entryPointImage(image, { user: "", pid: "/tmp/nginx.pid", temp: "/tmp" });
+			entryPointImage(image, { user: isRoot ? "" : "user root root;", pid: "/tmp/nginx.pid", temp: "/tmp" });
 			image.user = "101:101";
 		},
 	},
@@ -248,5 +251,7 @@ if (process.env.FARO_TEST_NAMESPACE) {
 		child.stdout.on("data", (bytes) => { report += bytes; });
 		const [code] = await once(child, "close");
 		assert.equal(code, 0, report);
+		assert.match(report, /^# pass [1-9]/m, report);
+		assert.match(report, /^# (fail|skipped) 0/m);
 	});
 }

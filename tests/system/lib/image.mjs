@@ -1,6 +1,6 @@
 /*
- * A Containerfile without an engine: built on this machine's own root as the lower side of an overlay, and run as
- * PID 1 of a mount and a process namespace, with its user and, if wanted, its root read-only. It takes the
+ * A Containerfile without an engine: built on a root with this machine's /usr under an overlay and its nginx, and run
+ * as PID 1 of a mount and a process namespace, with its user and, if wanted, its root read-only. It takes the
  * instructions that the recipes use, and fails on others. FROM pulls nothing: the caller makes the base's files.
  * Not here: layers, resource limits, seccomp, a network of the container's own.
  */
@@ -15,36 +15,45 @@ const ENTER = `
 set -e
 dir=$1 access=$2 who=$3
 shift 3
-mount -t overlay overlay -o "lowerdir=/,upperdir=$dir/upper,workdir=$dir/work${isRoot ? "" : ",userxattr"}" "$dir/root"
+mount --bind "$dir/root" "$dir/root"
+mount -t overlay overlay -o "lowerdir=/usr,upperdir=$dir/upper,workdir=$dir/work${isRoot ? "" : ",userxattr"}" "$dir/root/usr"
 mount --rbind /dev "$dir/root/dev"
 mount -t proc proc "$dir/root/proc"
 mount -t tmpfs -o mode=1777 tmp "$dir/root/tmp"
-if [ "$access" = ro ]; then mount -o remount,ro "$dir/root"; fi
+if [ "$access" = ro ]; then
+	mount -o remount,ro "$dir/root/usr"
+	mount -o remount,bind,ro "$dir/root"
+fi
 exec chroot $who "$dir/root" "$@"
 `;
+
+/* Of this machine, besides /usr. */
+const ETC = ["nginx", "passwd", "group", "nsswitch.conf", "ld.so.cache"];
+const DIRECTORIES = ["usr", "etc", "dev", "proc", "tmp", "run", "var/lib/nginx", "var/log/nginx"];
 
 export class Image {
 	constructor(stage, name) {
 		this.stage = stage;
 		this.dir = stage.path(name);
-		for (const part of ["upper", "work", "root"]) mkdirSync(join(this.dir, part), { recursive: true });
+		for (const part of ["upper", "work", ...DIRECTORIES.map((name) => join("root", name))])
+			mkdirSync(join(this.dir, part), { recursive: true });
+		for (const name of ["bin", "sbin", "lib", "lib64"])
+			if (existsSync(`/usr/${name}`)) symlinkSync(`usr/${name}`, join(this.dir, "root", name));
+		execFileSync("cp", ["-dR", ...ETC.map((file) => `/etc/${file}`), join(this.dir, "root/etc")]);
 		this.env = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
 		this.stopSignal = "SIGTERM";
 	}
 
-	inUpper(path) {
-		const made = join(this.dir, "upper", path);
+	/* Where a path of the image lies while nothing is mounted. */
+	place(path) {
+		const made = join(this.dir, path.replace(/^[/]usr(?=[/])/, "upper").replace(/^[/]/, "root/"));
 		mkdirSync(dirname(made), { recursive: true });
 		return made;
 	}
 
 	write(path, text, mode = 0o644) {
-		writeFileSync(this.inUpper(path), text);
-		chmodSync(this.inUpper(path), mode);
-	}
-
-	link(path, target) {
-		symlinkSync(target, this.inUpper(path));
+		writeFileSync(this.place(path), text);
+		chmodSync(this.place(path), mode);
 	}
 
 	#enter(access, command) {
@@ -57,8 +66,8 @@ export class Image {
 		for (const from of sources) {
 			const isDirectory = statSync(from).isDirectory();
 			const target = !isDirectory && to.endsWith("/") ? join(to, basename(from)) : to;
-			cpSync(from, this.inUpper(target), { recursive: true });
-			if (!isDirectory) chmodSync(this.inUpper(target), statSync(from).mode & 0o777);
+			cpSync(from, this.place(target), { recursive: true });
+			if (!isDirectory) chmodSync(this.place(target), statSync(from).mode & 0o777);
 		}
 	}
 
@@ -92,7 +101,8 @@ export class Image {
 			this.command = JSON.parse(rest);
 			return;
 		case "RUN": {
-			const [program, args] = this.#enter("rw", ["sh", "-c", rest]);
+			const line = isRoot ? rest : rest.replace(/ -[og] \d+/g, "");
+			const [program, args] = this.#enter("rw", ["sh", "-c", line]);
 			execFileSync(program, args, { env: this.env, stdio: ["ignore", "ignore", "inherit"] });
 			return;
 		}
