@@ -54,7 +54,7 @@ const statusOf = (pid, name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").ex
 async function holdUntilTheRestIsAnswered(alloy, posts) {
 	let settled = 0, answered = 0;
 	const look = () => {
-		if (settled + alloy.requests.length - answered < posts.length) return;
+		if (settled === posts.length || settled + alloy.requests.length - answered < posts.length) return;
 		while (answered < alloy.requests.length) alloy.requests[answered++].answer();
 	};
 	const wait = () => alloy.arrived(alloy.requests.length + 1).then(() => {
