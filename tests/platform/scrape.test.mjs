@@ -5,24 +5,29 @@ import { execFileSync } from "node:child_process";
 import { Agent } from "node:http";
 import { gzipSync } from "node:zlib";
 
-import { eventually } from "../system/lib/beacons.mjs";
+import { eventually, numbered } from "../system/lib/beacons.mjs";
 import { get, post } from "../system/lib/client.mjs";
 import { beacon, startIngest, startSink } from "../system/lib/faro.mjs";
 import { FastcgiClient, beaconParams } from "../system/lib/fastcgi.mjs";
 import { nginx } from "../system/lib/nginx.mjs";
+import { receiver } from "../system/lib/receiver.mjs";
 import { scenario } from "../system/lib/stage.mjs";
 import { dashboards, example, interpolate, rules, targets } from "./lib/examples.mjs";
 import { startPrometheus } from "./lib/prometheus.mjs";
 
 const patient = { timeout: 180_000 };
 
-async function start(stage, env = {}) {
-	const sink = await startSink(stage);
-	const ingest = await startIngest(stage, sink.url, { env: { FARO_WORKERS: "4", ...env } });
+async function startBefore(stage, url, env) {
+	const ingest = await startIngest(stage, url, { env: { FARO_WORKERS: "4", ...env } });
 	const server = await nginx(stage, { socket: ingest.socket });
 	const prometheus = await startPrometheus(stage, server.statusPort,
 		{ ruleFiles: [example("prometheus/faro-ingest.rules.yaml")] });
-	return { sink, ingest, socket: ingest.socket, prometheus, ...server };
+	return { ingest, socket: ingest.socket, prometheus, ...server };
+}
+
+async function start(stage, env = {}) {
+	const sink = await startSink(stage);
+	return { sink, ...await startBefore(stage, sink.url, env) };
 }
 
 /* All of `jobs`, each a function, over as many hands; the results in no order. */
@@ -172,3 +177,42 @@ scenario("every metric and label of the dashboards and alerts exists from the st
 	});
 	assert.deepEqual((await prometheus.api("alerts", {})).alerts, []);
 }, patient);
+
+/* --- the alerts' conditions, produced for real; how long they must hold is for rules.test.yaml ----------- *
+ *
+ * FaroIngestReplayStuck is not among them: a spool that delivers nothing to a receiver that answers would be a
+ * bug, and we know of none to show. */
+
+const condition = (name) => rules().find(({ alert }) => alert === name).expr.replaceAll(/\[\d+[mh]\]/g, "[2s]");
+
+const happenings = {
+	FaroIngestReceiverUnreachable: { receiver: (behind) => behind.stop() },
+	FaroIngestBeaconsNotTaken: { receiver: (behind) => behind.stop() },
+	FaroIngestReceiverRefuses: { receiver: (behind) => (behind.status = 401) },
+	FaroIngestRefusalsRising: { body: () => "{" },
+	FaroIngestSpoolFilling: {
+		receiver: (behind) => behind.stop(), env: { FARO_SPOOL_MAX_BYTES: "1MiB" },
+		body: () => numbered(Math.random(), Array.from({ length: 3000 }, () => Math.random().toString(36)).join("")),
+	},
+	FaroIngestSpoolDropped: { receiver: (behind) => (behind.status = 503), then: (behind) => (behind.status = 400), env: {} },
+};
+
+for (const [alert, { receiver: does, then, env, body = () => numbered(Math.random()) }] of Object.entries(happenings))
+	scenario(`${alert} sees what it is for, and nothing before`, async (stage) => {
+		const behind = await receiver(stage);
+		const server = await startBefore(stage, behind.url, env && { FARO_SPOOL_DIR: stage.path("spool"), ...env });
+		const holds = () => server.prometheus.query(condition(alert));
+		assert.equal((await post(server.port, numbered("first"))).status, 202);
+		await eventually("second scrape", async () => await server.prometheus.number("count_over_time(up[1m])") >= 2);
+		assert.deepEqual(await holds(), []);
+
+		await does?.(behind);
+		let n = 0;
+		const [{ metric }] = await eventually(alert, async () => {
+			for (let i = 0; i < 20; i++) await post(server.port, body());
+			if (++n === 3) then?.(behind);
+			const found = await holds();
+			return found.length && found;
+		}, 60);
+		assert.deepEqual(metric, { namespace: "retail", job: "shop" });
+	}, patient);
