@@ -4,7 +4,7 @@
  * they say that they serve.
  */
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { ingestBinary, root, scenario, sinkBinary } from "../system/lib/stage.mjs";
@@ -44,6 +44,37 @@ scenario("faro-ingest(8): each example", async (stage) => {
 	assert.match(await run(stage, "print", print), /^\{"meta":\{.*"name":"shop"/);
 	await run(stage, "serve", serve);
 	assert.match(await run(stage, "check", check, "faro-sink --quiet 2>sink & until grep -q listening sink; do sleep 0.1; done"), /^finding +ok/m);
+});
+
+/* The words of a list that lies between two comments of the page. */
+function listed(text, begin, end) {
+	const [, rows] = new RegExp(`^\\.\\\\" ${begin}[^\n]*\n(.*?)^\\.\\\\" ${end}`, "ms").exec(text);
+	return [...rows.matchAll(/^\.It Cm (.*)$/gm)].flatMap(([, words]) => words.split(" , ")).sort();
+}
+
+scenario("faro-ingest(8): the metrics, each with its label, are those on the page", async (stage) => {
+	const ingest = await startIngest(stage, "http://127.0.0.1:1");
+	const client = await FastcgiClient.open(ingest.socket);
+	stage.after(() => client.close());
+	await client.send(beaconParams(2), Buffer.from("[]"));
+	const { text } = await client.send({ FARO_ENDPOINT: "metrics", REQUEST_METHOD: "GET" }, Buffer.alloc(0));
+	const families = [...text.matchAll(/^# TYPE faro_ingest_(\w+)/gm)].map(([, name]) => {
+		const label = new RegExp(`^faro_ingest_${name}\\{(\\w+)=`, "m").exec(text)?.[1];
+		return label ? `${name}{${label}}` : name;
+	});
+	assert.deepEqual(listed(page("faro-ingest.8"), "Each family", "End of the families"), families.sort());
+});
+
+/* Names stand behind a level, or in the tables of relay_outcome and ingest; the latter's are rejected_REASON. */
+scenario("faro-ingest(8): the events are those of the source", async () => {
+	const names = new Set(["rejected_*", "overloaded"]);
+	for (const file of readdirSync(join(root, "src")).filter((name) => /^(?!faro-sink|sink_).*\.c$/.test(name))) {
+		const text = page(file);
+		for (const [, ...found] of text.matchAll(/LOG_(?:DEBUG|INFO|WARN|ERROR),\s*(?:\w+ \? )?"([a-z_]+)"(?:\s*:\s*"([a-z_]+)")?/g))
+			for (const name of found) if (name) names.add(name);
+		for (const [, name] of text.matchAll(/METRIC_UPSTREAM_\w+,\s*"([a-z_]+)"/g)) names.add(name);
+	}
+	assert.deepEqual(listed(page("faro-ingest.8"), "Each event", "End of the events"), [...names].sort());
 });
 
 scenario("faro-sink(1): each example", async (stage) => {

@@ -835,7 +835,7 @@ static void test_manual__settings__those_of_the_table(void **state)
 	}
 	assert_int_equal(settings, 23);
 	assert_int_equal(count(page, "\n.It Ev FARO_"), settings);
-	assert_int_equal(count(page, "\n.It Fl "), 9); /* --supervise is to come */
+	assert_int_equal(count(page, "\n.It Fl "), 10);
 	assert_int_equal(count(help, "\n  --") - settings, 10);
 }
 
