@@ -24,11 +24,17 @@ const NAMESPACE = "retail";
 const NGINX = 101, RESPONDER = 10001;
 const MIB = 1024 * 1024;
 
+/* What the release does not bring itself. */
+const certificates = readFileSync("/etc/ssl/certs/ca-certificates.crt", "utf8");
+const OUTSIDE = {
+	"shop-alloy": { token: "s3cret\n" }, "internal-ca": { "ca.crt": certificates }, trust: { "bundle.pem": certificates },
+};
+
 const manifestsOf = (values) => parse(template(shop, [{ faro: { enabled: true } }, values], { namespace: NAMESPACE }));
 
 async function startPod(stage, manifests, { cgroup } = {}) {
 	furnish(stage);
-	const pod = new Pod(stage, manifests, NAMESPACE);
+	const pod = new Pod(stage, manifests, NAMESPACE, OUTSIDE);
 	const nginx = pod.start("nginx", { uid: NGINX, command: ["nginx", "-e", "stderr", "-g", "daemon off;"] });
 	await nginx.line(/start worker process \d/);
 	return { pod, nginx, startResponder: () => startResponder(pod, cgroup) };
@@ -70,15 +76,21 @@ async function holdUntilTheRestIsAnswered(alloy, posts) {
 
 function inside() {
 	for (const { name, folder, values } of cases.filter((one) => one.folder === shop))
-		scenario(`nginx -t takes what is rendered: ${name}`, async (stage) => {
+		scenario(`nginx and faro-ingest take what is rendered: ${name}`, async (stage) => {
 			furnish(stage);
-			const pod = new Pod(stage, parse(template(folder, values, { namespace: NAMESPACE }))
-				.map(withoutOtherVolumes), NAMESPACE);
+			const manifests = parse(template(folder, values, { namespace: NAMESPACE }));
+			const pod = new Pod(stage, manifests, NAMESPACE, OUTSIDE);
 			const nginx = pod.start("nginx", { uid: NGINX, command: ["nginx", "-e", "stderr", "-t"] });
-			const { code } = await nginx.closed;
-			assert.equal(code, 0, nginx.stderr);
+			assert.equal((await nginx.closed).code, 0, nginx.stderr);
 			assert.match(nginx.stderr, /test is successful/);
 			assert.doesNotMatch(nginx.stderr, /\[(warn|error|emerg)\]/);
+
+			const where = pod.containers.find(({ env }) => env?.some((entry) => entry.name === "FARO_UPSTREAM_URL"));
+			assert.equal(Boolean(where), !["off", "public-collector"].includes(name));
+			if (!where) return;
+			const responder = pod.start(where.name, { uid: RESPONDER, command: ["faro-ingest", "-t"] });
+			assert.equal((await responder.closed).code, 0, responder.stderr);
+			assert.doesNotMatch(responder.stderr, /warn|expected/);
 		});
 
 	scenario("nginx -t takes the site when the ConfigMap is not there", async (stage) => {
@@ -124,6 +136,28 @@ function inside() {
 		assert.equal((await get(12348, "/health")).status, 404, "only /metrics");
 		const script = await get(8080, "/faro/config.js");
 		assert.match(script.text, /namespace: "retail"/);
+	});
+
+	scenario("the Secret's key and the tenant reach the receiver", async (stage) => {
+		const { startResponder: start } = await startPod(stage, manifestsOf({
+			faro: { proxy: { upstream: { tenant: "{{ .Release.Namespace }}", apiKey: { secretName: "shop-alloy", key: "token" } } } },
+		}));
+		const alloy = await receiver(stage, { port: 12347 });
+		await start();
+		assert.equal((await post(8080, smallBeacon)).status, 202);
+		assert.equal(alloy.last.headers["x-api-key"], "s3cret");
+		assert.equal(alloy.last.headers["x-scope-orgid"], NAMESPACE);
+	});
+
+	scenario("include mode: the responder runs in the service's container, as its user", async (stage) => {
+		const { pod } = await startPod(stage, manifestsOf({ faro: { proxy: { mode: "include", spool: { enabled: true } } } }));
+		const alloy = await receiver(stage, { port: 12347 });
+		const command = ["faro-ingest", "--listen", "unix:/run/faro-ingest/faro.sock"];
+		const responder = pod.start("nginx", { uid: NGINX, command });
+		await responder.line(/event=started/);
+		assert.match(responder.stderr, /event=spool_open/);
+		assert.equal((await post(8080, smallBeacon)).status, 202);
+		assert.equal(JSON.parse(alloy.last.body).meta.app.namespace, NAMESPACE);
 	});
 
 	scenario("nginx can write nothing where the socket is, and the responder nothing but there and its spool", async (stage) => {
@@ -177,17 +211,6 @@ function inside() {
 			alloy.status = 202;
 			assert.equal((await post(8080, smallBeacon)).status, 202, "it goes on");
 		});
-}
-
-/* Claims and Secrets are not what nginx -t is about, and this pod has none. */
-function withoutOtherVolumes(manifest) {
-	if (manifest.kind !== "Deployment") return manifest;
-	const { spec } = manifest.spec.template;
-	const others = spec.volumes.filter(({ emptyDir, configMap }) => !emptyDir && (!configMap || configMap.name === "trust"));
-	const kept = ({ name }) => !others.some((other) => other.name === name);
-	spec.volumes = spec.volumes.filter(kept);
-	for (const container of spec.containers) container.volumeMounts = container.volumeMounts.filter((mount) => kept({ name: mount.name }));
-	return manifest;
 }
 
 if (process.env.FARO_TEST_NAMESPACE) {

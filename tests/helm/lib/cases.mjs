@@ -56,7 +56,9 @@ const rows = [
 	}],
 	["service-monitor", proxy({ metrics: { serviceMonitor: true, selector: { app: "{{ .Release.Name }}" } } })],
 	["existing-claim", proxy({ spool: { enabled: true, existingClaim: "{{ .Release.Name }}-spool" } })],
-	["ca-of-a-configmap", proxy({ upstream: { ca: { configMapName: "trust", key: "bundle.pem" } }, metrics: { port: 0 } })],
+	["ca-of-a-configmap", proxy({
+		upstreamUrl: "https://alloy", upstream: { ca: { configMapName: "trust", key: "bundle.pem" } }, metrics: { port: 0 },
+	})],
 	["service-env", { faro: { enabled: true, serviceEnv: { enabled: true } } }],
 	/* The values a team begins with, and keys that are its own. */
 	["five-values-and-foreign-keys", {

@@ -61,7 +61,7 @@ export function bytes(quantity) {
 }
 
 /* What the kubelet would lay down for each volume. */
-function makeVolume(stage, manifests, volume) {
+function makeVolume(stage, manifests, outside, volume) {
 	const path = stage.path("volumes", volume.name);
 	mkdirSync(path, { recursive: true });
 	if (volume.emptyDir?.medium === "Memory") {
@@ -70,12 +70,15 @@ function makeVolume(stage, manifests, volume) {
 		stage.after(() => execFileSync("umount", ["-l", path]));
 	} else if (volume.emptyDir) {
 		chmodSync(path, 0o777);
-	} else if (volume.configMap) {
-		const map = manifests.find(({ kind, metadata }) => kind === "ConfigMap" && metadata.name === volume.configMap.name);
-		if (!map && !volume.configMap.optional) throw new Error(`there is no ConfigMap ${volume.configMap.name}`);
-		for (const [name, text] of Object.entries(map?.data ?? {})) writeFileSync(join(path, name), text);
+	} else if (volume.persistentVolumeClaim) {
+		chmodSync(path, 0o777); // as with the pod's fsGroup
 	} else {
-		throw new Error(`this pod cannot have the volume ${JSON.stringify(volume)}`);
+		const { optional, name, secretName, items } = volume.configMap ?? volume.secret;
+		const map = manifests.find(({ kind, metadata }) => kind === "ConfigMap" && metadata.name === name);
+		const data = map?.data ?? outside[name ?? secretName];
+		if (!data && !optional) throw new Error(`there is no ${name ?? secretName}`);
+		const keys = items?.map(({ key, path: file }) => [key, file]) ?? Object.keys(data ?? {}).map((key) => [key, key]);
+		for (const [key, file] of keys) writeFileSync(join(path, file), data[key]);
 	}
 	return path;
 }
@@ -91,12 +94,14 @@ export function environment(list = [], fields) {
 }
 
 export class Pod {
-	constructor(stage, manifests, namespace) {
+	/* outside: what is in the Secrets and ConfigMaps that are not rendered, { name: { key: text } } */
+	constructor(stage, manifests, namespace, outside = {}) {
 		const { spec } = find(manifests, "Deployment").spec.template;
 		this.stage = stage;
 		this.fields = { "metadata.namespace": namespace };
 		this.containers = [...(spec.initContainers ?? []), ...spec.containers];
-		this.volumes = Object.fromEntries(spec.volumes.map((volume) => [volume.name, makeVolume(stage, manifests, volume)]));
+		this.volumes = Object.fromEntries(spec.volumes.map(
+			(volume) => [volume.name, makeVolume(stage, manifests, outside, volume)]));
 	}
 
 	/* cgroup: where its processes go. command: instead of the rendered one, or the image's. */
