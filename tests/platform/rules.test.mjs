@@ -34,7 +34,8 @@ scenario("a rule that is changed breaks its case", async (stage) => {
 	const original = text("prometheus/faro-ingest.rules.yaml");
 	const changes = [
 		["== 0)\n        for: 10m", "== 0)\n        for: 30m"], ["upstream_misconfigured == 1", "upstream_misconfigured == 2"],
-		["> 0.05", "> 0.5"], ['reason=~"upstream_.+|overloaded"}[10m]', 'reason=~".+"}[10m]'],
+		["> 0.05", "> 0.5"], ["|overloaded\"}[10m]", "|overloaded|bad_json\"}[10m]"],
+		["|overloaded\"}[10m]", "|overloaded|upstream_rejected\"}[10m]"], ["|overloaded|not_found", "|overloaded|upstream_rejected|not_found"],
 		["> 0.1\n", "> 0.5\n"], ["|not_found|method", ""], ["> 0.5\n        for: 10m", "> 0.4\n        for: 10m"],
 		["max by (namespace, job)", "min by (namespace, job)"], ["and (faro_ingest_upstream_up == 1))", ")"],
 		["spool_oldest_seconds > 1800", "spool_oldest_seconds >= 0"], ["[1h])) > 0", "[1h])) >= 0"],
