@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { root } from "../system/lib/stage.mjs";
 import { cases, charts } from "./lib/cases.mjs";
 import {
-	attempt, chart, containers, find, invalid, library, packaged, parse, read, run, shop, template, tests, VERSIONS,
+	attempt, chart, containers, find, invalid, library, monitors, packaged, parse, read, run, shop, template, tests, VERSIONS,
 } from "./lib/helm.mjs";
 
 const golden = join(tests, "golden");
@@ -58,6 +58,27 @@ test("Kubernetes' schemas do refuse what is wrong", () => {
 	const text = rendered.get("sidecar");
 	assert.match(invalid(text.replace("imagePullPolicy:", "imagePullPolice:")), /imagePullPolice/);
 	assert.match(invalid(text.replace("containerPort: 12348", 'containerPort: "x"')), /1\.29: Deployment shop/);
+});
+
+test("the monitors fit the Prometheus operator's types", () => {
+	for (const [name, manifests] of manifestsOf)
+		assert.equal(monitors(manifests), ["every-value", "service-monitor"].includes(name) ? 1 : 0, name);
+	const [wrong] = manifestsOf.get("service-monitor").filter(({ kind }) => kind === "ServiceMonitor");
+	assert.throws(() => monitors([{ ...wrong, spec: { ...wrong.spec, endpoint: [] } }]), /unknown field "endpoint"/);
+});
+
+test("a monitor finds the port that the pod or the Service has", () => {
+	const pod = find(manifestsOf.get("every-value"), "PodMonitor").spec;
+	const { ports } = containers(manifestsOf.get("every-value"))["faro-ingest"];
+	assert.deepEqual(pod.podMetricsEndpoints.map(({ port }) => port), ports.map(({ name }) => name));
+	const labels = find(manifestsOf.get("every-value"), "Deployment").spec.template.metadata.labels;
+	for (const [name, value] of Object.entries(pod.selector.matchLabels)) assert.equal(labels[name], value);
+
+	const service = manifestsOf.get("service-monitor").find(({ spec }) => spec?.clusterIP === "None");
+	const monitor = find(manifestsOf.get("service-monitor"), "ServiceMonitor").spec;
+	assert.deepEqual(monitor.endpoints.map(({ port }) => port), service.spec.ports.map(({ name }) => name));
+	for (const [name, value] of Object.entries(monitor.selector.matchLabels)) assert.equal(service.metadata.labels[name], value);
+	assert.equal(service.spec.selector.app, "shop", "faro.proxy.metrics.selector, rendered");
 });
 
 test("lint --strict finds nothing", () => {

@@ -11,6 +11,7 @@ import { root } from "../../system/lib/stage.mjs";
 
 const helm = process.env.FARO_HELM || join(root, ".build/helm/bin/helm");
 const python = process.env.FARO_HELM_PYTHON || join(root, ".build/helm/venv/bin/python");
+const decoder = process.env.FARO_HELM_MONITORS || join(root, ".build/helm/bin/monitors");
 const reader = join(root, "tests/helm/lib/manifests.py");
 
 export const VERSIONS = ["1.29", "1.33", "1.37"];
@@ -76,6 +77,10 @@ export function refusal(...args) {
 /* Kubernetes' own schemas; → the problems. */
 export const invalid = (text, versions = VERSIONS) =>
 	execFileSync(python, [reader, ...versions], { input: text, encoding: "utf8" }).trim();
+
+/* The Prometheus operator's own types; → how many monitors there are. Throws where one does not fit. */
+export const monitors = (manifests) =>
+	Number(execFileSync(decoder, { input: JSON.stringify(manifests), encoding: "utf8", stdio: "pipe" }));
 
 export const parse = (text) =>
 	JSON.parse(execFileSync(python, [reader], { input: text, encoding: "utf8", maxBuffer: 1 << 26 }));
