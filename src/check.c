@@ -501,6 +501,7 @@ int check_receiver(const struct config *config)
 	enum check_finding finding = FINDING_LOCAL;
 
 	signal(SIGPIPE, SIG_IGN);
+	setvbuf(stdout, NULL, _IOLBF, 0); /* a pod's log shows how far it came */
 	buf_init(&check.empty, BEACON_MAX_BYTES, NULL);
 	say("receiver", "%s", config->upstream_url);
 	if (set_up(&check))
@@ -514,5 +515,9 @@ int check_receiver(const struct config *config)
 	curl_slist_free_all(check.headers);
 	curl_easy_cleanup(check.curl);
 	buf_release(&check.empty);
+	if (ferror(stdout)) {
+		fputs("faro-ingest: what was found cannot be written to standard output\n", stderr);
+		return EXIT_FAILURE;
+	}
 	return finding == FINDING_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -15,7 +15,7 @@ import { get } from "./lib/client.mjs";
 import { ingestEnv, runIngest, startIngest, startSink } from "./lib/faro.mjs";
 import { mainConfig, makeDirectory, startNginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
-import { freePort, root, scenario } from "./lib/stage.mjs";
+import { freePort, ingestBinary, root, scenario } from "./lib/stage.mjs";
 
 const counts = async ({ url }) => JSON.parse((await get(new URL(url).port, "/-/counts")).text);
 
@@ -302,6 +302,20 @@ scenario("bad settings exit 2; --send goes with --check only", async (stage) => 
 	const { code, stderr } = await runIngest(stage, ["--send"], { env: ingestEnv("http://alloy") });
 	assert.equal(code, 2);
 	assert.match(stderr, /--send: expected only together with --check/);
+});
+
+scenario("what was found cannot be written: exit 1, and a word about it", async (stage) => {
+	const sink = await startSink(stage);
+	const { code, stderr } = await stage.finish("--check >/dev/full", "sh", ["-c", '"$0" --check >/dev/full', ingestBinary],
+		{ env: ingestEnv(sink.url) });
+	assert.equal(code, 1);
+	assert.match(stderr, /cannot be written/);
+});
+
+scenario("an IPv6 address, in brackets", async (stage) => {
+	const sink = await startSink(stage, ["--listen", "[::1]:0"]);
+	const said = await expectFinding(stage, sink.url.replace("/collect", "/other"), "wrong_path", /\/collect/);
+	assert.equal(said.name, "::1 is ::1");
 });
 
 scenario("beside a responder that serves: neither disturbs the other", async (stage) => {
