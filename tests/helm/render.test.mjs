@@ -81,6 +81,15 @@ test("a monitor finds the port that the pod or the Service has", () => {
 	assert.equal(service.spec.selector.app, "shop", "faro.proxy.metrics.selector, rendered");
 });
 
+test("the values of the ArgoCD example render, with the release and namespace that it names", () => {
+	const [{ spec }] = parse(read(root, "examples/argocd/shop.yaml"));
+	const { releaseName, valuesObject } = spec.source.helm;
+	assert.equal(spec.source.path, "helm/shop");
+	const text = template(shop, valuesObject, { release: releaseName, namespace: spec.destination.namespace });
+	assert.equal(invalid(text), "");
+	assert.ok(containers(parse(text))["faro-ingest"]);
+});
+
 test("lint --strict finds nothing", () => {
 	for (const folder of [library, ...Object.values(charts)]) {
 		const { code, stdout, stderr } = run(["lint", "--strict", folder]);

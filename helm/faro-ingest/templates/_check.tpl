@@ -20,12 +20,15 @@
 {{- else if regexMatch "/[.][.]?(/|$)" $faro.proxy.path -}}
   {{- $problem = printf "faro.proxy.path is %q: leave out the segments . and .., which nginx resolves" $faro.proxy.path -}}
 {{- end -}}
+{{- $stamped := list (list "faro.serviceName" $faro.serviceName) (list "faro.environment" $faro.environment) (list "faro.version" $faro.version) -}}
 {{- range $name := $faro.appNames -}}
+  {{- $stamped = append $stamped (list "faro.appNames" $name) -}}
   {{- if or (eq $name "") (contains "," $name) -}}
     {{- $problem = printf "faro.appNames has %q: write one name an item, without commas" $name -}}
   {{- end -}}
 {{- end -}}
 {{- range $key, $value := $faro.labelAttributes -}}
+  {{- $stamped = append $stamped (list (printf "faro.labelAttributes[%s]" $key) $value) -}}
   {{- if regexMatch "^(k8s[.](pod|container|node|replicaset)|container|host|os|process|telemetry)[.]|^service[.]instance[.]id$" $key -}}
     {{- $problem = printf "faro.labelAttributes has %s, which describes a pod, host or process and not the browser: leave it out" $key -}}
   {{- else if has $key (list "service.name" "service.version" "deployment.environment" "deployment.environment.name") -}}
@@ -34,6 +37,11 @@
     {{- $problem = printf "faro.labelAttributes has %s: leave it out, the pod's own namespace is stamped anyway" $key -}}
   {{- else if not (regexMatch "^[A-Za-z0-9._/-]+$" $key) -}}
     {{- $problem = printf "faro.labelAttributes has %q: write keys of letters, digits and ._/- such as k8s.cluster.name" $key -}}
+  {{- end -}}
+{{- end -}}
+{{- range $stamped -}}
+  {{- if or (gt (len (last .)) 255) (regexMatch "[[:cntrl:]]" (last .)) -}}
+    {{- $problem = printf "%s has a value of more than 255 bytes, or with a line end or another control character in it: write a shorter one on one line" (first .) -}}
   {{- end -}}
 {{- end -}}
 {{- if and $faro.serviceEnv.enabled (not $faro.serviceEnv.otlpEndpoint) (not $faro.proxy.upstreamUrl) -}}
@@ -57,6 +65,8 @@
   {{- $problem = "faro.proxy.image.registry is not set: write the registry that has your build of the faro-ingest image, there or in global.faro.proxy.image.registry; or set faro.proxy.mode: include where the service's own image has the program" -}}
 {{- else if and $proxy.image.digest (not (regexMatch "^sha256:[0-9a-f]{64}$" $proxy.image.digest)) -}}
   {{- $problem = printf "faro.proxy.image.digest is %q: write sha256: and 64 hexadecimal digits, or leave it out" $proxy.image.digest -}}
+{{- else if not (regexMatch "^[ -~]{0,512}$" $proxy.upstream.tenant) -}}
+  {{- $problem = printf "faro.proxy.upstream.tenant is %q: write at most 512 printable ASCII characters" $proxy.upstream.tenant -}}
 {{- else if not (regexMatch "^[A-Za-z0-9._-]+$" $proxy.upstream.apiKey.key) -}}
   {{- $problem = printf "faro.proxy.upstream.apiKey.key is %q: write the key inside the Secret, of letters, digits and ._-" $proxy.upstream.apiKey.key -}}
 {{- else if not (regexMatch "^[A-Za-z0-9._-]+$" $proxy.upstream.ca.key) -}}
