@@ -229,5 +229,6 @@ if (process.env.FARO_TEST_NAMESPACE) {
 		for (const [line] of report.matchAll(/^ *# (?:answers|most|control|no control).*$/gm)) t.diagnostic(line.replace(/^[ #]+/, ""));
 		assert.equal(code, 0, report);
 		assert.match(report, /^# pass [1-9]/m, "it must have run");
+		assert.match(report, /^# skipped 0/m);
 	});
 }

@@ -1,12 +1,12 @@
 /* What the chart's README says: the diff applies, and the table is values.yaml and the schema. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync } from "node:fs";
+import { cpSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { scenario } from "../system/lib/stage.mjs";
-import { containers, find, invalid, library, packaged, parse, read, run, template, tests } from "./lib/helm.mjs";
+import { root, scenario } from "../system/lib/stage.mjs";
+import { containers, find, invalid, library, packaged, parse, read, run, template, tests, VERSIONS } from "./lib/helm.mjs";
 
 const readme = read(library, "README.md");
 const diff = /```diff\n(.*?)```/s.exec(readme)[1];
@@ -80,9 +80,14 @@ test("the first values are those that services know", () => {
 		{ enabled: false, collectorUrl: "", enabledProxy: false, path: "/faro", upstreamUrl: "" });
 });
 
-test("the README names every template that services include", () => {
-	const [, section] = readme.split("\n## Templates\n");
-	for (const name of ["_pod.tpl", "_nginx.tpl", "_manifests.tpl"])
-		for (const [, comment, defined] of read(library, "templates", name).matchAll(/\{\{\/\*(.*?)\*\/\}\}\n\{\{- define "faro-ingest\.v1\.(\w+)"/gs))
-			if (/\bFor `|^ For /.test(comment)) assert.ok(section.includes(`\`${defined}\``), defined);
+test("the README has the templates that services include, as helm/shop does all of them", () => {
+	const [, section] = /\n## Templates\n(.*?)\n## /s.exec(readme);
+	const named = [...section.matchAll(/^\| (`\w+`(?:, `\w+`)*) \|/gm)].flatMap(([, cell]) => cell.match(/\w+/g));
+	const templates = join(root, "helm/shop/templates");
+	const included = readdirSync(templates).flatMap((name) =>
+		[...read(templates, name).matchAll(/include "faro-ingest\.v1\.(\w+)"/g)].map(([, one]) => one));
+	assert.deepEqual(named.sort(), included.sort());
 });
+
+test("the README names the versions of Kubernetes that are checked", () =>
+	assert.ok(readme.includes(`Kubernetes ${VERSIONS.slice(0, -1).join(", ")} and ${VERSIONS.at(-1)}`)));
