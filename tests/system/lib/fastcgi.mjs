@@ -87,7 +87,7 @@ function parseCgi(bytes) {
 		json: /json/.test(headers["content-type"] ?? "") ? JSON.parse(body) : undefined,
 	};
 }
-export { parseCgi };
+export { encodeParams, parseCgi, record, stream };
 
 /* What nginx would pass for a beacon of `length` bytes. */
 export function beaconParams(length, more = {}) {
@@ -136,12 +136,16 @@ export class FastcgiClient {
 		let stdin = stream(STDIN, body);
 		if (cut) stdin = stdin.subarray(0, stdin.length - 8);
 		if (cut === "abort") stdin = Buffer.concat([stdin, record(ABORT)]);
-		const bytes = Buffer.concat([record(BEGIN, begin), stream(PARAMS, encodeParams(params)), stdin]);
+		return this.sendBytes(Buffer.concat([record(BEGIN, begin), stream(PARAMS, encodeParams(params)), stdin]), cut === "close");
+	}
+
+	/* A request as it is on the wire. */
+	sendBytes(bytes, end = false) {
 		const reply = new Promise((done) => {
 			if (this.ended) done(undefined);
 			else this.done = done;
 		});
-		if (cut === "close") this.socket.end(bytes);
+		if (end) this.socket.end(bytes);
 		else this.socket.write(bytes);
 		return reply;
 	}
