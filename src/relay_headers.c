@@ -79,7 +79,7 @@ static bool is_id(struct view value)
 	if (value.len < 1 || value.len > FORWARDED_MAX_BYTES)
 		return false;
 	for (i = 0; i < value.len; i++) {
-		char c = value.ptr[i], letter = c | 0x20;
+		char c = value.ptr[i], letter = (char)(c | 0x20);
 
 		if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') &&
 		    !memchr("._~:-", c, 5))
