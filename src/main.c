@@ -1,7 +1,6 @@
 /* main: options, mode, wiring; nothing else. */
 #include <errno.h>
 #include <malloc.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,6 @@
 #include "build-config.h"
 #include "cgi.h"
 #include "config.h"
-#include "fcgi.h"
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
@@ -23,12 +21,11 @@
 #include "worker.h"
 
 enum {
-	EXIT_USAGE = 2,
-	WATCH_INTERVAL_MS = 1000,
+	EXIT_USAGE = 2
 };
 
-/* After FCGX_Init(), which installs handlers of its own. Threads inherit the blocked signals, so
- * that no read or write of theirs is interrupted; main takes them from the descriptor. */
+/* Threads inherit the blocked signals, so that no read or write of theirs is interrupted; main takes
+ * them from the descriptor. */
 static int take_signals(void)
 {
 	sigset_t signals;
@@ -45,15 +42,10 @@ static int take_signals(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-/* Looks after the workers once a second until the signal comes. */
-static void wait_for_signal(int signal_fd, struct worker **workers, size_t count)
+static void wait_for_signal(int signal_fd)
 {
-	struct pollfd signals = {.fd = signal_fd, .events = POLLIN};
 	struct signalfd_siginfo info;
 
-	while (poll(&signals, 1, WATCH_INTERVAL_MS) != 1)
-		for (size_t i = 0; i < count; i++)
-			worker_watch(workers[i], loop_now_us());
 	while (read(signal_fd, &info, sizeof(info)) < 0 && errno == EINTR)
 		;
 }
@@ -143,7 +135,7 @@ static int run_workers(struct worker_shared *shared, int signal_fd)
 	}
 	if (started == count) {
 		log_start(shared->config);
-		wait_for_signal(signal_fd, workers, count);
+		wait_for_signal(signal_fd);
 		log_event(LOG_INFO, "draining", "Told to stop; answering what is in flight.",
 			  LOG_NUM("timeout_ms", shared->config->drain_timeout_ms));
 		deadline_us = loop_now_us() + shared->config->drain_timeout_ms * 1000;
@@ -199,13 +191,13 @@ static int serve(const struct config *config, struct listener *listener)
 	raise_file_limit();
 	budget_init(&shared.memory, config->max_memory_bytes);
 	budget_init(&shared.inflight, config->upstream_max_inflight);
-	if (fcgi_global_init() && relay_global_init())
+	if (relay_global_init())
 		signal_fd = take_signals();
 	if (signal_fd >= 0 && set_up_shared(&shared))
 		status = run_workers(&shared, signal_fd);
 	else
 		log_event(LOG_ERROR, "no_start",
-			  "Cannot set up libfcgi, libcurl, signals, threads or memory.",
+			  "Cannot set up libcurl, signals, threads or memory.",
 			  LOG_STR("error", strerror(errno)));
 	if (shared.resolver)
 		resolver_free(shared.resolver);
