@@ -76,15 +76,14 @@ static void raise_file_limit(void)
 /*
  * glibc raises its threshold for mmap to the largest block that was freed, and then keeps up to that
  * much at the top of every heap: after 64 bodies of 5 MiB, 300 MiB stayed. A fixed threshold gives a
- * large body back as soon as its beacon is answered. Without fast bins nothing has to be consolidated
- * at each of the 8 KiB buffers that libfcgi takes for a request.
+ * large body back as soon as its beacon is answered, and a body that grows while it is read leaves no
+ * holes: where 1000 of them filled 64 MiB, the heap had 156 MB with a threshold of 1 MiB, 72 with this.
  */
 static void tune_allocator(void)
 {
 #ifdef M_MMAP_THRESHOLD
-	mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
-	mallopt(M_MXFAST, 0);
 #endif
 }
 
