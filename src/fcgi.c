@@ -308,7 +308,6 @@ static enum fcgi_event begin_record(struct fcgi_stream *stream)
 	if (id == 0) {
 		if (header[1] == FCGI_GET_VALUES) {
 			stream->content_for = FCGI_FOR_QUERY;
-			stream->query = (struct fcgi_pairs){.stage = PAIR_NAME_LENGTH};
 			stream->asked = 0;
 		}
 		return FCGI_WANTS_MORE;

@@ -331,8 +331,8 @@ static void test_fcgi__wherever_it_is_split__the_same_comes_of_it(void **state)
 		{put_management, {"method=POST", "at rest: 1"}},
 		{put_strangers, {"method=POST", "content=first\n", "at rest: 1"}},
 		{put_aborts,
-		 {"length=5 body=1 keep=1 method=POST", "host=- ", "content=third\n",
-		  "at rest: 1"}},
+		 {"length=5 body=1 keep=1 method=POST path=/faro/collect host=- ", "host=- ",
+		  "content=third\n", "at rest: 1"}},
 		{put_roles, {"content=after\n", "broken: it asked for another role"}},
 		{put_half_a_body, {"at rest: 0\nendpoint=0 length=5 body=1 "}},
 		{put_half_a_header, {"content=whole\n", "at rest: 0\n"}},
@@ -397,9 +397,12 @@ static void test_fcgi__asides__are_answered_as_specified(void **state)
 static void test_fcgi__a_question_for_nothing_we_know__has_an_empty_answer(void **state)
 {
 	(void)state;
+	put(FCGI_GET_VALUES, 0, VIEW_LITERAL("\17\0FCGI_MPXS_CONNS"));
 	put(FCGI_GET_VALUES, 0, VIEW_LITERAL("\4\3NAMEval"));
 	feed();
-	expect_answers(VIEW_LITERAL("\1\12\0\0\0\0\0\0"));
+	expect_answers(VIEW_LITERAL("\1\12\0\0\0\22\0\0\17\1FCGI_MPXS_CONNS"
+				    "0"
+				    "\1\12\0\0\0\0\0\0"));
 	expect_text("at rest: 1");
 }
 
