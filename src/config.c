@@ -52,9 +52,12 @@ static const char *take_value(struct reading *reading, struct arguments *argumen
 
 static void set_mode(struct reading *reading, enum config_mode mode)
 {
+	if (mode == MODE_SUPERVISE)
+		refuse(reading, "--supervise",
+		       "expected -- and a command behind all options, such as -- nginx -g 'daemon off;'");
 	if (reading->config->mode != MODE_SERVE && reading->config->mode != mode)
 		refuse(reading, "command line",
-		       "expected only one of --test-config, --print, --ping, --version, --help");
+		       "expected only one of --test-config, --check, --print, --ping, --version, --help");
 	reading->config->mode = mode;
 }
 
@@ -78,6 +81,8 @@ static void apply_option(struct reading *reading, const struct setting_option *o
 		reading->config->listen = value;
 	} else if (strcmp(option->name, "listen-mode") == 0) {
 		parse_listen_mode(reading, value);
+	} else if (strcmp(option->name, "send") == 0) {
+		reading->config->check_send = true;
 	} else {
 		reading->config->ping_socket = option->mode == MODE_PING ? value : NULL;
 		set_mode(reading, option->mode);
@@ -141,6 +146,8 @@ static void read_arguments(struct reading *reading, int argc, char **argv)
 		else
 			refuse(reading, argument, "unexpected argument");
 	}
+	if (reading->config->check_send && reading->config->mode != MODE_CHECK)
+		refuse(reading, "--send", "expected only together with --check");
 }
 
 /* The environment */
@@ -172,15 +179,26 @@ static bool is_service_link(const char *name, size_t len, const char *value)
 	return false;
 }
 
+/* Of a request, of --supervise, and of nginx/15-faro.envsh in the same container. */
+static bool is_known_word(const char *name, size_t len)
+{
+	static const char *const words[] = {"ENDPOINT", "SOCKET", "CONFIG_JS", "COLLECTOR_URL"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strlen(words[i]) == len && memcmp(words[i], name, len) == 0)
+			return true;
+	return false;
+}
+
 static void check_variable(struct reading *reading, const char *variable)
 {
 	const char *equals = strchr(variable, '=');
 	size_t len = equals ? (size_t)(equals - variable) : 0, prefix = sizeof(PREFIX) - 1;
 
-	/* FARO_ENDPOINT is nginx's word on a request, not a setting. */
+	/* Words between nginx and us that are no settings. */
 	if (len <= prefix || strncmp(variable, PREFIX, prefix) != 0 ||
 	    setting_find(variable + prefix, len - prefix) >= 0 ||
-	    strncmp(variable, PREFIX "ENDPOINT=", prefix + 9) == 0 ||
+	    is_known_word(variable + prefix, len - prefix) ||
 	    is_service_link(variable + prefix - 1, len - prefix + 1, equals + 1))
 		return;
 	setting_report(
@@ -271,6 +289,42 @@ static void read_identity(struct reading *reading)
 	identity_init(&reading->config->identity, &source, report_identity, reading);
 }
 
+/*
+ * The authorities that this root file system trusts. A library knows just the place of the system it
+ * was built for, while the self-contained program runs in any image: Debian's and Alpine's place,
+ * Red Hat's, SUSE's, and what Alpine has without a package for it.
+ */
+static const char *system_authorities(void)
+{
+	static const char *const places[] = {
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem",
+		"/etc/ssl/cert.pem",
+	};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		snprintf(path, sizeof(path), "%s%s", config_file_root, places[i]);
+		if (access(path, R_OK) == 0)
+			return places[i];
+	}
+	return NULL;
+}
+
+static void choose_authorities(struct reading *reading)
+{
+	struct config *config = reading->config;
+
+	if (!config->upstream_tls || config->upstream_ca_file)
+		return;
+	config->upstream_ca_file = system_authorities();
+	if (!config->upstream_ca_file)
+		setting_report(reading->errors,
+			       "warning: FARO_UPSTREAM_CA_FILE: not set, and this system has no "
+			       "ca-certificates: no receiver at https:// can be trusted");
+}
+
 static void check_upstream(struct reading *reading)
 {
 	const struct config *config = reading->config;
@@ -282,6 +336,7 @@ static void check_upstream(struct reading *reading)
 	if (config->upstream_ca_file && config->upstream_url && !config->upstream_tls)
 		setting_report(reading->errors, "warning: FARO_UPSTREAM_CA_FILE has no effect: "
 						"FARO_UPSTREAM_URL does not begin with https://");
+	choose_authorities(reading);
 }
 
 /* Room for the copies that are changed: FARO_PATH and FARO_ALLOWED_ORIGINS. */

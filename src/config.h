@@ -29,7 +29,9 @@ enum config_mode {
 	MODE_SERVE, /* the carrier is found from fd 0 and GATEWAY_INTERFACE, or --listen */
 	MODE_PRINT,
 	MODE_TEST_CONFIG,
+	MODE_CHECK,
 	MODE_PING,
+	MODE_SUPERVISE, /* supervise's; in a config there was no command to it, and that is refused */
 	MODE_VERSION,
 	MODE_HELP,
 };
@@ -44,6 +46,7 @@ struct config {
 	const char *listen;      /* --listen, NULL if not given: unix:PATH or [ADDRESS:]PORT */
 	mode_t listen_mode;      /* --listen-mode, octal, default 0660 */
 	const char *ping_socket; /* --ping */
+	bool check_send;         /* --send */
 
 	/* FARO_UPSTREAM_URL, split; NULL only where MODE_PRINT went without. url has the path
 	 * filled in (/collect) and is NUL-terminated. */
@@ -51,7 +54,7 @@ struct config {
 	char *upstream_host; /* without brackets */
 	uint16_t upstream_port;
 	bool upstream_tls;
-	const char *upstream_ca_file;      /* NULL: the system's */
+	const char *upstream_ca_file;      /* the system's unless set; NULL: none, or no https */
 	const char *upstream_api_key_file; /* NULL: none */
 	const char *upstream_tenant;       /* NULL: none */
 	int64_t upstream_connect_timeout_ms;
@@ -104,8 +107,8 @@ bool config_init(struct config *config, int argc, char **argv, FILE *errors);
 void config_release(struct config *config);
 
 void config_print_help(FILE *out);
-/* Appends "key=value" pairs of the effective configuration. A file with a secret is named, its
- * content is not read. Not for MODE_HELP, MODE_VERSION and MODE_PING. */
-void config_describe(const struct config *config, struct buf *out);
+/* The log line "started", with a key for each setting as it is in effect. A file with a secret is
+ * named, its content is not read. */
+void config_log_start(const struct config *config);
 
 #endif

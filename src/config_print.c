@@ -1,5 +1,7 @@
-/* What the operator reads: --help and the effective configuration. */
+/* What the operator reads: --help, and the first line of the log with the effective configuration. */
 #include "config.h"
+
+#include "build-config.h"
 #include "log.h"
 #include "setting.h"
 
@@ -53,61 +55,60 @@ static struct view content(const struct buf *buf)
 	return (struct view){buf->data ? buf->data : "", buf->len};
 }
 
-static void describe_lists(const struct config *config, struct buf *out)
+static void log_with_lists(const struct config *config, struct buf *apps, struct buf *labels,
+			   struct buf *origins)
+{
+	const struct identity *identity = &config->identity;
+
+	log_event(LOG_INFO, "started", "Taking beacons.", LOG_STR("version", PACKAGE_VERSION),
+		  LOG_STR("listen", config->listen ? config->listen : "fd 0"),
+		  LOG_VIEW("service_name", identity->service_name),
+		  LOG_VIEW("service_namespace", identity->namespace_),
+		  LOG_VIEW("k8s_namespace", identity->k8s_namespace),
+		  LOG_VIEW("environment", identity->environment),
+		  LOG_VIEW("service_version", identity->version),
+		  LOG_STR("upstream_url", config->upstream_url),
+		  LOG_STR("upstream_ca_file", config->upstream_ca_file),
+		  LOG_STR("upstream_api_key_file", config->upstream_api_key_file),
+		  LOG_STR("upstream_tenant", config->upstream_tenant),
+		  LOG_NUM("upstream_connect_timeout_ms", config->upstream_connect_timeout_ms),
+		  LOG_NUM("upstream_timeout_ms", config->upstream_timeout_ms),
+		  LOG_NUM("upstream_max_inflight", (int64_t)config->upstream_max_inflight),
+		  LOG_STR("path", config->path),
+		  LOG_NUM("max_body_bytes", (int64_t)config->max_body_bytes),
+		  LOG_NUM("max_decoded_bytes", (int64_t)config->max_decoded_bytes),
+		  LOG_NUM("max_memory_bytes", (int64_t)config->max_memory_bytes),
+		  LOG_STR("spool_dir", config->spool_dir),
+		  LOG_NUM("spool_max_bytes", (int64_t)config->spool_max_bytes),
+		  LOG_NUM("spool_max_age_s", config->spool_max_age_s),
+		  LOG_STR("spool_sync", config->spool_sync_full ? "full" : "normal"),
+		  LOG_NUM("replay_rate", (int64_t)config->replay_rate),
+		  LOG_NUM("workers", (int64_t)config->workers),
+		  LOG_NUM("drain_timeout_ms", config->drain_timeout_ms),
+		  LOG_STR("log_format", config->log_format == LOG_FORMAT_JSON ? "json" : "logfmt"),
+		  LOG_STR("log_level", log_level_name(config->log_level)),
+		  LOG_VIEW("app_names", content(apps)),
+		  LOG_VIEW("label_attributes", content(labels)),
+		  LOG_VIEW("allowed_origins", content(origins)));
+}
+
+/* The lists come last: one that is too long for a line is left out, and nothing behind it. */
+void config_log_start(const struct config *config)
 {
 	const struct identity *identity = &config->identity;
 	struct buf apps, labels, origins;
 
-	buf_init(&apps, out->max, NULL);
-	buf_init(&labels, out->max, NULL);
-	buf_init(&origins, out->max, NULL);
+	buf_init(&apps, LOG_LINE_MAX_BYTES, NULL);
+	buf_init(&labels, LOG_LINE_MAX_BYTES, NULL);
+	buf_init(&origins, LOG_LINE_MAX_BYTES, NULL);
 	for (size_t i = 0; i < identity->app_count; i++)
 		join(&apps, i, identity->apps[i].name);
 	for (size_t i = 0; i < identity->attribute_count; i++)
 		join(&labels, i, identity->attributes[i].key);
 	for (size_t i = 0; i < config->allowed_origin_count; i++)
 		join(&origins, i, config->allowed_origins[i]);
-	log_format_fields(out,
-			  (const struct log_field[]){LOG_VIEW("app_names", content(&apps)),
-						     LOG_VIEW("label_attributes", content(&labels)),
-						     LOG_VIEW("allowed_origins", content(&origins)),
-						     {.key = NULL}});
+	log_with_lists(config, &apps, &labels, &origins);
 	buf_release(&apps);
 	buf_release(&labels);
 	buf_release(&origins);
-}
-
-void config_describe(const struct config *config, struct buf *out)
-{
-	const struct identity *identity = &config->identity;
-	const struct log_field fields[] = {
-		LOG_VIEW("service_name", identity->service_name),
-		LOG_VIEW("service_namespace", identity->namespace_),
-		LOG_VIEW("k8s_namespace", identity->k8s_namespace),
-		LOG_VIEW("environment", identity->environment),
-		LOG_VIEW("version", identity->version),
-		LOG_STR("upstream_url", config->upstream_url),
-		LOG_STR("upstream_ca_file", config->upstream_ca_file),
-		LOG_STR("upstream_api_key_file", config->upstream_api_key_file),
-		LOG_STR("upstream_tenant", config->upstream_tenant),
-		LOG_NUM("upstream_connect_timeout_ms", config->upstream_connect_timeout_ms),
-		LOG_NUM("upstream_timeout_ms", config->upstream_timeout_ms),
-		LOG_NUM("upstream_max_inflight", (int64_t)config->upstream_max_inflight),
-		LOG_STR("path", config->path),
-		LOG_NUM("max_body_bytes", (int64_t)config->max_body_bytes),
-		LOG_NUM("max_decoded_bytes", (int64_t)config->max_decoded_bytes),
-		LOG_NUM("max_memory_bytes", (int64_t)config->max_memory_bytes),
-		LOG_STR("spool_dir", config->spool_dir),
-		LOG_NUM("spool_max_bytes", (int64_t)config->spool_max_bytes),
-		LOG_NUM("spool_max_age_s", config->spool_max_age_s),
-		LOG_STR("spool_sync", config->spool_sync_full ? "full" : "normal"),
-		LOG_NUM("replay_rate", (int64_t)config->replay_rate),
-		LOG_NUM("workers", (int64_t)config->workers),
-		LOG_NUM("drain_timeout_ms", config->drain_timeout_ms),
-		LOG_STR("log_format", config->log_format == LOG_FORMAT_JSON ? "json" : "logfmt"),
-		LOG_STR("log_level", log_level_name(config->log_level)),
-		{.key = NULL}};
-
-	log_format_fields(out, fields);
-	describe_lists(config, out);
 }

@@ -196,7 +196,7 @@ bool listener_is_listening(int fd)
 
 bool listener_adopt(struct listener *listener, int fd, FILE *errors)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {0};
 	socklen_t size = sizeof(address);
 	int flags = fcntl(fd, F_GETFL);
 

@@ -224,12 +224,6 @@ void log_format_line(struct buf *out, int format, const char *timestamp, enum lo
 	format_line(out, format, timestamp, level, event, first, fields);
 }
 
-void log_format_fields(struct buf *out, const struct log_field *fields)
-{
-	for (const struct log_field *field = fields; field->key; field++)
-		put_field(out, LOG_FORMAT_LOGFMT, 0, out->len ? " " : "", field);
-}
-
 static void format_now(char *text, size_t size)
 {
 	struct timespec now;

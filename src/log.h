@@ -71,8 +71,6 @@ void log_write_limited(int64_t every_ms, enum log_level level, const char *event
 /* Appends the line, in `format` and with its newline; fields that do not fit are left out. */
 void log_format_line(struct buf *out, int format, const char *timestamp, enum log_level level,
 		     const char *event, const char *msg, const struct log_field *fields);
-/* Appends the fields alone as logfmt, with a space between them. */
-void log_format_fields(struct buf *out, const struct log_field *fields);
 /* Appends `text` with control characters and invalid UTF-8 masked as \xNN. */
 enum buf_result log_mask(struct buf *out, struct view text);
 

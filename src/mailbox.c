@@ -64,7 +64,8 @@ void mailbox_post(struct mailbox *mailbox, struct letter *letter)
 	mailbox->end = &letter->next;
 	/* Within the lock, so that the mailbox cannot be released in between by whoever gets the
 	 * letter. An eventfd that is full rings in any case. */
-	if (was_empty && write(mailbox->watch.fd, &one, sizeof(one)) < 0)
-		was_empty = false;
+	if (was_empty && write(mailbox->watch.fd, &one, sizeof(one)) < 0) {
+		/* It is full. */
+	}
 	pthread_mutex_unlock(&mailbox->mutex);
 }

@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "build-config.h"
 #include "cgi.h"
+#include "check.h"
 #include "config.h"
 #include "listener.h"
 #include "log.h"
@@ -18,6 +21,7 @@
 #include "ping.h"
 #include "relay.h"
 #include "resolver.h"
+#include "supervise.h"
 #include "worker.h"
 
 enum {
@@ -48,17 +52,6 @@ static void wait_for_signal(int signal_fd)
 
 	while (read(signal_fd, &info, sizeof(info)) < 0 && errno == EINTR)
 		;
-}
-
-static void log_start(const struct config *config)
-{
-	struct buf settings;
-
-	buf_init(&settings, SIZE_MAX, NULL);
-	config_describe(config, &settings);
-	log_event(LOG_INFO, "started", "Taking beacons.", LOG_STR("version", PACKAGE_VERSION),
-		  LOG_VIEW("settings", ((struct view){settings.data, settings.len})));
-	buf_release(&settings);
 }
 
 /* A worker's connections to nginx and to the receiver; the soft limit of a container is often 1024.
@@ -133,7 +126,7 @@ static int run_workers(struct worker_shared *shared, int signal_fd)
 		started++;
 	}
 	if (started == count) {
-		log_start(shared->config);
+		config_log_start(shared->config);
 		wait_for_signal(signal_fd);
 		log_event(LOG_INFO, "draining", "Told to stop; answering what is in flight.",
 			  LOG_NUM("timeout_ms", shared->config->drain_timeout_ms));
@@ -247,6 +240,9 @@ static int run_mode(const struct config *config)
 		return EXIT_SUCCESS;
 	case MODE_PRINT:
 		return cgi_print(config);
+	case MODE_CHECK:
+		return check_receiver(config);
+	case MODE_SUPERVISE:
 	case MODE_SERVE:
 		break;
 	}
@@ -260,13 +256,31 @@ static bool arguments_are_the_clients(void)
 	return getenv("GATEWAY_INTERFACE") && getenv("REQUEST_METHOD");
 }
 
+/*
+ * Bodies and keys stay in this process. A process that is not dumpable leaves no core file, whatever
+ * takes core files on this machine, and no other process of its user can read its memory or its
+ * environment. Files are for their owner alone; --listen-mode says otherwise of the socket.
+ */
+static void harden(void)
+{
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	umask(077);
+	/* --supervise starts us as "exe". */
+	prctl(PR_SET_NAME, "faro-ingest", 0, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
 	struct config config;
-	int status;
+	int status, command_at;
 
 	if (arguments_are_the_clients() && argc > 1)
 		argc = 1;
+	command_at = supervise_find(argc, argv);
+	if (command_at > 0)
+		return supervise(argc, argv, command_at);
+	harden();
 	if (!config_init(&config, argc, argv, stderr))
 		return EXIT_USAGE;
 	log_init(config.log_format, config.log_level);

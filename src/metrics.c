@@ -105,6 +105,8 @@ static const struct description descriptions[METRIC_COUNT] = {
 				      "Beacons in the spool's quarantine."},
 	[METRIC_SPOOL_BYTES] = {"spool_bytes", NULL, GAUGE,
 				"Bytes of the spool's database and log."},
+	[METRIC_SPOOL_MAX_BYTES] = {"spool_max_bytes", NULL, GAUGE,
+				    "FARO_SPOOL_MAX_BYTES; 0: there is no spool."},
 	[METRIC_SPOOL_OLDEST_SECONDS] = {"spool_oldest_seconds", NULL, GAUGE,
 					 "Age of the oldest beacon in the spool; 0: there is "
 					 "none."},

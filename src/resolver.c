@@ -193,7 +193,7 @@ static void tell(const struct resolver *resolver, int error, size_t count)
 /* One lookup; nothing is held while it lasts, nor while a line is written. False: it failed. */
 static bool refresh(struct resolver *resolver)
 {
-	struct addresses addresses;
+	struct addresses addresses = {0}; /* of a failure: none */
 	int error = look_up(resolver, AI_ADDRCONFIG, &addresses);
 	bool worth_a_line;
 

@@ -285,8 +285,13 @@ const struct setting_option setting_options[SETTING_OPTIONS] = {
 	{"listen", "SPEC", MODE_SERVE, "FastCGI on unix:PATH or [ADDRESS:]PORT (loopback)."},
 	{"listen-mode", "MODE", MODE_SERVE, "Octal permissions of that socket; default 0660."},
 	{"test-config", NULL, MODE_TEST_CONFIG, "Check the settings and exit (also -t)."},
+	{"check", NULL, MODE_CHECK,
+	 "Try the receiver, and tell what to change; nothing is stored."},
+	{"send", NULL, MODE_SERVE, "With --check: also send a log and a span that are stored."},
 	{"print", NULL, MODE_PRINT, "Read one body on stdin, write it labelled to stdout."},
 	{"ping", "SOCKET", MODE_PING, "Ask the one that listens on SOCKET whether it works."},
+	{"supervise", NULL, MODE_SUPERVISE,
+	 "With -- COMMAND [ARGUMENT]... behind all options: run that and a responder beside it."},
 	{"version", NULL, MODE_VERSION, "Print the version and exit."},
 	{"help", NULL, MODE_HELP, "Print this and exit."},
 };

@@ -69,7 +69,7 @@ struct setting_option {
 };
 
 enum {
-	SETTING_OPTIONS = 7
+	SETTING_OPTIONS = 10
 };
 
 extern const struct setting_option setting_options[SETTING_OPTIONS];

@@ -274,6 +274,7 @@ static bool set_up(struct spool *spool, const struct spool_options *options)
 	});
 	if (!spool->store)
 		return false;
+	metrics_set(METRIC_SPOOL_MAX_BYTES, (int64_t)config->spool_max_bytes);
 	spool->replay = replay_new(options, &spool->loop, spool->store);
 	if (!spool->replay)
 		return false;

@@ -41,6 +41,15 @@ for (const sdk of ["2.12", "2.8"]) {
 		await receiver.untilItem("exceptions", is("value", "the last words"));
 	});
 
+	/* Compressing takes turns of the page's loop, of which a page that ends has few. */
+	inSdk("an error right before the page is closed arrives, compressed", async (stage) => {
+		const { receiver, page } = await open(stage, sdk);
+		await startSdk(page, { batching: { sendTimeout: 60_000 }, requestCompression: true });
+		await page.evaluate(() => window.faro.api.pushError(new Error("the last words")));
+		await page.close();
+		await receiver.untilItem("exceptions", is("value", "the last words"));
+	});
+
 	inSdk("an error right before the page is left for another arrives", async (stage) => {
 		const { receiver, page } = await open(stage, sdk);
 		await startSdk(page, { batching: { sendTimeout: 60_000 } });

@@ -9,6 +9,7 @@ import { spansOf, startReceiver } from "./lib/receiver.mjs";
 import { startStack } from "./lib/stack.mjs";
 import { startTls } from "./lib/tls.mjs";
 
+const SDKS = ["2.12", "2.8"];
 const CSP = "default-src 'self'; connect-src 'self'; script-src 'self'; img-src 'self' data:";
 
 /* Names of other sites that lead here too. Without TLS they are no secure context: no Sec-Fetch-Site is sent to them. */
@@ -35,7 +36,7 @@ async function assertNoLoop(receiver, page) {
 	assert.deepEqual(others, [], "the SDK traced posts of its own");
 }
 
-for (const sdk of ["2.12", "2.8"]) {
+for (const sdk of SDKS) {
 	for (const [name, url] of [
 		["the absolute URL of config.js", undefined],
 		["the relative URL /faro/collect", "/faro/collect"],
@@ -60,15 +61,16 @@ for (const sdk of ["2.12", "2.8"]) {
 	});
 }
 
-scenario("another site's page cannot send: the browser stops at the preflight", async (stage) => {
-	const receiver = await startReceiver(stage);
-	const { origin, port } = await startStack(stage, receiver.url);
-	const page = await openBlank(stage, browser, `http://other.example:${port}`);
-	const failed = page.waitForEvent("requestfailed", (request) => request.method() === "POST");
-	await startSdk(page, { url: `${origin}/faro/collect` });
-	await failed;
-	assert.equal(receiver.posts.length, 0);
-});
+for (const sdk of SDKS)
+	scenario(`SDK ${sdk}: another site's page cannot send: the browser stops at the preflight`, async (stage) => {
+		const receiver = await startReceiver(stage);
+		const { origin, port } = await startStack(stage, receiver.url, { sdk });
+		const page = await openBlank(stage, browser, `http://other.example:${port}`);
+		const failed = page.waitForEvent("requestfailed", (request) => request.method() === "POST");
+		await startSdk(page, { url: `${origin}/faro/collect` });
+		await failed;
+		assert.equal(receiver.posts.length, 0);
+	});
 
 for (const [name, from, to] of [
 	["told by Sec-Fetch-Site", "http://127.0.0.1", "http://localhost"],
@@ -88,43 +90,46 @@ for (const [name, from, to] of [
 	});
 }
 
-scenario("an allowed site sends with all headers of the SDK, and reads the reply's", async (stage) => {
-	const receiver = await startReceiver(stage);
-	receiver.answer = (post, before) => before === 0 ? { headers: { "X-Faro-Session-Status": "invalid" } } : {};
-	const other = await startStack(stage, receiver.url, { name: "other" });
-	const allowed = `http://app.example:${other.port}`;
-	const { origin } = await startStack(stage, receiver.url, { env: { FARO_ALLOWED_ORIGINS: allowed } });
+for (const sdk of SDKS)
+	scenario(`SDK ${sdk}: an allowed site sends with all headers of the SDK, and reads the reply's`, async (stage) => {
+		const receiver = await startReceiver(stage);
+		receiver.answer = (post, before) => before === 0 ? { headers: { "X-Faro-Session-Status": "invalid" } } : {};
+		const other = await startStack(stage, receiver.url, { sdk, name: "other" });
+		const allowed = `http://app.example:${other.port}`;
+		const { origin } = await startStack(stage, receiver.url, { sdk, env: { FARO_ALLOWED_ORIGINS: allowed } });
 
-	const page = await openBlank(stage, browser, allowed);
-	await startSdk(page, { url: `${origin}/faro/collect`, requestCompression: true });
-	await receiver.untilItem("events", is("name", "session_extend"));
-});
-
-scenario("a policy of connect-src and script-src self lets config.js, SDK and posts through", async (stage) => {
-	const receiver = await startReceiver(stage);
-	const { origin } = await startStack(stage, receiver.url, { csp: CSP });
-	const page = await openPage(stage, browser, "about:blank");
-	const complaints = [];
-	page.on("console", (message) => {
-		if (/Content Security Policy/.test(message.text())) complaints.push(message.text());
+		const page = await openBlank(stage, browser, allowed);
+		await startSdk(page, { url: `${origin}/faro/collect`, requestCompression: true });
+		await receiver.untilItem("events", is("name", "session_extend"));
 	});
-	const answer = await page.goto(origin);
-	assert.equal(answer.headers()["content-security-policy"], CSP);
-	await page.click("#fetch");
-	await receiver.until((posts) => spansOfAll(posts).length > 0);
-	assert.deepEqual(complaints, []);
-	const violation = is("name", "securitypolicyviolation");
-	assert.ok(!receiver.posts.some((post) => post.beacon.events?.some(violation)));
-});
 
-scenario("TLS that ends before nginx: config.js names the https URL, and the post is same-origin", async (stage) => {
-	const receiver = await startReceiver(stage);
-	const { port } = await startStack(stage, receiver.url);
-	const { origin } = await startTls(stage, port);
-	const page = await openBlank(stage, browser, origin, { ignoreHTTPSErrors: true });
-	assert.equal(await page.evaluate(() => window.faroConfig.collectorUrl), `${origin}/faro/collect`);
-	await startSdk(page);
-	await pushLog(page, "over TLS");
-	const { beacon } = await receiver.untilItem("logs", is("message", "over TLS"));
-	assert.equal(beacon.meta.page.url, `${origin}/blank`);
-});
+for (const sdk of SDKS)
+	scenario(`SDK ${sdk}: a policy of connect-src and script-src self lets config.js, SDK and posts through`, async (stage) => {
+		const receiver = await startReceiver(stage);
+		const { origin } = await startStack(stage, receiver.url, { sdk, csp: CSP });
+		const page = await openPage(stage, browser, "about:blank");
+		const complaints = [];
+		page.on("console", (message) => {
+			if (/Content Security Policy/.test(message.text())) complaints.push(message.text());
+		});
+		const answer = await page.goto(origin);
+		assert.equal(answer.headers()["content-security-policy"], CSP);
+		await page.click("#fetch");
+		await receiver.until((posts) => spansOfAll(posts).length > 0);
+		assert.deepEqual(complaints, []);
+		const violation = is("name", "securitypolicyviolation");
+		assert.ok(!receiver.posts.some((post) => post.beacon.events?.some(violation)));
+	});
+
+for (const sdk of SDKS)
+	scenario(`SDK ${sdk}: TLS that ends before nginx: config.js names the https URL, and the post is same-origin`, async (stage) => {
+		const receiver = await startReceiver(stage);
+		const { port } = await startStack(stage, receiver.url, { sdk });
+		const { origin } = await startTls(stage, port);
+		const page = await openBlank(stage, browser, origin, { ignoreHTTPSErrors: true });
+		assert.equal(await page.evaluate(() => window.faroConfig.collectorUrl), `${origin}/faro/collect`);
+		await startSdk(page);
+		await pushLog(page, "over TLS");
+		const { beacon } = await receiver.untilItem("logs", is("message", "over TLS"));
+		assert.equal(beacon.meta.page.url, `${origin}/blank`);
+	});

@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 
 import { get, post } from "./lib/client.mjs";
 import { nameServer } from "./lib/dns.mjs";
-import { metrics, smallBeacon, startIngest } from "./lib/faro.mjs";
+import { ingestEnv, metrics, runIngest, smallBeacon, startIngest } from "./lib/faro.mjs";
 import { isRoot, nginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { freePort, scenario } from "./lib/stage.mjs";
@@ -130,6 +130,24 @@ function inside() {
 		dns.address = "127.0.0.2";
 		await postUntil(server, 202, [503]);
 		assert.equal(behind.requests.length, 1);
+	});
+
+	/* What --check finds with names; the rest of it is in check.test.mjs. */
+	scenario("--check: no such name, no name server, no way there", async (stage) => {
+		const dns = await nameServer(stage, NAME);
+		takeOverResolver(stage);
+		const expectFinding = async (url, finding, remedy) => {
+			const { code, stdout } = await runIngest(stage, ["--check"], { env: ingestEnv(url) });
+			assert.equal(code, 1);
+			assert.match(stdout.toString(), new RegExp(`^finding   ${finding}: `, "m"));
+			assert.match(stdout.toString(), remedy);
+		};
+		await expectFinding("http://nobody.test", "name_not_found", /^remedy .*NAME\.NAMESPACE/m);
+		dns.address = "192.0.2.1"; // this network has lo alone
+		await expectFinding(`http://${NAME}`, "unreachable", /^name +alloy\.test is 192\.0\.2\.1$/m);
+		await expectFinding(`http://${NAME}`, "unreachable", /^remedy .*route/m);
+		dns.stop();
+		await expectFinding(`http://${NAME}`, "dns_no_answer", /^remedy .*resolv\.conf.*port 53/m);
 	});
 
 	scenario("SIGTERM during a lookup that does not end: exit 0 within the drain time", async (stage) => {

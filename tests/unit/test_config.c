@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "build-config.h"
 #include "config.h"
 #include "counted_allocations.h"
 #include "log.h"
@@ -289,8 +290,11 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		{"-", P "-: unknown option; see --help\n"},
 		{"\n\x1b", P "\\x0a\\x1b: unexpected argument; see --help\n"},
 		{"-t|--print",
-		 P "command line: expected only one of --test-config, --print, --ping, "
+		 P "command line: expected only one of --test-config, --check, --print, --ping, "
 		   "--version, --help; see --help\n"},
+		{"--send", P "--send: expected only together with --check; see --help\n"},
+		{"--print|--send", P "--send: expected only together with --check; see --help\n"},
+		{"--send=1|--check", P "--send=1: this option takes no value; see --help\n"},
 		/* identity's complaints come through */
 		{"--label-attributes=host.name,nothing", P
 		 "FARO_LABEL_ATTRIBUTES: host.name describes this pod, host or process, not the "
@@ -513,6 +517,10 @@ static void test_variables__unknown__warned_about_unless_made_by_others(void **s
 		{"FARO_", "1", false},
 		{"FARO_ENDPOINT", "metrics", false},
 		{"FARO_ENDPOINTS", "metrics", true},
+		{"FARO_SOCKET", "/run/faro.sock", false},
+		{"FARO_SOCKETS", "/run/faro.sock", true},
+		{"FARO_CONFIG_JS", "/tmp/config.js", false},
+		{"FARO_COLLECTOR_URL", "https://faro.example/collect", false},
 		{"FARO_SERVICE_HOST", "10.0.0.1", false},
 		{"FARO_INGEST_SERVICE_PORT", "80", false},
 		{"FARO_INGEST_SERVICE_PORT_HTTP", "80", false},
@@ -613,6 +621,50 @@ static void test_memory__small_container__starts_with_a_warning(void **state)
 	put_file("sys/fs/cgroup/memory.max", NULL);
 }
 
+static void test_authorities__not_named__those_of_the_system(void **state)
+{
+	/* put there one after another, so that each wins over those above */
+	static const char *const places[] = {
+		"etc/ssl/cert.pem",                  /* Alpine without its ca-certificates */
+		"etc/ssl/ca-bundle.pem",             /* SUSE */
+		"etc/pki/tls/certs/ca-bundle.crt",   /* Red Hat */
+		"etc/ssl/certs/ca-certificates.crt", /* Debian, Alpine */
+	};
+	struct config config;
+
+	(void)state;
+	assert_true(init(&config, "--upstream-url=https://a"));
+	assert_string_equal(errors,
+			    P "warning: FARO_UPSTREAM_CA_FILE: not set, and this system has "
+			      "no ca-certificates: no receiver at https:// can be "
+			      "trusted\n");
+	assert_null(config.upstream_ca_file);
+	config_release(&config);
+	config_file_root = directory;
+	put_file("mine.pem", "x");
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		char argument[512];
+
+		put_file(places[i], "x");
+		assert_true(init(&config, "--upstream-url=https://a"));
+		assert_string_equal(errors, "");
+		assert_string_equal(config.upstream_ca_file + 1, places[i]);
+		config_release(&config);
+		/* not where one is named, and not for http */
+		snprintf(argument, sizeof(argument),
+			 "--upstream-url=https://a|--upstream-ca-file=%s",
+			 in_directory("mine.pem"));
+		assert_true(init(&config, argument));
+		assert_string_equal(config.upstream_ca_file, in_directory("mine.pem"));
+		config_release(&config);
+		assert_true(init(&config, ""));
+		assert_null(config.upstream_ca_file);
+		config_release(&config);
+	}
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		put_file(places[i], NULL);
+}
+
 static void test_namespace__of_the_pod__found(void **state)
 {
 	struct config config;
@@ -657,37 +709,75 @@ static void test_modes__each__and_what_it_needs(void **state)
 	config_release(&config);
 }
 
-static void test_describe__everything__exact(void **state)
+/* What config_log_start() writes, from its version on. */
+static const char *start_line(const struct config *config)
+{
+	static char line[8192];
+	int kept = dup(STDERR_FILENO);
+	FILE *file = tmpfile();
+	const char *version;
+	size_t n;
+
+	dup2(fileno(file), STDERR_FILENO);
+	config_log_start(config);
+	dup2(kept, STDERR_FILENO);
+	close(kept);
+	rewind(file);
+	n = fread(line, 1, sizeof(line) - 1, file);
+	line[n] = '\0';
+	fclose(file);
+	version = strstr(line, "version=");
+	assert_non_null(version);
+	return version;
+}
+
+static void test_start_line__everything__exact(void **state)
 {
 	struct config config;
-	struct buf out;
+	char expected[2048];
 
 	(void)state;
 	put_file("key", "secret");
 	setenv("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=n,team=t", 1);
 	setenv("FARO_UPSTREAM_API_KEY_FILE", in_directory("key"), 1);
 	assert_true(init(&config, "--app-names=a,b c|--label-attributes=team|--upstream-tenant=x"));
-	buf_init(&out, 4096, NULL);
-	config_describe(&config, &out);
-	assert_int_equal(buf_append(&out, "", 1), BUF_OK);
-	assert_null(strstr(out.data, "secret"));
-	*strstr(out.data, directory) = '\0';
-	assert_string_equal(out.data,
-			    "service_name=shop service_namespace=n k8s_namespace=\"\" "
-			    "environment=\"\" version=\"\" "
-			    "upstream_url=http://alloy:12347/collect upstream_ca_file=\"\" "
-			    "upstream_api_key_file=");
-	assert_string_equal(out.data + strlen(out.data) + 1 + sizeof("aro-config-XXXXXX/key") - 1,
-			    " upstream_tenant=x upstream_connect_timeout_ms=1000 "
-			    "upstream_timeout_ms=3000 upstream_max_inflight=256 path=/faro "
-			    "max_body_bytes=5242880 max_decoded_bytes=5242880 "
-			    "max_memory_bytes=134217728 spool_dir=\"\" "
-			    "spool_max_bytes=67108864 spool_max_age_s=86400 spool_sync=full "
-			    "replay_rate=20 workers=1 drain_timeout_ms=10000 "
-			    "log_format=logfmt log_level=info app_names=\"a,b c\" "
-			    "label_attributes=team allowed_origins=\"\"");
-	buf_release(&out);
+	snprintf(expected, sizeof(expected),
+		 "version=" PACKAGE_VERSION
+		 " listen=\"fd 0\" service_name=shop service_namespace=n "
+		 "k8s_namespace=\"\" environment=\"\" service_version=\"\" "
+		 "upstream_url=http://alloy:12347/collect upstream_ca_file=\"\" "
+		 "upstream_api_key_file=%s upstream_tenant=x upstream_connect_timeout_ms=1000 "
+		 "upstream_timeout_ms=3000 upstream_max_inflight=256 path=/faro "
+		 "max_body_bytes=5242880 max_decoded_bytes=5242880 "
+		 "max_memory_bytes=134217728 spool_dir=\"\" "
+		 "spool_max_bytes=67108864 spool_max_age_s=86400 spool_sync=full "
+		 "replay_rate=20 workers=1 drain_timeout_ms=10000 "
+		 "log_format=logfmt log_level=info app_names=\"a,b c\" "
+		 "label_attributes=team allowed_origins=\"\"\n",
+		 in_directory("key"));
+	assert_string_equal(start_line(&config), expected);
 	config_release(&config);
+}
+
+/* 256 names of 255 bytes: the line has all but the list. */
+static void test_start_line__list_too_long_for_a_line__left_out(void **state)
+{
+	static char names[256 * 256];
+	struct config config;
+	const char *line;
+
+	(void)state;
+	for (size_t i = 0; i < 256; i++)
+		snprintf(names + i * 256, 257, "%0255zu,", i);
+	names[sizeof(names) - 1] = '\0';
+	setenv("FARO_APP_NAMES", names, 1);
+	assert_true(init(&config, "--allowed-origins=https://a"));
+	line = start_line(&config);
+	assert_null(strstr(line, "app_names"));
+	assert_non_null(
+		strstr(line, " log_level=info label_attributes=\"\" allowed_origins=https://a\n"));
+	config_release(&config);
+	unsetenv("FARO_APP_NAMES");
 }
 
 static char *read_all(FILE *file, char *bytes, size_t size)
@@ -745,8 +835,8 @@ static void test_manual__settings__those_of_the_table(void **state)
 	}
 	assert_int_equal(settings, 23);
 	assert_int_equal(count(page, "\n.It Ev FARO_"), settings);
-	assert_int_equal(count(page, "\n.It Fl "), 7);
-	assert_int_equal(count(help, "\n  --") - settings, 7);
+	assert_int_equal(count(page, "\n.It Fl "), 10);
+	assert_int_equal(count(help, "\n  --") - settings, 10);
 }
 
 static void test_memory__each_allocation_fails__no_crash_no_leak(void **state)
@@ -799,9 +889,11 @@ int main(void)
 		TEST(test_variables__unknown__warned_about_unless_made_by_others),
 		TEST(test_memory__default__a_third_of_the_smallest_limit),
 		TEST(test_memory__small_container__starts_with_a_warning),
+		TEST(test_authorities__not_named__those_of_the_system),
 		TEST(test_namespace__of_the_pod__found),
 		TEST(test_modes__each__and_what_it_needs),
-		TEST(test_describe__everything__exact),
+		TEST(test_start_line__everything__exact),
+		TEST(test_start_line__list_too_long_for_a_line__left_out),
 		TEST(test_memory__each_allocation_fails__no_crash_no_leak),
 	};
 	int failed = cmocka_run_group_tests(first, NULL, NULL);

@@ -58,6 +58,7 @@ static void test_metrics__names_of_the_contract__are_all_there(void **state)
 		"spool_records gauge",
 		"spool_quarantined gauge",
 		"spool_bytes gauge",
+		"spool_max_bytes gauge",
 		"spool_oldest_seconds gauge",
 		"spool_replayed_total counter",
 		"spool_dropped_total counter",

@@ -27,6 +27,7 @@ scenario("receiver down: 202 from the spool, delivered when it is back", async (
 	assert.equal(down("accepted_total", 'reason="spooled"'), 20);
 	assert.equal(down("items_total", 'kind="log"'), 0, "the receiver took none yet");
 	assert.ok(down("spool_bytes") > 4096);
+	assert.ok(down("spool_max_bytes") > down("spool_bytes"));
 	assert.equal(statSync(stage.path("spool")).mode & 0o777, 0o700);
 	for (const file of ["spool.db", "spool.db-wal", "lock"])
 		assert.equal(statSync(stage.path("spool", file)).mode & 0o777, 0o600, file);

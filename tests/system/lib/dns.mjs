@@ -49,7 +49,11 @@ export async function nameServer(stage, name, { host = "127.0.0.53", port = 53 }
 	});
 	socket.bind(port, host);
 	await once(socket, "listening");
-	stage.after(() => socket.close());
+	server.stop = () => {
+		if (!server.stopped) socket.close();
+		server.stopped = true;
+	};
+	stage.after(server.stop);
 	/* After the next question that comes from now on. */
 	server.asked = () => new Promise((done) => server.waiting.push({ n: server.queries + 1, done }));
 	return server;

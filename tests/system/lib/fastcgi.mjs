@@ -87,7 +87,7 @@ function parseCgi(bytes) {
 		json: /json/.test(headers["content-type"] ?? "") ? JSON.parse(body) : undefined,
 	};
 }
-export { parseCgi };
+export { encodeParams, parseCgi, record, stream };
 
 /* What nginx would pass for a beacon of `length` bytes. */
 export function beaconParams(length, more = {}) {
@@ -147,15 +147,16 @@ export class FastcgiClient {
 	/* body: what goes into STDIN. cut: "abort" sends an ABORT record instead of the stream's end,
 	 * "close" ends the connection there, "stall" sends nothing more. */
 	send(params, body, { cut } = {}) {
-		return this.sendBytes(requestBytes(params, body, cut), cut);
+		return this.sendBytes(requestBytes(params, body, cut), cut === "close");
 	}
 
-	sendBytes(bytes, cut) {
+	/* A request as it is on the wire. */
+	sendBytes(bytes, end = false) {
 		const reply = new Promise((done) => {
 			if (this.ended) done(undefined);
 			else this.done = done;
 		});
-		if (cut === "close") this.socket.end(bytes);
+		if (end) this.socket.end(bytes);
 		else this.socket.write(bytes);
 		return reply;
 	}

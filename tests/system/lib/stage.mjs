@@ -19,6 +19,9 @@ export const sinkBinary = process.env.FARO_SINK || join(root, ".build/src/faro-s
 /* A user's PATH on Debian lacks where nginx and ip are. */
 process.env.PATH += ":/usr/sbin:/sbin";
 
+/* Coverage is written by a process that ends by itself. */
+const LAST_SIGNAL = process.env.FARO_TEST_LAST_SIGNAL ?? "SIGKILL";
+
 const children = new Set();
 process.on("exit", () => {
 	for (const child of children) child.kill(child.lastSignal);
@@ -27,7 +30,7 @@ process.on("exit", () => {
 /* A child whose output is kept; stdin is a string, a Buffer, or nothing. lastSignal ends it for sure, and
  * is a milder one for a parent that has to take its own children along. */
 class Process {
-	constructor(name, command, args, { env, cwd, stdin, stdio, lastSignal = "SIGKILL" } = {}) {
+	constructor(name, command, args, { env, cwd, stdin, stdio, lastSignal = LAST_SIGNAL } = {}) {
 		this.name = name;
 		this.out = [];
 		this.stderr = "";

@@ -1,0 +1,1 @@
+../../../nginx/templates/faro/config.js.template

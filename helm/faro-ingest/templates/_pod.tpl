@@ -1,0 +1,180 @@
+{{/*
+  The parts of the service's pod. Each renders nothing where it has nothing to say, so a service chart
+  includes it in one line that leaves no trace while faro.enabled is false:
+
+    {{- with include "faro-ingest.v1.container" . }}{{ . | nindent 8 }}{{ end }}
+*/}}
+
+{{/* For `containers:`. */}}
+{{- define "faro-ingest.v1.container" -}}
+{{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
+{{- if and $faro.sidecar (not $faro.proxy.nativeSidecar) -}}
+{{- include "faro-ingest.v1.responder" $faro -}}
+{{- end -}}
+{{- end -}}
+
+{{/* For `initContainers:`, where faro.proxy.nativeSidecar is set. */}}
+{{- define "faro-ingest.v1.initContainer" -}}
+{{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
+{{- if and $faro.sidecar $faro.proxy.nativeSidecar -}}
+{{- include "faro-ingest.v1.responder" $faro -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+  No readiness and no startup probe: whatever becomes of telemetry, the service's pod is ready. Liveness
+  asks the responder itself, never the receiver.
+*/}}
+{{- define "faro-ingest.v1.responder" -}}
+- name: faro-ingest
+  image: {{ .image | quote }}
+  imagePullPolicy: {{ .proxy.image.pullPolicy }}
+  {{- if .proxy.nativeSidecar }}
+  restartPolicy: Always
+  {{- end }}
+  {{- /* 0666, because nginx may run as another user, and drops the pod's groups where it starts as root.
+    Nobody else mounts the directory. */}}
+  command: [faro-ingest, --listen, "unix:/run/faro-ingest/faro.sock", --listen-mode, "0666"]
+  env:
+    {{- (include "faro-ingest.v1.responderEnv" . | fromJson).env | toYaml | nindent 4 }}
+  {{- with .proxy.metrics.port }}
+  {{- /* It is the pod's nginx that listens there. */}}
+  ports:
+    - name: faro-metrics
+      containerPort: {{ . }}
+      protocol: TCP
+  {{- end }}
+  livenessProbe:
+    exec:
+      command: [faro-ingest, --ping, /run/faro-ingest/faro.sock]
+    periodSeconds: 10
+    timeoutSeconds: 5
+    failureThreshold: 3
+  resources:
+    {{- toYaml .proxy.resources | nindent 4 }}
+  securityContext:
+    allowPrivilegeEscalation: false
+    capabilities:
+      drop: [ALL]
+    readOnlyRootFilesystem: true
+    runAsNonRoot: true
+    seccompProfile:
+      type: RuntimeDefault
+  terminationMessagePolicy: FallbackToLogsOnError
+  volumeMounts:
+    - name: faro-socket
+      mountPath: /run/faro-ingest
+    {{- with include "faro-ingest.v1.responderMounts" . }}{{ . | nindent 4 }}{{ end }}
+{{- end -}}
+
+{{/* What the responder reads and writes besides the socket. */}}
+{{- define "faro-ingest.v1.responderMounts" -}}
+{{- $mounts := list -}}
+{{- if .proxy.spool.enabled -}}
+  {{- $mounts = append $mounts (dict "name" "faro-spool" "mountPath" "/var/spool/faro-ingest") -}}
+{{- end -}}
+{{- if .proxy.upstream.apiKey.secretName -}}
+  {{- $mounts = append $mounts (dict "name" "faro-api-key" "mountPath" "/etc/faro-ingest/api-key" "readOnly" true) -}}
+{{- end -}}
+{{- if or .proxy.upstream.ca.configMapName .proxy.upstream.ca.secretName -}}
+  {{- $mounts = append $mounts (dict "name" "faro-ca" "mountPath" "/etc/faro-ingest/ca" "readOnly" true) -}}
+{{- end -}}
+{{- with $mounts -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* For `volumeMounts:` of the service's nginx. */}}
+{{- define "faro-ingest.v1.volumeMounts" -}}
+{{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
+{{- if $faro.enabled -}}
+- name: faro-config
+  mountPath: /etc/nginx/faro
+  readOnly: true
+{{- if $faro.sidecar }}
+- name: faro-socket
+  mountPath: /run/faro-ingest
+  readOnly: true
+{{- else if $faro.include }}
+- name: faro-socket
+  mountPath: /run/faro-ingest
+{{- with include "faro-ingest.v1.responderMounts" $faro }}
+{{ . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* For `volumes:`. */}}
+{{- define "faro-ingest.v1.volumes" -}}
+{{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
+{{- if $faro.enabled -}}
+- name: faro-config
+  configMap:
+    name: {{ $faro.fullname }}
+    {{- /* Without it nginx starts as well: its includes are wildcards. */}}
+    optional: true
+{{- end }}
+{{- if ($faro.proxy).enabled }}
+- name: faro-socket
+  {{- /* In memory the limit is a file system's, and nobody is evicted for it. */}}
+  emptyDir:
+    medium: Memory
+    sizeLimit: 1Mi
+{{- if $faro.proxy.spool.enabled }}
+- name: faro-spool
+  {{- with $faro.proxy.spool.existingClaim }}
+  persistentVolumeClaim:
+    claimName: {{ . | quote }}
+  {{- else }}
+  {{- /* A damaged database is kept beside the fresh one, hence twice; and what SQLite needs besides. A
+    pod that is over this limit is evicted. */}}
+  emptyDir:
+    sizeLimit: {{ add (mul 2 $faro.bytes.spool) 16777216 | quote }}
+  {{- end }}
+{{- end }}
+{{- with $faro.proxy.upstream.apiKey }}
+{{- if .secretName }}
+- name: faro-api-key
+  secret:
+    secretName: {{ .secretName | quote }}
+    items:
+      - key: {{ .key | quote }}
+        path: {{ .key | quote }}
+{{- end }}
+{{- end }}
+{{- with $faro.proxy.upstream.ca }}
+{{- if or .configMapName .secretName }}
+- name: faro-ca
+  {{- if .configMapName }}
+  configMap:
+    name: {{ .configMapName | quote }}
+  {{- else }}
+  secret:
+    secretName: {{ .secretName | quote }}
+  {{- end }}
+    items:
+      - key: {{ .key | quote }}
+        path: {{ .key | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* For `annotations:` of the pod: nginx reads its files at start only. */}}
+{{- define "faro-ingest.v1.annotations" -}}
+{{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
+{{- if $faro.enabled -}}
+faro-ingest/checksum: {{ include "faro-ingest.v1.files" . | sha256sum }}
+{{- end -}}
+{{- end -}}
+
+{{/* For `ports:` of the service's container in include mode; the sidecar declares the port itself. */}}
+{{- define "faro-ingest.v1.ports" -}}
+{{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
+{{- if and $faro.include $faro.proxy.metrics.port -}}
+- name: faro-metrics
+  containerPort: {{ $faro.proxy.metrics.port }}
+  protocol: TCP
+{{- end -}}
+{{- end -}}

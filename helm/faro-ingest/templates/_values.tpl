@@ -1,0 +1,142 @@
+{{/*
+  From values to settings. Private to this chart; the templates that services include are in
+  _pod.tpl, _nginx.tpl and _manifests.tpl.
+*/}}
+
+{{/*
+  One block of values as JSON: strings rendered as templates; what is still the chart's default is taken
+  from global.faro where that has it. Takes own, global, default (the same block of each) and root.
+*/}}
+{{- define "faro-ingest.v1.merged" -}}
+{{- $root := .root -}}
+{{- $out := dict -}}
+{{- range $key := concat (keys .own) (keys .global) | uniq -}}
+  {{- $default := get $.default $key -}}
+  {{- $value := get $.own $key -}}
+  {{- $global := get $.global $key -}}
+  {{- if and (kindIs "map" $value) (or (kindIs "map" $global) (kindIs "invalid" $global)) -}}
+    {{- $default = ternary $default (dict) (kindIs "map" $default) -}}
+    {{- $block := dict "own" $value "global" (default (dict) $global) "default" $default "root" $root -}}
+    {{- $value = include "faro-ingest.v1.merged" $block | fromJson -}}
+  {{- else -}}
+    {{- if and (hasKey $.global $key) (eq (toJson $value) (toJson $default)) -}}
+      {{- $value = $global -}}
+    {{- end -}}
+    {{- $value = include "faro-ingest.v1.rendered" (dict "value" $value "root" $root) | fromJson -}}
+    {{- $value = $value.value -}}
+  {{- end -}}
+  {{- $_ := set $out $key $value -}}
+{{- end -}}
+{{- toJson $out -}}
+{{- end -}}
+
+{{/* {"value": …}: every string in it rendered as a template. */}}
+{{- define "faro-ingest.v1.rendered" -}}
+{{- $value := .value -}}
+{{- if and (kindIs "string" $value) (contains "{{" $value) -}}
+  {{- $value = tpl $value .root | trim -}}
+{{- else if kindIs "slice" $value -}}
+  {{- $items := list -}}
+  {{- range $item := $value -}}
+    {{- $rendered := include "faro-ingest.v1.rendered" (dict "value" $item "root" $.root) | fromJson -}}
+    {{- $items = append $items $rendered.value -}}
+  {{- end -}}
+  {{- $value = $items -}}
+{{- else if kindIs "map" $value -}}
+  {{- $block := dict "own" $value "global" (dict) "default" (dict) "root" .root -}}
+  {{- $value = include "faro-ingest.v1.merged" $block | fromJson -}}
+{{- end -}}
+{{- toJson (dict "value" $value) -}}
+{{- end -}}
+
+{{/* A number of bytes: as a number, 5MiB as the responder writes it, or 64Mi as Kubernetes does. */}}
+{{- define "faro-ingest.v1.bytes" -}}
+{{- $value := .value -}}
+{{- if kindIs "string" $value -}}
+  {{- $unit := regexFind "[A-Za-z]*$" $value | trimSuffix "B" -}}
+  {{- $factors := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 -}}
+  {{- if not (and (hasKey $factors $unit) (regexMatch "^[0-9]+[A-Za-z]*$" $value)) -}}
+    {{- fail (printf "\n\nfaro-ingest: %s is %q: write a whole number of bytes, or one with Ki, Mi or Gi, such as 64Mi\n" .name $value) -}}
+  {{- end -}}
+  {{- mul (regexFind "^[0-9]+" $value | int64) (get $factors $unit) -}}
+{{- else -}}
+  {{- int64 $value -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+  What is in force for the service, as JSON: its values, merged and checked, and what is derived from
+  them. {} where faro.enabled is false. All that the other templates render comes from here.
+    fullname    of the objects; without the suffix of the metrics Service
+    labels      of the objects
+    image       the whole reference, as a string
+    sidecar     the proxy is on, in a container of its own; include: in the service's container
+    bytes       limit, body, decoded, memory, spool: the sizes as numbers, written as strings
+*/}}
+{{- define "faro-ingest.v1.settings" -}}
+{{- $out := dict -}}
+{{- if (.Values.faro).enabled -}}
+  {{- $library := get .Subcharts "faro" -}}
+  {{- if not $library -}}
+    {{- fail "faro-ingest: the dependency has no alias; in Chart.yaml write `alias: faro` beside `name: faro-ingest`" -}}
+  {{- end -}}
+  {{- $default := $library.Files.Get "files/defaults.yaml" | fromYaml -}}
+  {{- /* Foreign keys are the team's own. The two switches are the service's own. */ -}}
+  {{- $own := dict -}}
+  {{- range $key := keys $default -}}
+    {{- $_ := set $own $key (get $.Values.faro $key) -}}
+  {{- end -}}
+  {{- $global := (.Values.global).faro | default dict | deepCopy -}}
+  {{- $_ := unset $global "enabled" -}}
+  {{- with $global.proxy -}}
+    {{- $_ := unset . "enabled" -}}
+  {{- end -}}
+  {{- range $key := keys $global -}}
+    {{- if not (hasKey $default $key) -}}
+      {{- $_ := unset $global $key -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $block := dict "own" $own "global" $global "default" $default "root" $ -}}
+  {{- $out = include "faro-ingest.v1.merged" $block | fromJson -}}
+
+  {{- $name := $out.name | default (list .Release.Name .Chart.Name "faro" | uniq | join "-") -}}
+  {{- if gt (len $name) 55 -}}
+    {{- $name = printf "%s-%s" ($name | trunc 46 | trimSuffix "-") ($name | sha256sum | trunc 8) -}}
+  {{- end -}}
+  {{- $_ := set $out "fullname" $name -}}
+  {{- $_ := set $out "labels" (dict
+    "app.kubernetes.io/name" "faro-ingest"
+    "app.kubernetes.io/instance" .Release.Name
+    "app.kubernetes.io/component" $name
+    "app.kubernetes.io/managed-by" .Release.Service) -}}
+  {{- $_ := set $out "sidecar" (and $out.proxy.enabled (eq $out.proxy.mode "sidecar")) -}}
+  {{- $_ := set $out "include" (and $out.proxy.enabled (eq $out.proxy.mode "include")) -}}
+  {{- include "faro-ingest.v1.check" $out -}}
+  {{- if $out.proxy.enabled -}}
+    {{- include "faro-ingest.v1.checkProxy" $out.proxy -}}
+    {{- $sizes := dict
+      "limit" (dict "name" "faro.proxy.resources.limits.memory" "value" $out.proxy.resources.limits.memory)
+      "body" (dict "name" "faro.proxy.limits.maxBodyBytes" "value" $out.proxy.limits.maxBodyBytes)
+      "decoded" (dict "name" "faro.proxy.limits.maxDecodedBytes" "value" $out.proxy.limits.maxDecodedBytes)
+      "memory" (dict "name" "faro.proxy.limits.maxMemoryBytes" "value" ($out.proxy.limits.maxMemoryBytes | default 0))
+      "spool" (dict "name" "faro.proxy.spool.maxBytes" "value" $out.proxy.spool.maxBytes) -}}
+    {{- range $what, $size := $sizes -}}
+      {{- $_ := set $sizes $what (include "faro-ingest.v1.bytes" $size) -}}
+    {{- end -}}
+    {{- if eq $sizes.memory "0" -}}
+      {{- $_ := set $sizes "memory" (div $sizes.limit 3 | toString) -}}
+    {{- end -}}
+    {{- $_ := set $out "bytes" $sizes -}}
+    {{- include "faro-ingest.v1.checkMemory" $out -}}
+  {{- end -}}
+  {{- if $out.sidecar -}}
+    {{- $image := $out.proxy.image -}}
+    {{- $version := printf ":%s" ($image.tag | default $library.Chart.AppVersion) -}}
+    {{- with $image.digest -}}
+      {{- $version = printf "@%s" . -}}
+    {{- end -}}
+    {{- $_ := set $out "image" (printf "%s/%s%s" (trimSuffix "/" $image.registry) $image.repository $version) -}}
+  {{- end -}}
+{{- end -}}
+{{- toJson $out -}}
+{{- end -}}

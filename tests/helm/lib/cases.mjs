@@ -1,0 +1,87 @@
+/* What is rendered and pinned: values, and the chart where it is not helm/shop. */
+import { join } from "node:path";
+
+import { root } from "../../system/lib/stage.mjs";
+import { chart, shop, tests, umbrella } from "./helm.mjs";
+
+const on = { faro: { enabled: true } };
+const proxy = (values) => ({ faro: { enabled: true, proxy: values } });
+
+const charts = {
+	shop,
+	umbrella: umbrella(join(tests, "charts/umbrella"), [join(root, "helm/shop"), join(tests, "charts/named")]),
+	named: chart(join(tests, "charts/named")),
+	bare: chart(join(tests, "charts/bare")),
+};
+
+const rows = [
+	["off", {}],
+	["sidecar", on],
+	["native-sidecar", proxy({ nativeSidecar: true })],
+	["include", proxy({ mode: "include", spool: { enabled: true } })],
+	["include-service-env", {
+		faro: { enabled: true, serviceEnv: { enabled: true, pyroscopeAddress: "http://alloy:4040" }, proxy: { mode: "include" } },
+	}],
+	/* Only config.js: browsers send to a public collector. */
+	["public-collector", {
+		faro: { enabled: true, collectorUrl: "https://faro.example/collect", proxy: { enabled: false } },
+	}],
+	["every-value", {
+		faro: {
+			enabled: true,
+			name: "{{ .Release.Name }}-telemetry",
+			serviceName: "{{ .Chart.Name }}",
+			appNames: ["{{ .Chart.Name }}", 'say "hi"'],
+			labelAttributes: { "k8s.cluster.name": "north 1", team: "a,b=c%", "empty.one": "" },
+			environment: "{{ .Values.replicas }}-fold",
+			version: "{{ .Chart.AppVersion }}",
+			collectorUrl: "https://{{ .Release.Name }}.example/rum/collect",
+			proxy: {
+				path: "/rum/v1",
+				upstreamUrl: "https://alloy.{{ .Release.Namespace }}.svc:12347/collect",
+				image: { registry: "registry.example/base/", repository: "relay", digest: `sha256:${"0a".repeat(32)}`, pullPolicy: "Always" },
+				allowedOrigins: ["https://a.example", "http://localhost:3000"],
+				limits: { maxBodyBytes: "2MiB", maxDecodedBytes: 4194304, maxMemoryBytes: "20Mi" },
+				upstream: {
+					connectTimeoutMs: 2000, timeoutMs: 60000, maxInflight: 64, tenant: "{{ .Release.Namespace }}",
+					apiKey: { secretName: "{{ .Release.Name }}-alloy", key: "token" },
+					ca: { secretName: "internal-ca" },
+				},
+				spool: { enabled: true, maxBytes: "128MiB", maxAgeSeconds: 31536000, sync: "normal", replayRate: 100000 },
+				metrics: { port: 9090, address: "[::]", podMonitor: true, labels: { release: "prometheus" }, interval: "30s" },
+				resources: { limits: { memory: "96Mi", "ephemeral-storage": "1Gi" }, requests: { cpu: "5m" } },
+				extraEnv: [{ name: "FARO_LOG_FORMAT", value: "json" }],
+			},
+		},
+	}],
+	["service-monitor", proxy({ metrics: { serviceMonitor: true, selector: { app: "{{ .Release.Name }}" } } })],
+	["existing-claim", proxy({ spool: { enabled: true, existingClaim: "{{ .Release.Name }}-spool" } })],
+	["ca-of-a-configmap", proxy({
+		upstreamUrl: "https://alloy", upstream: { ca: { configMapName: "trust", key: "bundle.pem" } }, metrics: { port: 0 },
+	})],
+	["service-env", { faro: { enabled: true, serviceEnv: { enabled: true } } }],
+	/* The values a team begins with, and keys that are its own. */
+	["five-values-and-foreign-keys", {
+		faro: {
+			enabled: true, collectorUrl: "", proxy: { enabled: true, path: "/faro", upstreamUrl: "http://alloy:12347" },
+			sampling: { rate: 0.1 }, sessionReplay: true, note: "{{ this is no template of ours",
+		},
+	}],
+	["umbrella", {
+		global: {
+			faro: {
+				enabled: true, environment: "prod", labelAttributes: { "k8s.cluster.name": "north" },
+				proxy: { upstreamUrl: "http://alloy.{{ .Release.Namespace }}:12347", path: "/rum", image: { registry: "registry.example" } },
+			},
+		},
+		shop: { faro: { enabled: true, labelAttributes: { team: "web" }, proxy: { path: "/shop-rum" } } },
+		named: { faro: { enabled: true, proxy: { upstreamUrl: "" } } },
+	}, "umbrella"],
+	["umbrella-one-of-two", { shop: { faro: { enabled: true } }, global: { faro: { enabled: true } } }, "umbrella"],
+	["otel-service-name-is-there", {}, "named"],
+	["no-volumes-of-its-own", {}, "bare"],
+	["no-volumes-of-its-own-off", { faro: { enabled: false } }, "bare"],
+];
+
+export const cases = rows.map(([name, values, which = "shop"]) => ({ name, values, folder: charts[which] }));
+export { charts };

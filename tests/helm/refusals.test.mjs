@@ -1,0 +1,98 @@
+/* What is wrong is refused before it reaches a cluster: each refusal names the value, and what to do. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { refusal, shop } from "./lib/helm.mjs";
+
+const faro = (values) => ({ faro: { enabled: true, ...values } });
+const proxy = (values) => faro({ proxy: values });
+
+/* [values, the value's name, the remedy] */
+const refused = [
+	/* What the templates check. */
+	[faro({ serviceName: "" }), "faro.serviceName is not set", "write the service's name"],
+	[faro({ serviceName: "{{ .Values.nothing }}" }), "faro.serviceName is not set", "write the service's name"],
+	[faro({ proxy: { enabled: false } }), "faro.enabled is true, but nothing would take the beacons",
+		"set faro.proxy.enabled: true, or faro.collectorUrl to a public collector, or faro.enabled: false"],
+	[faro({ collectorUrl: "/collect" }), 'faro.collectorUrl is "/collect"', "write an absolute http or https URL"],
+	[faro({ collectorUrl: 'https://x/"' }), "faro.collectorUrl is", "write an absolute"],
+	[faro({ name: "Not A Name" }), 'faro.name gives "Not A Name"', "write lower case letters, digits and dashes"],
+	[faro({ appNames: ["a,b"] }), 'faro.appNames has "a,b"', "one name an item, without commas"],
+	[faro({ appNames: ["a", ""] }), 'faro.appNames has ""', "one name an item"],
+	[faro({ labelAttributes: { "k8s.pod.name": "x" } }), "faro.labelAttributes has k8s.pod.name", "leave it out"],
+	[faro({ labelAttributes: { "host.name": "x" } }), "faro.labelAttributes has host.name", "leave it out"],
+	[faro({ labelAttributes: { "service.instance.id": "x" } }), "has service.instance.id", "leave it out"],
+	[faro({ labelAttributes: { "k8s.namespace.name": "x" } }), "has k8s.namespace.name", "leave it out"],
+	[faro({ labelAttributes: { "service.version": "x" } }), "has service.version", "set faro.serviceName, faro.version"],
+	[faro({ labelAttributes: { "a b": "x" } }), 'faro.labelAttributes has "a b"', "write keys of letters"],
+	[faro({ serviceName: "x".repeat(256) }), "faro.serviceName has a value of more than 255 bytes", "write a shorter one"],
+	[faro({ environment: "ü".repeat(128) }), "faro.environment has a value of more than 255 bytes", "write a shorter one"],
+	[faro({ version: "1\n2" }), "faro.version has a value", "on one line"],
+	[faro({ appNames: ["a", "b\u0007"] }), "faro.appNames has a value", "on one line"],
+	[faro({ labelAttributes: { team: "x".repeat(256) } }), "faro.labelAttributes[team] has a value", "write a shorter one"],
+	[proxy({ upstream: { tenant: "ü" } }), 'faro.proxy.upstream.tenant is "ü"', "at most 512 printable ASCII characters"],
+	[proxy({ upstreamUrl: "" }), "faro.proxy.upstreamUrl is not set", "there or in global.faro.proxy.upstreamUrl"],
+	[proxy({ upstreamUrl: "alloy:12347" }), 'faro.proxy.upstreamUrl is "alloy:12347"', "such as http://alloy:12347"],
+	[proxy({ upstreamUrl: "http://u:p@alloy" }), "faro.proxy.upstreamUrl is", "without user, query or fragment"],
+	[proxy({ upstreamUrl: "http://alloy/?a=b" }), "faro.proxy.upstreamUrl is", "without user, query or fragment"],
+	[proxy({ image: { registry: "" } }), "faro.proxy.image.registry is not set",
+		"write the registry that has your build of the faro-ingest image, there or in global.faro.proxy.image.registry"],
+	[proxy({ image: { digest: "sha256:1" } }), 'faro.proxy.image.digest is "sha256:1"', "write sha256: and 64"],
+	[proxy({ path: "faro" }), 'faro.proxy.path is "faro"', "begins with a slash"],
+	[proxy({ path: "/" }), 'faro.proxy.path is "/"', "such as /faro"],
+	[proxy({ path: "/faro/" }), 'faro.proxy.path is "/faro/"', "does not end with one"],
+	[proxy({ path: "/a;b" }), 'faro.proxy.path is "/a;b"', "of letters, digits and ._~-"],
+	[proxy({ path: "/a/../b" }), 'faro.proxy.path is "/a/../b"', "leave out the segments . and .."],
+	[proxy({ allowedOrigins: ["*"] }), 'faro.proxy.allowedOrigins has "*"', "write origins such as https://shop.example"],
+	[proxy({ allowedOrigins: ["https://a.example/"] }), "faro.proxy.allowedOrigins has", "without path"],
+	[proxy({ limits: { maxBodyBytes: "5 MiB" } }), 'faro.proxy.limits.maxBodyBytes is "5 MiB"', "write a whole number"],
+	[proxy({ limits: { maxDecodedBytes: "x" } }), 'faro.proxy.limits.maxDecodedBytes is "x"', "write a whole number"],
+	[proxy({ limits: { maxDecodedBytes: "16MiB" } }), "faro.proxy.resources.limits.memory is 64Mi", "write at least 111Mi"],
+	[proxy({ limits: { maxMemoryBytes: "15728639" } }), "faro.proxy.limits.maxMemoryBytes is 15728639", "write at least 15728640"],
+	[proxy({ limits: { maxMemoryBytes: "33Mi" } }), "faro.proxy.limits.maxMemoryBytes is 33Mi", "lower it, or raise the limit"],
+	[proxy({ resources: { limits: { memory: "44Mi" } } }), "faro.proxy.resources.limits.memory is 44Mi", "write at least 45Mi"],
+	[proxy({ resources: { limits: { memory: "much" } } }), 'faro.proxy.resources.limits.memory is "much"', "such as 64Mi"],
+	[proxy({ resources: { limits: { cpu: null } } }), "faro.proxy.resources.limits.cpu is not set", "leave the default"],
+	[proxy({ resources: { requests: { memory: null } } }), "faro.proxy.resources.requests.memory is not set", "leave the default"],
+	[proxy({ upstream: { ca: { configMapName: "a", secretName: "b" } } }),
+		"faro.proxy.upstream.ca has both configMapName and secretName", "leave one of them out"],
+	[proxy({ upstream: { apiKey: { key: "../x" } } }), 'faro.proxy.upstream.apiKey.key is "../x"', "write the key inside the Secret"],
+	[proxy({ upstream: { ca: { key: "a/b" } } }), 'faro.proxy.upstream.ca.key is "a/b"', "write the key inside"],
+	[proxy({ spool: { existingClaim: "x" } }), "faro.proxy.spool.existingClaim is set", "set faro.proxy.spool.enabled: true"],
+	[proxy({ spool: { maxBytes: "1KiB" } }), "faro.proxy.spool.maxBytes is 1KiB", "write at least 1Mi"],
+	[proxy({ metrics: { podMonitor: true, serviceMonitor: true } }),
+		"faro.proxy.metrics.podMonitor and faro.proxy.metrics.serviceMonitor are both true", "set one of them to false"],
+	[proxy({ metrics: { port: 0, podMonitor: true } }), "faro.proxy.metrics.port is 0", "set a port such as 12348"],
+	[proxy({ metrics: { port: 0, service: true } }), "faro.proxy.metrics.port is 0", "set a port such as 12348"],
+	[proxy({ metrics: { interval: "30 s" } }), 'faro.proxy.metrics.interval is "30 s"', "write a time such as 30s"],
+	[proxy({ metrics: { address: "::" } }), 'faro.proxy.metrics.address is "::"', "IPv6 in brackets"],
+	[proxy({ extraEnv: [{ name: "FARO_PATH", value: "/x" }] }), "faro.proxy.extraEnv has FARO_PATH", "set that value, and leave it out"],
+	[proxy({ extraEnv: [{ name: "A", value: "1" }, { name: "A", value: "2" }] }), "faro.proxy.extraEnv has A", "comes twice"],
+	[proxy({ extraEnv: [{ name: "FARO_SPOOL_DIR", value: "/tmp" }] }), "faro.proxy.extraEnv has FARO_SPOOL_DIR", "leave it out"],
+	[faro({ serviceEnv: { enabled: true }, collectorUrl: "https://x", proxy: { enabled: false, upstreamUrl: "" } }),
+		"faro.serviceEnv.otlpEndpoint is not set", "write the OTLP endpoint"],
+
+	/* What the schema checks; its messages say where, what was there and what is taken. */
+	[proxy({ upstreamURL: "http://alloy" }), "at '/proxy'", "additional properties 'upstreamURL' not allowed"],
+	[proxy({ spool: { size: "1" } }), "at '/proxy/spool'", "additional properties 'size' not allowed"],
+	[proxy({ image: { name: "x" } }), "at '/proxy/image'", "additional properties 'name' not allowed"],
+	[proxy({ mode: "daemon" }), "at '/proxy/mode'", "value must be one of 'sidecar', 'include'"],
+	[proxy({ nativeSidecar: "yes" }), "at '/proxy/nativeSidecar'", "want boolean"],
+	[proxy({ allowedOrigins: "https://a.example" }), "at '/proxy/allowedOrigins'", "want array"],
+	[proxy({ upstream: { timeoutMs: 0 } }), "at '/proxy/upstream/timeoutMs'", "minimum: got 0, want 1"],
+	[proxy({ metrics: { port: 70000 } }), "at '/proxy/metrics/port'", "maximum: got 70,000, want 65,535"],
+	[faro({ labelAttributes: { team: 1 } }), "at '/labelAttributes/team'", "got number, want string"],
+	[proxy({ extraEnv: [{ value: "x" }] }), "at '/proxy/extraEnv/0'", "missing property 'name'"],
+	[faro({ serviceEnv: { endpoint: "x" } }), "at '/serviceEnv'", "additional properties 'endpoint' not allowed"],
+	[{ faro: { enabled: "true" } }, "at '/enabled'", "want boolean"],
+	[[proxy({}), { global: { faro: { proxy: { modes: "x" } } } }], "at '/global/faro/proxy'", "'modes' not allowed"],
+	[[proxy({ image: { registry: "" } }), { global: { faro: { proxy: { image: { registry: 1 } } } } }],
+		"at '/global/faro/proxy/image/registry'", "want string"],
+];
+
+for (const [values, name, remedy] of refused)
+	test(`refused: ${JSON.stringify(values)}`, () => {
+		const message = refusal(shop, values);
+		assert.ok(message.includes(name), message);
+		assert.ok(message.includes(remedy), message);
+	});

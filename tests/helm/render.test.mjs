@@ -1,0 +1,304 @@
+/* The matrix of values: pinned output, Kubernetes' schemas, and what holds for every case. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { test } from "node:test";
+
+import { root } from "../system/lib/stage.mjs";
+import { cases, charts } from "./lib/cases.mjs";
+import {
+	attempt, chart, containers, find, invalid, library, monitors, packaged, parse, read, run, shop, template, tests, VERSIONS,
+} from "./lib/helm.mjs";
+
+const golden = join(tests, "golden");
+const update = process.env.FARO_UPDATE_GOLDEN;
+
+/*
+ * Of nginx's files only the lines that the chart has changed: the others are the snippets' own and have
+ * tests of their own. Of checksums, that there is one.
+ */
+function pinned(text) {
+	const sources = new Map(readdirSync(join(library, "files"))
+		.map((name) => [name, new Set(read(library, "files", name).split("\n").map((line) => line.trimEnd()))]));
+	let source;
+	const lines = text.split("\n").filter((line) => {
+		const [, indent, name] = /^( *)([\w.-]+): \|$/.exec(line) ?? [];
+		if (name) {
+			source = sources.get(name);
+			return true;
+		}
+		if (source && !/^ {4}|^ *$/.test(line)) source = undefined;
+		return !source || !source.has(line.slice(4).trimEnd());
+	});
+	return lines.join("\n").replaceAll(/(checksum.*?: )[0-9a-f]{64}/g, "$1…");
+}
+
+const rendered = new Map(cases.map(({ name, folder, values }) => [name, template(folder, values)]));
+const manifestsOf = new Map([...rendered].map(([name, text]) => [name, parse(text)]));
+
+for (const [name, text] of rendered) {
+	test(`${name}: renders as pinned (FARO_UPDATE_GOLDEN=1 writes it anew)`, () => {
+		const path = join(golden, `${name}.yaml`);
+		if (update) {
+			mkdirSync(golden, { recursive: true });
+			writeFileSync(path, pinned(text));
+		}
+		assert.ok(existsSync(path), `${path} is missing; look at the output and write it with FARO_UPDATE_GOLDEN=1`);
+		assert.equal(pinned(text), read(path));
+	});
+
+	test(`${name}: valid for Kubernetes ${VERSIONS.join(", ")}`, () => assert.equal(invalid(text), ""));
+}
+
+test("no pinned output is left of a case that is gone", () =>
+	assert.deepEqual(readdirSync(golden).sort(), cases.map(({ name }) => `${name}.yaml`).sort()));
+
+test("Kubernetes' schemas do refuse what is wrong", () => {
+	const text = rendered.get("sidecar");
+	assert.match(invalid(text.replace("imagePullPolicy:", "imagePullPolice:")), /imagePullPolice/);
+	assert.match(invalid(text.replace("containerPort: 12348", 'containerPort: "x"')), /1\.29: Deployment shop/);
+});
+
+test("the monitors fit the Prometheus operator's types", () => {
+	for (const [name, manifests] of manifestsOf)
+		assert.equal(monitors(manifests), ["every-value", "service-monitor"].includes(name) ? 1 : 0, name);
+	const [wrong] = manifestsOf.get("service-monitor").filter(({ kind }) => kind === "ServiceMonitor");
+	assert.throws(() => monitors([{ ...wrong, spec: { ...wrong.spec, endpoint: [] } }]), /unknown field "endpoint"/);
+});
+
+test("a monitor finds the port that the pod or the Service has", () => {
+	const pod = find(manifestsOf.get("every-value"), "PodMonitor").spec;
+	const { ports } = containers(manifestsOf.get("every-value"))["faro-ingest"];
+	assert.deepEqual(pod.podMetricsEndpoints.map(({ port }) => port), ports.map(({ name }) => name));
+	const labels = find(manifestsOf.get("every-value"), "Deployment").spec.template.metadata.labels;
+	for (const [name, value] of Object.entries(pod.selector.matchLabels)) assert.equal(labels[name], value);
+
+	const service = manifestsOf.get("service-monitor").find(({ spec }) => spec?.clusterIP === "None");
+	const monitor = find(manifestsOf.get("service-monitor"), "ServiceMonitor").spec;
+	assert.deepEqual(monitor.endpoints.map(({ port }) => port), service.spec.ports.map(({ name }) => name));
+	for (const [name, value] of Object.entries(monitor.selector.matchLabels)) assert.equal(service.metadata.labels[name], value);
+	assert.equal(service.spec.selector.app, "shop", "faro.proxy.metrics.selector, rendered");
+});
+
+test("the values of the ArgoCD example render, with the release and namespace that it names", () => {
+	const [{ spec }] = parse(read(root, "examples/argocd/shop.yaml"));
+	const { releaseName, valuesObject } = spec.source.helm;
+	assert.equal(spec.source.path, "helm/shop");
+	const text = template(shop, valuesObject, { release: releaseName, namespace: spec.destination.namespace });
+	assert.equal(invalid(text), "");
+	assert.ok(containers(parse(text))["faro-ingest"]);
+});
+
+test("lint --strict finds nothing", () => {
+	for (const folder of [library, ...Object.values(charts)]) {
+		const { code, stdout, stderr } = run(["lint", "--strict", folder]);
+		assert.equal(code, 0, stdout + stderr);
+	}
+});
+
+/* --- not at all ------------------------------------------------------------------------------------ */
+
+/* The chart as it was before: no dependency, no values, no include. */
+function withoutLibrary(folder) {
+	return chart(folder, (made) => {
+		rmSync(join(made, "charts"), { recursive: true });
+		rmSync(join(made, "templates/faro.yaml"));
+		const edit = (name, change) => writeFileSync(join(made, name), change(read(made, name)));
+		edit("Chart.yaml", (text) => text.replace(/^dependencies: .*\n/m, ""));
+		edit("values.yaml", (text) => text.replace(/^faro:\n(?: .*\n)*/m, ""));
+		for (const name of readdirSync(join(made, "templates")))
+			edit(`templates/${name}`, (text) => text
+				.replaceAll(/^ *\{\{- with include "faro-ingest.*\{\{ end \}\}\n/gm, "")
+				.replaceAll(/^ *\{\{- with include "faro-ingest.*\n(?:(?!.*\{\{- end).*\n)*.*\{\{- end \}\}\n/gm, ""));
+	});
+}
+
+for (const source of [join(root, "helm/shop"), join(tests, "charts/named"), join(tests, "charts/bare")])
+	test(`${basename(source)}: off, it renders byte by byte what it renders without the library`, () => {
+		const before = withoutLibrary(source);
+		for (const name of readdirSync(join(before, "templates")))
+			assert.doesNotMatch(read(before, "templates", name), /faro/, "the test has left an include");
+		assert.equal(template(chart(source), { faro: { enabled: false } }), template(before));
+		assert.equal(template(chart(source), { faro: null }), template(before), "without any values");
+	});
+
+test("global.faro turns nothing on that a service has not turned on", () => {
+	const off = template(shop, {});
+	assert.equal(template(shop, { global: { faro: { enabled: true, proxy: { enabled: true } } } }), off);
+	const publicOnly = { faro: { enabled: true, collectorUrl: "https://x.example/collect", proxy: { enabled: false } } };
+	assert.equal(template(shop, [publicOnly, { global: { faro: { proxy: { enabled: true } } } }]),
+		template(shop, publicOnly));
+});
+
+/* --- what holds wherever it is on ------------------------------------------------------------------ */
+
+const workloads = [...manifestsOf].flatMap(([name, manifests]) =>
+	manifests.filter(({ kind }) => kind === "Deployment").map((workload) => ({ name, pod: workload.spec.template })));
+const responders = workloads.flatMap(({ name, pod: { spec } }) => [...(spec.initContainers ?? []), ...spec.containers]
+	.filter((container) => container.name === "faro-ingest").map((container) => ({ name, container, spec })));
+
+test("the cases have responders to look at", () => assert.ok(responders.length > 8));
+
+for (const { name, container, spec } of responders) {
+	test(`${name}: the responder can do no harm to the pod`, () => {
+		assert.equal(container.readinessProbe, undefined);
+		assert.equal(container.startupProbe, undefined);
+		assert.deepEqual(container.livenessProbe.exec.command, ["faro-ingest", "--ping", "/run/faro-ingest/faro.sock"]);
+		assert.deepEqual(container.securityContext, {
+			allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] }, readOnlyRootFilesystem: true,
+			runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" },
+		});
+		for (const kind of ["requests", "limits"])
+			for (const what of ["cpu", "memory"]) assert.ok(container.resources[kind][what], `${kind}.${what}`);
+	});
+
+	test(`${name}: the socket's directory is the responder's and nginx's alone`, () => {
+		const socket = spec.volumes.find((volume) => volume.name === "faro-socket");
+		assert.equal(socket.emptyDir.medium, "Memory");
+		const mounting = [...(spec.initContainers ?? []), ...spec.containers]
+			.filter(({ volumeMounts = [] }) => volumeMounts.some((mount) => mount.name === "faro-socket"));
+		assert.equal(mounting.length, 2);
+		const nginx = mounting.find((other) => other !== container);
+		assert.equal(nginx.volumeMounts.find((mount) => mount.name === "faro-socket").readOnly, true);
+	});
+}
+
+for (const { name, pod } of workloads)
+	test(`${name}: no environment has a name twice, and no volume`, () => {
+		const once = (list) => assert.deepEqual(list, [...new Set(list)]);
+		for (const container of [...(pod.spec.initContainers ?? []), ...pod.spec.containers]) {
+			once((container.env ?? []).map((entry) => entry.name));
+			once((container.volumeMounts ?? []).map((mount) => mount.mountPath));
+			const volumes = (pod.spec.volumes ?? []).map((volume) => volume.name);
+			for (const mount of container.volumeMounts ?? []) assert.ok(volumes.includes(mount.name), mount.name);
+		}
+		once((pod.spec.volumes ?? []).map((volume) => volume.name));
+	});
+
+test("no case has a NetworkPolicy, and none fixes a user or a group", () => {
+	for (const [name, text] of rendered) assert.doesNotMatch(text, /NetworkPolicy|runAsUser|runAsGroup|fsGroup/, name);
+});
+
+test("what is rendered depends on nothing but chart, values and names", () => {
+	const { values } = cases.find(({ name }) => name === "every-value");
+	const first = template(shop, values);
+	assert.equal(template(shop, values, { more: ["--kube-version", "1.25.0", "--is-upgrade"] }), first);
+	assert.equal(template(shop, values, { more: ["--kube-version", "1.37.0", "--api-versions", "monitoring.coreos.com/v1"] }), first);
+});
+
+test("another snippet, value or path is another checksum; a replica more is not", () => {
+	const sum = (...values) => {
+		const { annotations } = find(parse(template(shop, [{ faro: { enabled: true } }, ...values])), "Deployment")
+			.spec.template.metadata;
+		return annotations["faro-ingest/checksum"];
+	};
+	assert.equal(sum(), sum({ replicas: 7 }));
+	assert.notEqual(sum(), sum({ faro: { proxy: { path: "/rum" } } }));
+	assert.notEqual(sum(), sum({ faro: { environment: "prod" } }));
+});
+
+/* --- single values --------------------------------------------------------------------------------- */
+
+const envOf = (name, container = "faro-ingest") => Object.fromEntries(
+	containers(manifestsOf.get(name))[container].env.map(({ name: key, value, valueFrom }) => [key, value ?? valueFrom]));
+
+test("the namespace reaches the labels by the downward API", () => {
+	const env = envOf("sidecar");
+	assert.deepEqual(env.POD_NAMESPACE, { fieldRef: { fieldPath: "metadata.namespace" } });
+	assert.match(env.OTEL_RESOURCE_ATTRIBUTES, /^k8s\.namespace\.name=\$\(POD_NAMESPACE\)/);
+	const { env: list } = containers(manifestsOf.get("sidecar"))["faro-ingest"];
+	assert.equal(list[0].name, "POD_NAMESPACE", "Kubernetes expands what stands before");
+});
+
+test("attributes are percent-encoded as OpenTelemetry reads them", () => {
+	const env = envOf("every-value");
+	assert.equal(env.OTEL_RESOURCE_ATTRIBUTES, "k8s.namespace.name=$(POD_NAMESPACE)," +
+		"deployment.environment.name=2-fold,k8s.cluster.name=north%201,service.version=3.1.4,team=a%2Cb%3Dc%25");
+	assert.equal(env.FARO_LABEL_ATTRIBUTES, "k8s.cluster.name,team");
+});
+
+test("an emptyDir for the spool has room for twice the limit and the reserve", () => {
+	const [, factors] = /STORE_DISK_RESERVE_BYTES = ([\d *]+),/.exec(read(root, "src/spool_db.h"));
+	const reserve = factors.split("*").reduce((product, factor) => product * Number(factor), 1);
+	for (const [name, limit] of [["include", 64], ["every-value", 128]]) {
+		const { volumes } = find(manifestsOf.get(name), "Deployment").spec.template.spec;
+		const size = Number(volumes.find((volume) => volume.name === "faro-spool").emptyDir.sizeLimit);
+		assert.ok(size >= 2 * limit * 1024 * 1024 + reserve, `${name}: ${size}`);
+	}
+});
+
+test("FARO_MAX_MEMORY_BYTES is a third of the container's limit, in include mode of the one it would have had", () => {
+	for (const [name, container] of [["sidecar", "faro-ingest"], ["include", "nginx"]])
+		assert.equal(envOf(name, container).FARO_MAX_MEMORY_BYTES, String(Math.floor(64 * 1024 * 1024 / 3)));
+});
+
+test("an umbrella's services have names, labels and settings of their own", () => {
+	const manifests = manifestsOf.get("umbrella");
+	const names = manifests.filter(({ kind }) => kind === "ConfigMap").map(({ metadata }) => metadata.name);
+	assert.deepEqual(names.filter((name) => name.endsWith("-faro")).sort(), ["shop-faro", "shop-named-faro"]);
+	const [own] = responders.filter(({ name }) => name === "umbrella");
+	const values = (container) => Object.fromEntries(container.env.map(({ name, value }) => [name, value]));
+	const env = values(own.container);
+	assert.equal(env.FARO_UPSTREAM_URL, "http://alloy:12347", "the service's wins");
+	assert.equal(env.FARO_PATH, "/shop-rum");
+	const named = workloads.find(({ pod }) => pod.metadata.labels.app === "named").pod.spec.containers[0];
+	assert.equal(values(named).FARO_UPSTREAM_URL, "http://alloy.retail:12347", "global.faro's, where the default stands");
+	assert.equal(values(named).FARO_PATH, "/rum");
+	assert.match(values(named).OTEL_RESOURCE_ATTRIBUTES, /deployment\.environment\.name=prod/);
+	assert.equal(env.FARO_LABEL_ATTRIBUTES, "k8s.cluster.name,team", "maps are put together");
+});
+
+test("OTEL_SERVICE_NAME that is there stays the only one; elsewhere it is rendered once", () => {
+	const { env } = containers(manifestsOf.get("otel-service-name-is-there")).named;
+	assert.equal(env.filter(({ name }) => name === "OTEL_SERVICE_NAME").length, 1);
+	assert.equal(env.find(({ name }) => name === "OTEL_EXPORTER_OTLP_ENDPOINT").value, "http://alloy:4318");
+	assert.equal(envOf("include-service-env", "nginx").OTEL_SERVICE_NAME, "shop");
+	assert.equal(envOf("include-service-env", "nginx").PYROSCOPE_SERVER_ADDRESS, "http://alloy:4040");
+	assert.equal(envOf("service-env", "nginx").PYROSCOPE_SERVER_ADDRESS, undefined);
+});
+
+test("long names are cut to what a Service may have, and stay different", () => {
+	const names = ["a", "b"].map((last) => {
+		const name = "x".repeat(60) + last;
+		const text = template(shop, { faro: { enabled: true, name, proxy: { metrics: { service: true } } } });
+		return parse(text).find(({ kind, spec }) => kind === "Service" && spec.clusterIP === "None").metadata.name;
+	});
+	assert.notEqual(names[0], names[1]);
+	for (const name of names) assert.ok(name.length <= 63 && name.endsWith("-metrics"), name);
+});
+
+/* --- the package ----------------------------------------------------------------------------------- */
+
+test("the package has nginx's own snippets, byte by byte, though files/ has links only", () => {
+	const sources = {
+		"faro-http.conf": "nginx/templates/faro-http.conf.template",
+		"faro-location.conf": "nginx/templates/faro/location.conf.template",
+		"faro-status.conf": "nginx/faro-status.conf",
+		"config.js": "nginx/templates/faro/config.js.template",
+		"defaults.yaml": "helm/faro-ingest/values.yaml",
+	};
+	assert.deepEqual(readdirSync(join(library, "files")).sort(), Object.keys(sources).sort());
+	for (const [name, source] of Object.entries(sources)) {
+		assert.ok(lstatSync(join(library, "files", name)).isSymbolicLink(), name);
+		const inside = execFileSync("tar", ["-xzOf", packaged, `faro-ingest/files/${name}`], { encoding: "utf8" });
+		assert.equal(inside, read(root, source));
+	}
+});
+
+test("the names of the templates carry the chart's major version, and the image is this version's", () => {
+	const meta = read(library, "Chart.yaml");
+	const major = /^version: (\d+)\./m.exec(meta)[1];
+	for (const name of readdirSync(join(library, "templates")))
+		for (const [, defined] of read(library, "templates", name).matchAll(/define "([^"]+)"/g))
+			assert.match(defined, new RegExp(`^faro-ingest\\.v${major}\\.`));
+	assert.ok(read(root, "configure.ac").includes(`AC_INIT([faro-ingest], [${/^appVersion: (.*)/m.exec(meta)[1]}]`));
+});
+
+test("without the alias it says so", () => {
+	const folder = chart(join(tests, "charts/bare"), (made) => writeFileSync(join(made, "Chart.yaml"),
+		read(made, "Chart.yaml").replace("alias: faro, ", "")));
+	const { code, stderr } = attempt(folder, {});
+	assert.notEqual(code, 0);
+	assert.match(stderr, /in Chart\.yaml write `alias: faro` beside `name: faro-ingest`/);
+});

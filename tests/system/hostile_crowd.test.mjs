@@ -1,0 +1,169 @@
+/*
+ * Many who want much and give little: slow clients, more connections than there are descriptors, crowds.
+ * Everybody else's beacons keep flowing.
+ */
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+
+import { post } from "./lib/client.mjs";
+import { pause } from "./lib/beacons.mjs";
+import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
+import { ingestEnv, metrics, smallBeacon, startIngest } from "./lib/faro.mjs";
+import { nginx } from "./lib/nginx.mjs";
+import { receiver } from "./lib/receiver.mjs";
+import { ingestBinary, scenario } from "./lib/stage.mjs";
+
+/* --- slowhttptest against the include ---------------------------------------------------------------- */
+
+const SECONDS = 6, CONNECTIONS = 400;
+const common = (url) => ["-c", String(CONNECTIONS), "-r", "400", "-i", "1", "-l", String(SECONDS), "-p", "3", "-u", url];
+const ATTACKS = [
+	["headers that do not end (Slowloris)", ["-H", "-t", "POST"]],
+	["bodies that do not end (R-U-Dead-Yet)", ["-B", "-s", "4096", "-f", "application/json"]],
+	["bodies of 5 MiB that do not end", ["-B", "-s", "5242880", "-f", "application/json"]],
+	["answers that are not read", ["-X", "-t", "POST", "-w", "1", "-y", "8", "-n", "1", "-z", "1", "-k", "5"]],
+];
+
+for (const [what, options] of ATTACKS)
+	scenario(`slowhttptest, ${what}: every other beacon is 202`, async (stage) => {
+		const behind = await receiver(stage);
+		const { socket } = await startIngest(stage, behind.url);
+		const server = await nginx(stage, { socket });
+		const attack = stage.run("slowhttptest", "slowhttptest",
+			[...options, ...common(`http://127.0.0.1:${server.port}/faro/collect`)]);
+		let beacons = 0;
+		for (; !attack.ended; beacons++) {
+			const reply = await post(server.port, smallBeacon);
+			assert.equal(reply.status, 202, `beacon ${beacons}: ${reply.text}`);
+			await pause(5);
+		}
+		/* The tool did what it is for, and got nowhere. */
+		const said = attack.stdout.toString().replace(/\x1b\[[\d;]*m/g, "");
+		const most = (name) => Math.max(0, ...[...said.matchAll(new RegExp(`${name}: +(\\d+)`, "g"))].map(([, n]) => Number(n)));
+		assert.ok(most("connected") + most("closed") > CONNECTIONS / 2, said.slice(-2000));
+		assert.match(said, /service available: +YES/);
+		assert.doesNotMatch(said, /service available: +NO/);
+		assert.ok(beacons > 50, `${beacons} beacons`);
+		/* None of it came as far as the responder. */
+		const page = await metrics(server);
+		assert.equal(page.get("inflight"), 0);
+		assert.equal(page.get("requests_total", 'code="202"'), beacons);
+	});
+
+/* --- descriptors ------------------------------------------------------------------------------------- */
+
+function cpuMs(pid) {
+	const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(" ");
+	return (Number(fields[13]) + Number(fields[14])) * 10;
+}
+
+const descriptors = (pid) => readdirSync(`/proc/${pid}/fd`).length;
+
+async function startWithFew(stage, upstreamUrl, limit, env) {
+	const socket = stage.path("few.sock");
+	const process = stage.run("faro-ingest with few descriptors", "sh",
+		["-c", `ulimit -n ${limit}; exec "$0" "$@"`, ingestBinary, "--listen", `unix:${socket}`],
+		{ env: ingestEnv(upstreamUrl, env) });
+	await process.line(/event=started/);
+	return { process, socket, pid: process.child.pid };
+}
+
+const good = (client) => client.send(beaconParams(smallBeacon.length), smallBeacon);
+
+scenario("no descriptor left: it waits instead of spinning, says so, and takes the rest when there are some", async (stage) => {
+	const behind = await receiver(stage);
+	const { process, socket, pid } = await startWithFew(stage, behind.url, 48, { FARO_WORKERS: "1" });
+	const first = await FastcgiClient.open(socket);
+	assert.equal((await good(first)).status, 202, "the connection to the receiver is there, and kept");
+	const clients = await Promise.all(Array.from({ length: 80 }, () => FastcgiClient.open(socket)));
+	stage.after(() => [first, ...clients].forEach((client) => client.close()));
+	await process.line(/event=accept_paused/);
+	assert.ok(descriptors(pid) >= 40);
+
+	/* Nothing is to happen, so there is no event: a loop that spins has all of this second. */
+	const before = cpuMs(pid);
+	await pause(1000);
+	assert.ok(cpuMs(pid) - before < 200, `${cpuMs(pid) - before} ms`);
+	/* Who has been answered goes, and makes room for one that waits. A 202 is a true one all the while. */
+	const statuses = await Promise.all(clients.map(async (client) => {
+		const reply = await good(client);
+		client.close();
+		return reply?.status;
+	}));
+	assert.deepEqual(statuses.filter((status) => ![202, 429, 503].includes(status)), []);
+	assert.equal(behind.requests.length, 1 + statuses.filter((status) => status === 202).length);
+	while ((await good(first))?.status !== 202) await pause(50);
+	assert.equal(process.stderr.match(/event=accept_paused/g).length < 10, true, "the log is not flooded");
+});
+
+scenario("no descriptor left for the receiver: no 202 that is not true, and 202 again when there is one", async (stage) => {
+	const behind = await receiver(stage);
+	const { process, socket, pid } = await startWithFew(stage, behind.url, 48, { FARO_WORKERS: "1" });
+	const clients = await Promise.all(Array.from({ length: 80 }, () => FastcgiClient.open(socket)));
+	stage.after(() => clients.forEach((client) => client.close()));
+	await process.line(/event=accept_paused/);
+	/* The first ones are in, and no connection to the receiver has ever been made. */
+	for (const client of clients.slice(0, 3)) {
+		const before = behind.requests.length;
+		const reply = await good(client);
+		if (reply?.status === 202) assert.equal(behind.requests.length, before + 1, "a true one");
+		else assert.ok(!reply || [429, 503, 504].includes(reply.status), reply?.text);
+	}
+	for (const client of clients.slice(3)) client.close();
+	const last = await FastcgiClient.open(socket);
+	clients.push(last);
+	for (let reply; reply?.status !== 202; await pause(50)) {
+		reply = await good(last);
+		assert.ok(reply, "the connection is kept");
+	}
+	assert.ok(descriptors(pid) < 48);
+	assert.equal(process.ended, undefined);
+});
+
+/* --- crowds ------------------------------------------------------------------------------------------ */
+
+scenario("3000 kept connections: each is served, again and again, and all of it is given back", async (stage) => {
+	const behind = await receiver(stage);
+	const { process, socket } = await startIngest(stage, behind.url, { env: { FARO_WORKERS: "2" } });
+	const { pid } = process.child;
+	const before = descriptors(pid);
+	const clients = [];
+	stage.after(() => clients.forEach((client) => client.close()));
+	for (let n = 0; n < 3000; n += 500)
+		clients.push(...await Promise.all(Array.from({ length: 500 }, () => FastcgiClient.open(socket))));
+	let sent = 0;
+	for (let round = 0; round < 2; round++)
+		for (let at = 0; at < clients.length; at += 100) {
+			const replies = await Promise.all(clients.slice(at, at + 100).map(good));
+			for (const reply of replies) assert.equal(reply?.status, 202, reply?.text);
+			sent += replies.length;
+		}
+	assert.equal(behind.requests.length, sent);
+	for (const client of clients) client.close();
+	const one = await FastcgiClient.open(socket);
+	stage.after(() => one.close());
+	assert.equal((await good(one)).status, 202);
+	/* What stays are the kept connections to the receiver: of each worker, those in flight at a time. */
+	while (descriptors(pid) > before + 2 * 100 + 1) await pause(50);
+	assert.equal(process.ended, undefined);
+});
+
+scenario("connections that come and go a thousand times leave nothing behind", async (stage) => {
+	const behind = await receiver(stage);
+	const { process, socket } = await startIngest(stage, behind.url);
+	const { pid } = process.child;
+	const one = await FastcgiClient.open(socket);
+	stage.after(() => one.close());
+	assert.equal((await good(one)).status, 202);
+	const before = descriptors(pid);
+	for (let n = 0; n < 1000; n++) {
+		const client = await FastcgiClient.open(socket);
+		if (n % 4 === 1) client.begin(beaconParams(50_000));
+		if (n % 4 === 2) client.begin();
+		if (n % 4 === 3) client.socket.write(Buffer.alloc(n, n));
+		client.close();
+	}
+	while (descriptors(pid) > before) await pause(50);
+	assert.equal((await good(one)).status, 202);
+	assert.equal(behind.requests.length, 2);
+});

@@ -1,0 +1,79 @@
+/* What the process is to others of its machine: its privileges, its memory, its files. */
+import assert from "node:assert/strict";
+import { chmodSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { sendOne } from "./lib/beacons.mjs";
+import { ingestEnv, smallBeacon } from "./lib/faro.mjs";
+import { isRoot } from "./lib/nginx.mjs";
+import { ingestBinary, scenario } from "./lib/stage.mjs";
+
+const USER = "65534";
+
+/* Root may read everything, so where the tests are root both sides are somebody else. */
+const asUser = (command) => (isRoot ? ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--clear-groups", ...command] : command);
+
+/* With the widest umask that a parent could leave us. */
+function start(stage, args, env) {
+	chmodSync(stage.dir, 0o777);
+	const words = asUser(["sh", "-c", 'umask 0; exec "$@"', "sh", ingestBinary, ...args]);
+	return stage.run("faro-ingest", words[0], words.slice(1), { env: ingestEnv("http://127.0.0.1:1", env) });
+}
+
+async function looksAt(stage, pid, file) {
+	const words = asUser(["cat", `/proc/${pid}/${file}`]);
+	return (await stage.finish(`cat ${file}`, words[0], words.slice(1))).code === 0;
+}
+
+const status = (pid, name) =>
+	new RegExp(`^${name}:[ \\t]*(.*)$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1];
+
+const mode = (path) => (statSync(path).mode & 0o7777).toString(8);
+
+scenario("it can gain no privileges, and leaves no core file", async (stage) => {
+	const process = start(stage, ["--listen", `unix:${stage.path("faro.sock")}`]);
+	await process.line(/event=started/);
+	assert.equal(status(process.child.pid, "NoNewPrivs"), "1");
+	/* The kernel gives what cannot be dumped to root, proc(5): no core file, whatever core_pattern says. */
+	assert.equal(statSync(`/proc/${process.child.pid}/environ`).uid, 0);
+});
+
+scenario("no other process of its user reads its memory, environment or files", async (stage) => {
+	const process = start(stage, ["--listen", `unix:${stage.path("faro.sock")}`]);
+	await process.line(/event=started/);
+	const words = asUser(["sh", "-c", "echo ready >&2; read line", "sh"]);
+	const plain = stage.run("a plain process", words[0], words.slice(1), { stdio: ["pipe", "pipe", "pipe"] });
+	await plain.line(/ready/);
+	for (const file of ["environ", "maps"]) {
+		assert.equal(await looksAt(stage, plain.child.pid, file), true, "the test itself");
+		assert.equal(await looksAt(stage, process.child.pid, file), false, file);
+	}
+	assert.equal(await looksAt(stage, process.child.pid, "fd/0"), false);
+	/* What an operator, and the bench, look at. */
+	for (const file of ["status", "limits", "stat"]) assert.equal(await looksAt(stage, process.child.pid, file), true, file);
+});
+
+scenario("the spool is for its owner alone, the socket for whom --listen-mode says", async (stage) => {
+	const spool = stage.path("spool"), socket = stage.path("faro.sock");
+	const process = start(stage, ["--listen", `unix:${socket}`, "--listen-mode", "0626"], { FARO_SPOOL_DIR: spool });
+	await process.line(/event=started/);
+	if (isRoot) assert.equal(status(process.child.pid, "Uid").split("\t")[0], USER);
+	assert.equal(mode(socket), "626");
+	assert.equal(mode(spool), "700");
+	assert.equal((await sendOne(socket, smallBeacon)).status, 202);
+	const files = readdirSync(spool);
+	assert.ok(files.includes("spool.db") && files.includes("lock"), String(files));
+	for (const name of files) assert.equal(mode(join(spool, name)), "600", name);
+});
+
+scenario("the key is in no log line and on no command line", async (stage) => {
+	const key = "a-key-that-nobody-shall-see";
+	writeFileSync(stage.path("key"), `${key}\n`, { mode: 0o644 });
+	const process = start(stage, ["--listen", `unix:${stage.path("faro.sock")}`],
+		{ FARO_UPSTREAM_API_KEY_FILE: stage.path("key"), FARO_LOG_LEVEL: "debug" });
+	await process.line(/event=started/);
+	await sendOne(stage.path("faro.sock"), smallBeacon);
+	assert.ok(!readFileSync(`/proc/${process.child.pid}/cmdline`, "utf8").includes(key));
+	await process.stop();
+	assert.ok(!process.stderr.includes(key));
+});
