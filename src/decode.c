@@ -62,6 +62,13 @@ static enum format find_format(enum coding coding, struct view in)
 	return FORMAT_RAW;
 }
 
+static size_t times(size_t n, size_t factor)
+{
+	size_t product;
+
+	return __builtin_mul_overflow(n, factor, &product) ? SIZE_MAX : product;
+}
+
 static size_t guess_room(enum format format, struct view in)
 {
 	const unsigned char *end = (const unsigned char *)in.ptr + in.len;
@@ -69,7 +76,7 @@ static size_t guess_room(enum format format, struct view in)
 	if (format == FORMAT_GZIP && in.len >= GZIP_MIN_BYTES)
 		return (size_t)end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 |
 		       (size_t)end[-1] << 24;
-	return in.len <= SIZE_MAX / USUAL_RATIO ? in.len * USUAL_RATIO : SIZE_MAX;
+	return times(in.len, USUAL_RATIO);
 }
 
 static enum libdeflate_result inflate_once(struct decoder *decoder, enum format format,
@@ -104,7 +111,7 @@ static enum verdict inflate(struct decoder *decoder, enum format format, struct 
 		if (buf_reserve(out, room) != BUF_OK)
 			return VERDICT_OVERLOADED;
 		result = inflate_once(decoder, format, in, &used, out);
-		room = out->cap <= SIZE_MAX / MORE_ROOM ? out->cap * MORE_ROOM : SIZE_MAX;
+		room = times(out->cap, MORE_ROOM);
 	} while (result == LIBDEFLATE_INSUFFICIENT_SPACE && out->cap < out->max);
 	if (result == LIBDEFLATE_INSUFFICIENT_SPACE)
 		return VERDICT_TOO_LARGE;

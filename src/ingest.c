@@ -456,6 +456,11 @@ static enum ingest_next collect(struct ingest *ingest, struct request *request)
 	return INGEST_REPLY;
 }
 
+void ingest_clear_body(struct ingest *ingest)
+{
+	buf_shrink(&ingest->body, KEEP_BUSY_BYTES);
+}
+
 enum ingest_next ingest_begin(struct ingest *ingest, struct request *request)
 {
 	enum ingest_next next = INGEST_REPLY;
@@ -465,7 +470,7 @@ enum ingest_next ingest_begin(struct ingest *ingest, struct request *request)
 	else
 		settle(ingest, request, print_page(ingest, request), NULL);
 	/* The next beacon is read into the same buffers. */
-	buf_shrink(&ingest->body, KEEP_BUSY_BYTES);
+	ingest_clear_body(ingest);
 	buf_shrink(&ingest->decoded, KEEP_BUSY_BYTES);
 	return next;
 }

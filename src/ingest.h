@@ -22,7 +22,7 @@ struct ingest {
 	struct budget *memory;
 	struct decoder decoder;
 	struct enricher *enricher;
-	struct buf body;    /* lent to the request that is being read */
+	struct buf body;    /* of the request that is being read */
 	struct buf decoded; /* inflated; unused where the coding is identity */
 	struct buf page;    /* of the status endpoints */
 	unsigned random;    /* state of the jitter */
@@ -43,6 +43,9 @@ void ingest_init_request(struct ingest *ingest, struct request *request);
 /* Frees what the buffers have above a typical beacon's size; for when there is nothing to do. */
 void ingest_trim(struct ingest *ingest);
 void ingest_trim_request(struct request *request);
+
+/* Forgets what was read; ingest_begin() does so by itself. */
+void ingest_clear_body(struct ingest *ingest);
 
 enum ingest_next ingest_begin(struct ingest *ingest, struct request *request);
 /* The same without asking who sent it: decodes and labels request->body. False: the reply is ready,

@@ -1,7 +1,6 @@
 #include "ping.h"
 
 #include <errno.h>
-#include <fastcgi.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,8 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "fcgi.h"
 
 enum {
 	TIMEOUT_S = 2,
@@ -60,7 +61,7 @@ static bool answers(int fd)
 	char reply[REPLY_MAX_BYTES];
 	size_t have = 0;
 
-	while (have < FCGI_HEADER_LEN + sizeof(expected) - 1) {
+	while (have < FCGI_HEADER_BYTES + sizeof(expected) - 1) {
 		ssize_t n = recv(fd, reply + have, sizeof(reply) - have, 0);
 
 		if (n <= 0)
@@ -68,7 +69,7 @@ static bool answers(int fd)
 		have += (size_t)n;
 	}
 	return reply[1] == FCGI_STDOUT &&
-	       memcmp(reply + FCGI_HEADER_LEN, expected, sizeof(expected) - 1) == 0;
+	       memcmp(reply + FCGI_HEADER_BYTES, expected, sizeof(expected) - 1) == 0;
 }
 
 int ping(const char *path)

@@ -12,11 +12,13 @@ void request_init(struct request *request, struct buf *body, size_t labelled_max
 
 void request_clear(struct request *request)
 {
+	struct buf *body = request->body;
 	struct buf labelled = request->labelled;
 
 	buf_clear(&labelled);
 	/* Everything before path_storage, which is written before it is read. */
 	memset(request, 0, offsetof(struct request, path_storage));
+	request->body = body;
 	request->labelled = labelled;
 	request->content_length = LENGTH_ABSENT;
 }
@@ -95,53 +97,64 @@ static void join_path(struct request *request, struct view script, struct view i
 	request->path.len = script.len + info.len;
 }
 
-/* Where a variable's value goes. */
-struct place {
-	struct view name;
-	struct view *value;
-};
+struct view *request_variable(struct request *request, struct view name)
+{
+#define PLACE(variable, member)                                           \
+	{                                                                 \
+		VIEW_CONSTANT(variable), offsetof(struct request, member) \
+	}
+	static const struct {
+		struct view name;
+		size_t offset;
+	} places[] = {
+		PLACE("FARO_ENDPOINT", raw.endpoint),
+		PLACE("REQUEST_METHOD", method),
+		PLACE("SCRIPT_NAME", raw.script_name),
+		PLACE("PATH_INFO", raw.path_info),
+		PLACE("CONTENT_LENGTH", raw.content_length),
+		PLACE("CONTENT_TYPE", content_type),
+		PLACE("HTTP_CONTENT_ENCODING", content_encoding),
+		PLACE("HTTP_HOST", host),
+		PLACE("HTTP_ORIGIN", origin),
+		PLACE("HTTP_SEC_FETCH_SITE", sec_fetch_site),
+		PLACE("HTTP_X_FARO_SESSION_ID", session_id),
+		PLACE("HTTP_IDEMPOTENCY_KEY", idempotency_key),
+		PLACE("HTTP_TRACEPARENT", traceparent),
+	};
+#undef PLACE
 
-/* nginx gives a variable without a value where the client sent no such header. */
-static void take_variable(const struct place *places, size_t count, const char *pair)
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (view_equals(places[i].name, name))
+			return (struct view *)(void *)((char *)request + places[i].offset);
+	return NULL;
+}
+
+void request_end_variables(struct request *request)
+{
+	request->endpoint = parse_endpoint(request->raw.endpoint);
+	request->content_length = parse_length(request->raw.content_length);
+	join_path(request, request->raw.script_name, request->raw.path_info);
+}
+
+/* A variable without a value is an absent one, as nginx gives it where the client sent no such
+ * header. */
+static void take_variable(struct request *request, const char *pair)
 {
 	const char *equals = strchr(pair, '=');
-	struct view name;
+	struct view *place;
 
 	if (!equals || equals[1] == '\0')
 		return;
-	name = (struct view){pair, (size_t)(equals - pair)};
-	for (size_t i = 0; i < count; i++) {
-		if (view_equals(places[i].name, name)) {
-			*places[i].value = view_of(equals + 1);
-			return;
-		}
-	}
+	place = request_variable(request, (struct view){pair, (size_t)(equals - pair)});
+	if (place)
+		*place = view_of(equals + 1);
 }
 
 void request_read_variables(struct request *request, char *const *variables)
 {
-	struct view endpoint = {NULL, 0}, script = {NULL, 0}, info = {NULL, 0}, length = {NULL, 0};
-	const struct place places[] = {
-		{VIEW_CONSTANT("FARO_ENDPOINT"), &endpoint},
-		{VIEW_CONSTANT("REQUEST_METHOD"), &request->method},
-		{VIEW_CONSTANT("SCRIPT_NAME"), &script},
-		{VIEW_CONSTANT("PATH_INFO"), &info},
-		{VIEW_CONSTANT("CONTENT_LENGTH"), &length},
-		{VIEW_CONSTANT("CONTENT_TYPE"), &request->content_type},
-		{VIEW_CONSTANT("HTTP_CONTENT_ENCODING"), &request->content_encoding},
-		{VIEW_CONSTANT("HTTP_HOST"), &request->host},
-		{VIEW_CONSTANT("HTTP_ORIGIN"), &request->origin},
-		{VIEW_CONSTANT("HTTP_SEC_FETCH_SITE"), &request->sec_fetch_site},
-		{VIEW_CONSTANT("HTTP_X_FARO_SESSION_ID"), &request->session_id},
-		{VIEW_CONSTANT("HTTP_IDEMPOTENCY_KEY"), &request->idempotency_key},
-		{VIEW_CONSTANT("HTTP_TRACEPARENT"), &request->traceparent},
-	};
-
 	for (; *variables; variables++)
-		take_variable(places, sizeof(places) / sizeof(places[0]), *variables);
-	request->endpoint = parse_endpoint(endpoint);
-	request->content_length = parse_length(length);
-	join_path(request, script, info);
+		take_variable(request, *variables);
+	request_end_variables(request);
 }
 
 /* The reason phrases (RFC 9110) of what ingest can answer with. */

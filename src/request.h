@@ -54,8 +54,11 @@ struct request {
 	struct view content_type, content_encoding;
 	struct view session_id, idempotency_key, traceparent;
 	int64_t content_length;
-	/* As received. Lent by ingest for the time between reading and ingest_begin(): a beacon
-	 * that waits for the receiver holds its labelled body only. */
+	struct {
+		struct view endpoint, script_name, path_info, content_length;
+	} raw; /* what some of the above are made of */
+	/* As received. It is ingest's, and this request's until ingest_begin(): a beacon that waits
+	 * for the receiver holds its labelled body only. */
 	struct buf *body;
 	enum body_state {
 		BODY_WHOLE,       /* up to its end, as far as the carrier could tell */
@@ -77,7 +80,7 @@ struct request {
 /* `body` is ingest's; the labelled body may have labelled_max bytes and draws on `memory`. */
 void request_init(struct request *request, struct buf *body, size_t labelled_max,
 		  struct budget *memory);
-/* Ready for the next exchange; the labelled body's capacity is kept. */
+/* Ready for the next exchange; the labelled body's capacity is kept, and so is which body it is. */
 void request_clear(struct request *request);
 void request_release(struct request *request);
 
@@ -85,8 +88,14 @@ void request_release(struct request *request);
  */
 void request_append_body(struct request *request, const void *bytes, size_t n);
 
-/* Takes what it knows from the CGI/1.1 variables (RFC 3875) that both carriers hand over as
- * NAME=value, ended by NULL; the views point into them. */
+/* Where the value of a CGI/1.1 variable (RFC 3875) goes; NULL: it is of no interest. A variable with
+ * an empty value is an absent one. */
+struct view *request_variable(struct request *request, struct view name);
+/* After the last of them. */
+void request_end_variables(struct request *request);
+
+/* Both in one: takes what it knows from the CGI/1.1 variables that are given as NAME=value,
+ * ended by NULL; the views point into them. */
 void request_read_variables(struct request *request, char *const *variables);
 
 /*

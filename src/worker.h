@@ -33,12 +33,6 @@ struct worker;
 struct worker *worker_new(struct worker_shared *shared);
 
 /*
- * To be called about once a second, from another thread: ends the connection of a FastCGI peer that
- * has kept the worker's loop reading one request for too long (worker.c states how long).
- */
-void worker_watch(struct worker *worker, int64_t now_us);
-
-/*
  * From any thread, any number of times: serve on until nothing has been asked for a moment, at most
  * until `deadline_us` on loop_now_us()'s clock, and answer what is in flight; then end. A later
  * call may bring the deadline forward.

@@ -12,8 +12,8 @@ import { sendOne } from "../system/lib/beacons.mjs";
 import { nameServer } from "../system/lib/dns.mjs";
 import { beacon, ingestEnv, runIngest, smallBeacon } from "../system/lib/faro.mjs";
 import { receiver } from "../system/lib/receiver.mjs";
-import { root, scenario } from "../system/lib/stage.mjs";
-import { emptyRoot, install, open, serve } from "./lib/rootfs.mjs";
+import { freePort, root, scenario } from "../system/lib/stage.mjs";
+import { emptyRoot, install, open, serve, VOLUME } from "./lib/rootfs.mjs";
 import { authority, tlsReceiver } from "./lib/tls.mjs";
 
 const binary = process.env.FARO_STATIC || join(root, ".build/static/faro-ingest");
@@ -82,6 +82,16 @@ for (const [name, make] of Object.entries(ROOTS)) {
 		assert.ok(dns.queries > 0);
 	});
 }
+
+scenario("an empty root: the spool keeps a beacon until the receiver is there", async (stage) => {
+	const port = await freePort();
+	const opened = open(stage, emptyRoot(stage, [HOSTS]), { [HOSTS]: "127.0.0.1 alloy.test\n" });
+	const { socket } = await serve(stage, opened, install(opened, binary), `http://alloy.test:${port}`,
+		{ env: { FARO_SPOOL_DIR: VOLUME } });
+	await accepted(socket);
+	const behind = await receiver(stage, { port });
+	assert.match((await behind.arrived(1)).body.toString(), /"message":"hello"/);
+});
 
 /* → the answer to a beacon for https://alloy.test, and what the log says. */
 async function overTls(stage, { trusted, at, env }, options) {

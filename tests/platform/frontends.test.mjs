@@ -5,17 +5,13 @@ import { join } from "node:path";
 
 import { root, scenario } from "../system/lib/stage.mjs";
 import { dashboards, interpolate, targets, text, yaml } from "./lib/examples.mjs";
-import { parseAlloy } from "./lib/alloy.mjs";
+import { labelSources, parseAlloy } from "./lib/alloy.mjs";
 import { fields, linesOf, recorded } from "./lib/lines.mjs";
 
 const patient = { timeout: 600_000 }; // the first time, Loki's packages are compiled
 
-/* The labels of a line, as examples/alloy/config.alloy makes them. */
-function labelsOf(line) {
-	const stages = parseAlloy(text("alloy/config.alloy")).find(({ name }) => name === "loki.process").blocks;
-	const { attributes } = stages.find(({ name }) => name === "stage.labels");
-	return Object.fromEntries(Object.entries(attributes.values).map(([label, from]) => [label, line[from || label]]));
-}
+const sources = Object.entries(labelSources(parseAlloy(text("alloy/config.alloy"))));
+const labelsOf = (line) => Object.fromEntries(sources.map(([label, field]) => [label, line[field]]));
 
 async function start(stage) {
 	const all = (await linesOf(stage, recorded())).map((line) => ({ line, fields: fields(line) }));

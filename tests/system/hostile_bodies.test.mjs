@@ -3,12 +3,12 @@
  * reaches nobody; memory stays within FARO_MAX_MEMORY_BYTES and what the program itself needs.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { constants, createDeflateRaw, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 
 import { pause } from "./lib/beacons.mjs";
 import { FastcgiClient, beaconParams, encodeParams, record, stream } from "./lib/fastcgi.mjs";
 import { beaconOfSize, smallBeacon, startIngest } from "./lib/faro.mjs";
+import { cpuMs, highWaterBytes, isSanitized } from "./lib/process.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { scenario } from "./lib/stage.mjs";
 
@@ -118,19 +118,6 @@ scenario("compressed bodies that are damaged, cut, or more than one are refused,
  * a connection. Measured 16 MiB.
  */
 const BESIDE_BYTES = 48 * MIB;
-
-/* The most that was ever resident. */
-function highWaterBytes(pid) {
-	return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) * 1024;
-}
-
-function cpuMs(pid) {
-	const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(" ");
-	return (Number(fields[13]) + Number(fields[14])) * 10;
-}
-
-/* A build with sanitizers has terabytes of shadow; what is resident of it is no word on ours. */
-const isSanitized = (pid) => /^VmPeak:\s+\d{9,} kB$/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 
 function assertMemory(pid, limit, what) {
 	if (isSanitized(pid)) return;

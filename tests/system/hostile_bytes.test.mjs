@@ -140,6 +140,7 @@ scenario("Transfer-Encoding and Content-Encoding, once or twice: the bytes of a 
 const PARAMETERS = [
 	["a session id with CR LF", { HTTP_X_FARO_SESSION_ID: "a\r\nX-Scope-OrgID: other" }],
 	["a session id that ends in CR", { HTTP_X_FARO_SESSION_ID: "a\r" }],
+	["a session id with NUL", { HTTP_X_FARO_SESSION_ID: "a\0b" }],
 	["a session id of high bytes", { HTTP_X_FARO_SESSION_ID: "\u00ff\u0100" }],
 	["a key with LF", { HTTP_IDEMPOTENCY_KEY: "k\nHost: evil" }],
 	["a key of 100000 bytes", { HTTP_IDEMPOTENCY_KEY: "k".repeat(100_000) }],

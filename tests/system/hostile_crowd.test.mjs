@@ -3,13 +3,13 @@
  * Everybody else's beacons keep flowing.
  */
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
 
 import { post } from "./lib/client.mjs";
 import { pause } from "./lib/beacons.mjs";
 import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
 import { ingestEnv, metrics, smallBeacon, startIngest } from "./lib/faro.mjs";
 import { nginx } from "./lib/nginx.mjs";
+import { cpuMs, descriptors } from "./lib/process.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { ingestBinary, scenario } from "./lib/stage.mjs";
 
@@ -51,13 +51,6 @@ for (const [what, options] of ATTACKS)
 	});
 
 /* --- descriptors ------------------------------------------------------------------------------------- */
-
-function cpuMs(pid) {
-	const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(" ");
-	return (Number(fields[13]) + Number(fields[14])) * 10;
-}
-
-const descriptors = (pid) => readdirSync(`/proc/${pid}/fd`).length;
 
 async function startWithFew(stage, upstreamUrl, limit, env) {
 	const socket = stage.path("few.sock");

@@ -18,10 +18,10 @@ const FULL = process.env.FARO_TORTURE_FULL === "1";
 const ALLOCATIONS = 1, CALLS = 2;
 const [EINTR, EIO, EAGAIN, ENOMEM, EMFILE, ENOSPC] = [4, 5, 11, 12, 24, 28];
 /*
- * libfcgi asserts on a failed allocation. libcurl, once it had no memory to note a socket (CURLM_OUT_OF_MEMORY
- * of curl_multi_socket_action), arms no timer for that transfer any more, not even its own timeout.
+ * libcurl, once it had no memory to note a socket (CURLM_OUT_OF_MEMORY of curl_multi_socket_action), arms no
+ * timer for that transfer any more, not even its own timeout.
  */
-const SPARED = "/libfcgi.:/libcurl";
+const SPARED = "/libcurl";
 const FIELDS = ["kind", "at", "forEver", "error", "counted", "failed", "live", "ready"];
 
 /* The numbers that shim.c shares. */

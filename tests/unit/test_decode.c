@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <libdeflate.h>
 #include <zlib.h>
 
 #include "decode.h"
 
 /* Links decode.c and buf.c. zlib's deflater makes the input, as another implementation than ours.
- */
+ * --wrap=libdeflate_alloc_decompressor: fails where a test wants it to. */
 
 enum {
 	GZIP = 15 + 16,
@@ -261,6 +262,26 @@ static void test_decode__after_a_failure__the_inflater_still_works(void **state)
 	decoder_release(&decoder);
 }
 
+static bool no_inflater;
+struct libdeflate_decompressor *__real_libdeflate_alloc_decompressor(void);
+struct libdeflate_decompressor *__wrap_libdeflate_alloc_decompressor(void);
+
+struct libdeflate_decompressor *__wrap_libdeflate_alloc_decompressor(void)
+{
+	return no_inflater ? NULL : __real_libdeflate_alloc_decompressor();
+}
+
+static void test_decode__no_memory_for_the_inflater__overloaded(void **state)
+{
+	size_t n = pack(GZIP, 100);
+
+	(void)state;
+	no_inflater = true;
+	assert_int_equal(run_and_release(CODING_GZIP, n, PLAIN_MAX), VERDICT_OVERLOADED);
+	no_inflater = false;
+	assert_int_equal(run_and_release(CODING_GZIP, n, PLAIN_MAX), VERDICT_OK);
+}
+
 static void test_decode_coding__names(void **state)
 {
 	static const struct {
@@ -295,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_decode__not_compressed_at_all__rejected),
 		cmocka_unit_test(test_decode__bomb__stops_at_the_cap),
 		cmocka_unit_test(test_decode__after_a_failure__the_inflater_still_works),
+		cmocka_unit_test(test_decode__no_memory_for_the_inflater__overloaded),
 		cmocka_unit_test(test_decode_coding__names),
 	};
 

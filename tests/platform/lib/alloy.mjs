@@ -95,3 +95,16 @@ export function walk(blocks, each) {
 		walk(block.blocks, each);
 	}
 }
+
+/* Of each label that a line gets, the line's field that it comes from: { app_name: "app_name", … }. */
+export function labelSources(config) {
+	const receiver = config.find(({ name }) => name === "faro.receiver");
+	const sources = Object.fromEntries(Object.entries(receiver.attributes.extra_log_labels).map(([label, value]) => {
+		if (value) throw new Error(`the label ${label} is the same for every line`);
+		return [label, label];
+	}));
+	for (const { blocks } of config.filter((block) => block.name === "loki.relabel"))
+		for (const { attributes } of blocks)
+			if (attributes.target_label) sources[attributes.target_label] = sources[attributes.source_labels[0]];
+	return sources;
+}

@@ -3,12 +3,12 @@
  * afterwards, when all is quiet and the spool is empty, is what it owned after a first part of the same.
  */
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
 import { deflateRawSync, gzipSync } from "node:zlib";
 
 import { Flood, Sender, counter, eventually, pause, status } from "../lib/beacons.mjs";
 import { FastcgiClient, beaconParams } from "../lib/fastcgi.mjs";
 import { beaconOfSize, startIngest } from "../lib/faro.mjs";
+import { anonymousKb, descriptors } from "../lib/process.mjs";
 import { scenario } from "../lib/stage.mjs";
 
 const MINUTES = Number(process.env.FARO_SOAK_MINUTES ?? 0.25);
@@ -71,9 +71,6 @@ async function attack(socket, until) {
 		await pause(20);
 	}
 }
-
-const anonymousKb = (pid) => Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]);
-const descriptors = (pid) => readdirSync(`/proc/${pid}/fd`).length;
 
 async function part(behind, weather, socket, minutes) {
 	const until = Date.now() + minutes * 60_000;

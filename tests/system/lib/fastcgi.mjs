@@ -100,6 +100,20 @@ export function beaconParams(length, more = {}) {
 	return { ...params, ...more };
 }
 
+/* Up to the body; without params, up to where they begin. */
+function request(params) {
+	const begin = record(BEGIN, Buffer.from([0, RESPONDER, KEEP, 0, 0, 0, 0, 0]));
+	return params ? Buffer.concat([begin, stream(PARAMS, encodeParams(params))]) : begin;
+}
+
+/* For cut see send(). */
+export function requestBytes(params, body, cut) {
+	let stdin = stream(STDIN, body);
+	if (cut) stdin = stdin.subarray(0, stdin.length - 8);
+	if (cut === "abort") stdin = Buffer.concat([stdin, record(ABORT)]);
+	return Buffer.concat([request(params), stdin]);
+}
+
 /* One kept connection to a responder. `reply` is undefined where it closed without one. */
 export class FastcgiClient {
 	static async open(path) {
@@ -125,18 +139,15 @@ export class FastcgiClient {
 
 	#finish(reply) {
 		if (!reply) this.ended = true;
+		this.each?.(reply);
 		this.done?.(reply);
 		this.done = undefined;
 	}
 
 	/* body: what goes into STDIN. cut: "abort" sends an ABORT record instead of the stream's end,
-	 * "close" ends the connection there. */
+	 * "close" ends the connection there, "stall" sends nothing more. */
 	send(params, body, { cut } = {}) {
-		const begin = Buffer.from([0, RESPONDER, KEEP, 0, 0, 0, 0, 0]);
-		let stdin = stream(STDIN, body);
-		if (cut) stdin = stdin.subarray(0, stdin.length - 8);
-		if (cut === "abort") stdin = Buffer.concat([stdin, record(ABORT)]);
-		return this.sendBytes(Buffer.concat([record(BEGIN, begin), stream(PARAMS, encodeParams(params)), stdin]), cut === "close");
+		return this.sendBytes(requestBytes(params, body, cut), cut === "close");
 	}
 
 	/* A request as it is on the wire. */
@@ -153,9 +164,20 @@ export class FastcgiClient {
 	/* The beginning only: up to the header of a long STDIN record, or of a long PARAMS record where there
 	 * are no params. What follows is the caller's to write. */
 	begin(params) {
-		const begin = record(BEGIN, Buffer.from([0, RESPONDER, KEEP, 0, 0, 0, 0, 0]));
 		const header = record(params ? STDIN : PARAMS, Buffer.alloc(50_000)).subarray(0, 8);
-		this.socket.write(Buffer.concat([begin, params ? stream(PARAMS, encodeParams(params)) : Buffer.alloc(0), header]));
+		this.socket.write(Buffer.concat([request(params), header]));
+	}
+
+	/* All at once, without waiting for a reply; what comes back, in its order. */
+	sendAll(requests) {
+		const replies = [];
+		this.socket.write(Buffer.concat(requests.map(([params, body]) => requestBytes(params, body))));
+		return new Promise((done) => {
+			this.each = (reply) => {
+				if (reply) replies.push(reply);
+				if (!reply || replies.length === requests.length) done(replies);
+			};
+		});
 	}
 
 	close() {

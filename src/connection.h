@@ -1,0 +1,42 @@
+/*
+ * connection: the web server's connections of one loop.
+ *
+ * Nothing here ever waits for a peer: what comes is read when it is there, a reply that is not taken
+ * is kept and written when there is room. A worker has one `struct connections` and gives it the
+ * sockets that it accepted.
+ */
+#ifndef FARO_CONNECTION_H
+#define FARO_CONNECTION_H
+
+#include "exchange.h"
+
+struct connections {
+	struct loop *loop;
+	struct ingest *ingest;
+	struct delivery_desk *desk;
+
+	char *input; /* what was read last, of any of them */
+	struct buf response, output;
+
+	struct connection *first;
+	size_t count;
+	struct exchange_pool exchanges;
+	struct loop_timer due_timer; /* armed while a peer owes us something */
+	int64_t last_request_us;
+	bool closing;
+};
+
+/* The three must outlive it. False without memory; connections_release() is due in any case. */
+bool connections_init(struct connections *connections, struct loop *loop, struct ingest *ingest,
+		      struct delivery_desk *desk);
+/* Also with exchanges under way, but none that the spool has. */
+void connections_release(struct connections *connections);
+
+/* Takes over a connected, non-blocking socket. False, and the socket closed, without memory. */
+bool connections_add(struct connections *connections, int fd);
+
+/* From here on a reply ends its connection; those that wait for a request, or for the rest of one, end
+ * now, and what waits for the receiver goes to the spool. It is over when `count` is 0. */
+void connections_end(struct connections *connections);
+
+#endif
