@@ -390,10 +390,7 @@ static void test_put__spool_full__told_and_nothing_lost(void **state)
 
 static void test_put__no_directory__failed_until_there_is_one(void **state)
 {
-	char there[64];
-
 	(void)state;
-	strcpy(there, directory);
 	assert_int_equal(rmdir(directory), 0);
 	config.spool_dir = "/proc/none";
 	spool = open_spool();
@@ -401,7 +398,7 @@ static void test_put__no_directory__failed_until_there_is_one(void **state)
 	assert_int_equal(put("ok", 1), SPOOL_FAILED);
 	assert_int_equal(put("ok", 2), SPOOL_FAILED);
 	assert_int_equal(end(0), 0);
-	config.spool_dir = there;
+	config.spool_dir = directory;
 	spool = open_spool();
 	assert_int_equal(put("ok", 3), SPOOL_STORED);
 }
