@@ -1,8 +1,9 @@
 /*
- * relay: one beacon → one POST to the receiver, through libcurl's multi interface in a loop.
+ * relay: one beacon → one POST to the receiver.
  *
- * Owns the connection pool, the deadlines, the fixed header set and the classes of outcome. One
- * relay belongs to one loop and thread; the limit of calls in flight is shared by all of them.
+ * Owns the deadlines, the fixed header set and the classes of outcome; the connections are those of
+ * an engine (relay_engine.h), our own for http://, libcurl for https://. One relay belongs to one
+ * loop and thread; the limit of calls in flight is shared by all of them.
  *
  * SIGPIPE must be ignored or blocked: libcurl does not do it for a program with threads, and a TLS
  * connection is written with write(2).

@@ -4,23 +4,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libcurl takes non-const text, and leaves it as it is. A header without a value is left out. */
-static char content_type[] = "Content-Type: application/json";
-static char no_accept[] = "Accept:";
-static char no_expect[] = "Expect:";
-
-static void push(struct relay_route *route, size_t *count, char *line)
+/* The URL is the parsed and printed one: scheme://authority/path. The default port is left out, as
+ * every client does. */
+static char *print_head(const struct config *config, const struct relay_route *route)
 {
-	struct curl_slist *node = &route->nodes[(*count)++];
+	const char *authority = strstr(config->upstream_url, "://") + 3;
+	const char *path = strchr(authority, '/');
+	int host_len = (int)(path - authority);
+	char *head;
 
-	*node = (struct curl_slist){.data = line, .next = route->headers};
-	route->headers = node;
+	if (!config->upstream_tls && host_len > 3 && memcmp(path - 3, ":80", 3) == 0)
+		host_len -= 3;
+	if (asprintf(&head,
+		     "POST %s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: " RELAY_USER_AGENT
+		     "\r\n" RELAY_CONTENT_TYPE "\r\n%s%s%s%s",
+		     path, host_len, authority, route->tenant_line ? route->tenant_line : "",
+		     route->tenant_line ? "\r\n" : "", route->key_line ? route->key_line : "",
+		     route->key_line ? "\r\n" : "") < 0)
+		return NULL;
+	return head;
 }
 
-struct relay_route *relay_route_new(struct resolver *resolver, const char *tenant, struct view key)
+static void wipe_and_free(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+struct relay_route *relay_route_new(struct resolver *resolver, const struct config *config,
+				    struct view key)
 {
 	struct relay_route *route = calloc(1, sizeof(*route));
-	size_t count = 0;
+	const char *tenant = config->upstream_tenant;
 
 	if (!route)
 		return NULL;
@@ -29,20 +45,13 @@ struct relay_route *relay_route_new(struct resolver *resolver, const char *tenan
 		route->tenant_line = NULL;
 	if (key.len > 0 && asprintf(&route->key_line, "x-api-key: %.*s", (int)key.len, key.ptr) < 0)
 		route->key_line = NULL;
-	if ((tenant && !route->tenant_line) || (key.len > 0 && !route->key_line)) {
+	route->head = print_head(config, route);
+	if ((tenant && !route->tenant_line) || (key.len > 0 && !route->key_line) || !route->head) {
 		relay_route_drop(route);
 		return NULL;
 	}
-	if (route->key_line)
-		push(route, &count, route->key_line);
-	if (route->tenant_line)
-		push(route, &count, route->tenant_line);
-	push(route, &count, no_expect);
-	push(route, &count, no_accept);
-	push(route, &count, content_type);
-	route->generation =
-		resolver_read(resolver, route->address_line, sizeof(route->address_line));
-	route->addresses.data = route->address_line;
+	route->head_len = strlen(route->head);
+	route->generation = resolver_read(resolver, &route->addresses);
 	return route;
 }
 
@@ -56,9 +65,8 @@ void relay_route_drop(struct relay_route *route)
 {
 	if (!route || --route->holders > 0)
 		return;
-	if (route->key_line)
-		explicit_bzero(route->key_line, strlen(route->key_line));
-	free(route->key_line);
+	wipe_and_free(route->key_line);
+	wipe_and_free(route->head);
 	free(route->tenant_line);
 	free(route);
 }
@@ -66,15 +74,17 @@ void relay_route_drop(struct relay_route *route)
 /* The SDK's own ids are ten letters and digits, or a UUID; an application may bring its own. */
 static bool is_id(struct view value)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				      "0123456789._~:-";
 	size_t i;
 
 	if (value.len < 1 || value.len > FORWARDED_MAX_BYTES)
 		return false;
-	for (i = 0; i < value.len; i++)
-		if (!memchr(allowed, value.ptr[i], sizeof(allowed) - 1))
+	for (i = 0; i < value.len; i++) {
+		char c = value.ptr[i], letter = (char)(c | 0x20);
+
+		if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') &&
+		    !memchr("._~:-", c, 5))
 			return false;
+	}
 	return true;
 }
 
@@ -106,27 +116,28 @@ static bool is_traceparent(struct view value)
 	       !all_zero(p + 36, 16) && p[52] == '-' && is_hex(p + 53, 2);
 }
 
-struct curl_slist *relay_forward(struct relay_forward *forward, const struct relay_call *call,
-				 struct curl_slist *rest)
+void relay_forward(struct relay_forward *forward, const struct relay_call *call)
 {
 	const struct {
-		const char *name;
-		struct view value;
+		struct view start, value;
 		bool (*is_valid)(struct view value);
 	} rows[FORWARDS_MAX] = {
-		{"x-faro-session-id", call->session_id, is_id},
-		{"Idempotency-Key", call->idempotency_key, is_id},
-		{"traceparent", call->traceparent, is_traceparent},
+		{VIEW_LITERAL("x-faro-session-id: "), call->session_id, is_id},
+		{VIEW_LITERAL("Idempotency-Key: "), call->idempotency_key, is_id},
+		{VIEW_LITERAL("traceparent: "), call->traceparent, is_traceparent},
 	};
 	size_t i;
 
+	forward->count = 0;
 	for (i = 0; i < FORWARDS_MAX; i++) {
-		if (!rows[i].value.ptr || !rows[i].is_valid(rows[i].value))
+		struct view start = rows[i].start, value = rows[i].value;
+		char *line = forward->lines[forward->count];
+
+		if (!value.ptr || !rows[i].is_valid(value))
 			continue;
-		snprintf(forward->lines[i], sizeof(forward->lines[i]), "%s: %.*s", rows[i].name,
-			 (int)rows[i].value.len, rows[i].value.ptr);
-		forward->nodes[i] = (struct curl_slist){.data = forward->lines[i], .next = rest};
-		rest = &forward->nodes[i];
+		memcpy(line, start.ptr, start.len);
+		memcpy(line + start.len, value.ptr, value.len);
+		line[start.len + value.len] = '\0';
+		forward->lens[forward->count++] = start.len + value.len;
 	}
-	return rest;
 }

@@ -1,52 +1,57 @@
 /*
- * relay_headers: what a request to the receiver carries besides its body, in libcurl's own lists.
+ * relay_headers: what a request to the receiver carries besides its body.
  *
  * A route is what all calls share and what may change while they run: the addresses and the API
  * key. It is made anew rather than changed, and counted, since a transfer may read it until it
- * ends. A forward is the part of one call; its list continues in the route's.
+ * ends. A forward is the part of one call.
  */
 #ifndef FARO_RELAY_HEADERS_H
 #define FARO_RELAY_HEADERS_H
 
-#include <curl/curl.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "build-config.h"
+#include "config.h"
 #include "relay.h"
 #include "resolver.h"
 
 enum {
-	ROUTE_HEADERS_MAX = 5,
 	FORWARDS_MAX = 3,
 	FORWARDED_MAX_BYTES = 128, /* of a value */
+	FORWARD_LINE_BYTES = FORWARDED_MAX_BYTES + 32,
 };
+
+#define RELAY_USER_AGENT   "faro-ingest/" PACKAGE_VERSION
+#define RELAY_CONTENT_TYPE "Content-Type: application/json"
 
 struct relay_route {
 	unsigned holders;
 	unsigned serial;     /* given by the maker */
 	unsigned generation; /* of the resolver; 0: there is no address */
+	unsigned
+		begun; /* connections that an engine began on it, so that each takes another address */
 	int64_t made_us;
-	struct curl_slist *headers;  /* for CURLOPT_HTTPHEADER; libcurl only reads it */
-	struct curl_slist addresses; /* for CURLOPT_RESOLVE, if its text is not empty */
-
-	struct curl_slist nodes[ROUTE_HEADERS_MAX];
-	char *tenant_line, *key_line; /* NULL: none */
-	char address_line[RESOLVER_LINE_BYTES];
+	struct resolver_addresses addresses;
+	char *tenant_line, *key_line; /* without their end; NULL: none */
+	char *head;                   /* the request line and all header lines that calls share */
+	size_t head_len;
 };
 
-/* Held once. `tenant` may be NULL, `key` empty. NULL without memory. */
-struct relay_route *relay_route_new(struct resolver *resolver, const char *tenant, struct view key);
+/* Held once. `key` may be empty. NULL without memory. */
+struct relay_route *relay_route_new(struct resolver *resolver, const struct config *config,
+				    struct view key);
 struct relay_route *relay_route_hold(struct relay_route *route);
 /* The last one wipes the key; NULL is allowed. */
 void relay_route_drop(struct relay_route *route);
 
 struct relay_forward {
-	struct curl_slist nodes[FORWARDS_MAX];
-	char lines[FORWARDS_MAX][FORWARDED_MAX_BYTES + 32];
+	size_t count;
+	size_t lens[FORWARDS_MAX];
+	char lines[FORWARDS_MAX][FORWARD_LINE_BYTES]; /* NUL-terminated, without their end */
 };
 
-/* Prints the client's headers that are well-formed and returns the list that begins with them. */
-struct curl_slist *relay_forward(struct relay_forward *forward, const struct relay_call *call,
-				 struct curl_slist *rest);
+/* Prints the client's headers that are well-formed. */
+void relay_forward(struct relay_forward *forward, const struct relay_call *call);
 
 #endif

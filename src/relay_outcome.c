@@ -1,6 +1,8 @@
 #include "relay_outcome.h"
 
+#include <curl/curl.h>
 #include <string.h>
+#include <time.h>
 
 #include "log.h"
 #include "metrics.h"
@@ -61,61 +63,75 @@ static enum verdict verdict_of_status(int status)
 	return VERDICT_UPSTREAM_UNAVAILABLE;
 }
 
-static enum verdict verdict_without_answer(CURLcode code, bool sent)
+static enum verdict verdict_of_failure(enum relay_failure failure)
 {
-	switch (code) {
-	case CURLE_OPERATION_TIMEDOUT:
-		/* A connection that did not come about in time is no silent receiver. */
-		return sent ? VERDICT_UPSTREAM_TIMEOUT : VERDICT_UPSTREAM_UNAVAILABLE;
-	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_ISSUER_ERROR:
-	case CURLE_SSL_INVALIDCERTSTATUS:
+	switch (failure) {
+	case RELAY_SILENT:
+		return VERDICT_UPSTREAM_TIMEOUT;
+	case RELAY_UNTRUSTED:
 		return VERDICT_UPSTREAM_MISCONFIGURED;
 	default:
+		/* A connection that did not come about in time is no silent receiver. */
 		return VERDICT_UPSTREAM_UNAVAILABLE;
 	}
 }
 
-static void read_retry_after(CURL *easy, struct relay_call *call)
+static bool is_in(char c, const char *set)
 {
-	curl_off_t seconds = 0;
-
-	if (curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds) != CURLE_OK || seconds <= 0)
-		return;
-	call->retry_after_s = seconds < RETRY_AFTER_MAX_S ? (unsigned)seconds : RETRY_AFTER_MAX_S;
+	return c != '\0' && strchr(set, c) != NULL;
 }
 
-static void read_session_status(CURL *easy, struct relay_call *call)
+/* Seconds, or a date. */
+static void read_retry_after(struct view value, struct relay_call *call)
+{
+	char date[64];
+	time_t then;
+	unsigned seconds = 0;
+	size_t i;
+
+	for (i = 0; i < value.len && is_in(value.ptr[i], "0123456789"); i++)
+		if (seconds <= RETRY_AFTER_MAX_S)
+			seconds = seconds * 10 + (unsigned)(value.ptr[i] - '0');
+	if (i < value.len) {
+		if (i > 0 || value.len >= sizeof(date) || !is_in(value.ptr[0], "MTWFS"))
+			return;
+		memcpy(date, value.ptr, value.len);
+		date[value.len] = '\0';
+		then = curl_getdate(date, NULL) - time(NULL);
+		seconds = then <= 0                  ? 0
+			  : then < RETRY_AFTER_MAX_S ? (unsigned)then
+						     : RETRY_AFTER_MAX_S;
+	}
+	call->retry_after_s = seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S;
+}
+
+static void read_session_status(struct view value, struct relay_call *call)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-";
-	struct curl_header *header;
-	size_t len;
+	size_t i;
 
-	if (curl_easy_header(easy, "X-Faro-Session-Status", 0, CURLH_HEADER, -1, &header) !=
-	    CURLHE_OK)
+	if (value.len >= sizeof(call->session_status))
 		return;
-	len = strlen(header->value);
-	if (len < sizeof(call->session_status) && strspn(header->value, letters) == len)
-		memcpy(call->session_status, header->value, len + 1);
+	for (i = 0; i < value.len; i++)
+		if (!is_in(value.ptr[i], letters))
+			return;
+	if (value.len > 0)
+		memcpy(call->session_status, value.ptr, value.len);
+	call->session_status[value.len] = '\0';
 }
 
 static void log_failure(const struct relay_outcome *outcome, const struct relay_call *call)
 {
 	const struct row *row = &rows[call->verdict];
 	const char *msg = row->msg ? row->msg : advice(call->status);
-	const char *reason = outcome->error;
 
 	/* The operator's mistake stays until somebody mends it. */
 	int64_t every_ms =
 		call->verdict == VERDICT_UPSTREAM_MISCONFIGURED ? LOG_MINUTE_MS : LOG_LIMIT_MS;
 	struct log_field fields[] = {LOG_NUM("status", call->status), {.key = NULL}};
 
-	if (call->status == 0) {
-		if (!reason || !*reason)
-			reason = curl_easy_strerror(outcome->code);
-		fields[0] = LOG_STR("reason", reason);
-	}
+	if (call->status == 0)
+		fields[0] = LOG_STR("reason", outcome->answer->reason);
 	log_write_limited(every_ms, LOG_WARN, row->event, msg, fields);
 }
 
@@ -135,21 +151,18 @@ static void log_outcome(const struct relay_outcome *outcome, const struct relay_
 
 void relay_outcome_tell(const struct relay_outcome *outcome, struct relay_call *call)
 {
-	long status = 0;
+	const struct relay_answer *answer = outcome->answer;
 
-	if (outcome->answered)
-		curl_easy_getinfo(outcome->easy, CURLINFO_RESPONSE_CODE, &status);
-	/* An interim reply is none. */
-	call->status = status >= 200 ? (int)status : 0;
+	call->status = answer->status;
 	call->sent = outcome->sent;
 	call->retry_after_s = 0;
 	call->session_status[0] = '\0';
 	if (call->status > 0) {
 		call->verdict = verdict_of_status(call->status);
-		read_retry_after(outcome->easy, call);
-		read_session_status(outcome->easy, call);
+		read_retry_after(answer->retry_after, call);
+		read_session_status(answer->session_status, call);
 	} else {
-		call->verdict = verdict_without_answer(outcome->code, outcome->sent);
+		call->verdict = verdict_of_failure(answer->failure);
 	}
 	metrics_add(rows[call->verdict].metric, 1);
 	if (call->sent && call->status == 0)

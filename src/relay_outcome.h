@@ -5,15 +5,29 @@
 #ifndef FARO_RELAY_OUTCOME_H
 #define FARO_RELAY_OUTCOME_H
 
-#include <curl/curl.h>
-
 #include "relay.h"
 
+/* Why there is no answer. */
+enum relay_failure {
+	RELAY_ANSWERED,
+	RELAY_UNRESOLVED,  /* no address is known */
+	RELAY_UNCONNECTED, /* refused, no route, not in time, no descriptor */
+	RELAY_SILENT,      /* past the deadline */
+	RELAY_UNTRUSTED,   /* the certificate */
+	RELAY_BROKEN,      /* the connection died, or what came is no answer */
+};
+
+/* How an engine says what came of a transfer. The views are its own, valid until the call's done().
+ */
+struct relay_answer {
+	enum relay_failure failure;
+	const char *reason; /* of a failure: a short sentence without its stop */
+	int status;         /* final; 0: none */
+	struct view retry_after, session_status; /* as the receiver wrote them; empty: none */
+};
+
 struct relay_outcome {
-	CURLcode code;
-	CURL *easy;
-	const char *error; /* libcurl's or the resolver's sentence; NULL or empty: none */
-	bool answered;     /* the reply's header is complete */
+	const struct relay_answer *answer;
 	bool sent;         /* there was a connection, and the request was begun to be written */
 	int64_t *failures; /* of this relay in a row, counted here */
 };

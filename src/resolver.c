@@ -34,17 +34,6 @@ enum {
 	STACK_BYTES = 256 * 1024,
 };
 
-struct address {
-	int family;
-	char text[INET6_ADDRSTRLEN];
-};
-
-struct addresses {
-	struct address list[RESOLVER_ADDRESSES_MAX];
-	size_t count;
-	size_t preferred; /* the first so many are of the family that getaddrinfo() put first */
-};
-
 struct resolver {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed; /* a first lookup ended, or the thread has something to do */
@@ -57,7 +46,7 @@ struct resolver {
 	bool hurried;   /* since the last lookup began */
 	int64_t started_us;
 	const char *error;
-	struct addresses addresses;
+	struct resolver_addresses addresses;
 	unsigned rotation;
 	atomic_uint generation;
 };
@@ -87,7 +76,7 @@ static int wait_until(struct resolver *resolver, int64_t due_us)
 	return pthread_cond_timedwait(&resolver->changed, &resolver->mutex, &due);
 }
 
-static bool contains(const struct addresses *addresses, const char *text)
+static bool contains(const struct resolver_addresses *addresses, const char *text)
 {
 	size_t i;
 
@@ -97,10 +86,11 @@ static bool contains(const struct addresses *addresses, const char *text)
 	return false;
 }
 
-static void collect_family(struct addresses *addresses, const struct addrinfo *found, int family)
+static void collect_family(struct resolver_addresses *addresses, const struct addrinfo *found,
+			   int family)
 {
 	for (; found && addresses->count < RESOLVER_ADDRESSES_MAX; found = found->ai_next) {
-		struct address *address = &addresses->list[addresses->count];
+		struct resolver_address *address = &addresses->list[addresses->count];
 		const void *bytes;
 
 		if (found->ai_family != family)
@@ -120,11 +110,12 @@ static void collect_family(struct addresses *addresses, const struct addrinfo *f
 
 static int compare(const void *a, const void *b)
 {
-	return strcmp(((const struct address *)a)->text, ((const struct address *)b)->text);
+	return strcmp(((const struct resolver_address *)a)->text,
+		      ((const struct resolver_address *)b)->text);
 }
 
 /* Sorted within each family; which family comes first is the system's preference (RFC 6724). */
-static void collect(struct addresses *addresses, const struct addrinfo *found)
+static void collect(struct resolver_addresses *addresses, const struct addrinfo *found)
 {
 	int first = found->ai_family == AF_INET6 ? AF_INET6 : AF_INET;
 
@@ -132,12 +123,12 @@ static void collect(struct addresses *addresses, const struct addrinfo *found)
 	collect_family(addresses, found, first);
 	addresses->preferred = addresses->count;
 	collect_family(addresses, found, first == AF_INET ? AF_INET6 : AF_INET);
-	qsort(addresses->list, addresses->preferred, sizeof(struct address), compare);
+	qsort(addresses->list, addresses->preferred, sizeof(struct resolver_address), compare);
 	qsort(addresses->list + addresses->preferred, addresses->count - addresses->preferred,
-	      sizeof(struct address), compare);
+	      sizeof(struct resolver_address), compare);
 }
 
-static int look_up(const struct resolver *resolver, int flags, struct addresses *addresses)
+static int look_up(const struct resolver *resolver, int flags, struct resolver_addresses *addresses)
 {
 	const struct addrinfo hints = {.ai_flags = flags, .ai_socktype = SOCK_STREAM};
 	struct addrinfo *found = NULL;
@@ -153,7 +144,7 @@ static int look_up(const struct resolver *resolver, int flags, struct addresses 
 	return addresses->count > 0 ? 0 : EAI_NONAME;
 }
 
-static bool same(const struct addresses *a, const struct addresses *b)
+static bool same(const struct resolver_addresses *a, const struct resolver_addresses *b)
 {
 	size_t i;
 
@@ -166,7 +157,7 @@ static bool same(const struct addresses *a, const struct addresses *b)
 }
 
 /* True if the addresses are others than before. */
-static bool publish(struct resolver *resolver, const struct addresses *addresses)
+static bool publish(struct resolver *resolver, const struct resolver_addresses *addresses)
 {
 	if (same(&resolver->addresses, addresses))
 		return false;
@@ -193,7 +184,7 @@ static void tell(const struct resolver *resolver, int error, size_t count)
 /* One lookup; nothing is held while it lasts, nor while a line is written. False: it failed. */
 static bool refresh(struct resolver *resolver)
 {
-	struct addresses addresses = {0}; /* of a failure: none */
+	struct resolver_addresses addresses = {0}; /* of a failure: none */
 	int error = look_up(resolver, AI_ADDRCONFIG, &addresses);
 	bool worth_a_line;
 
@@ -338,50 +329,29 @@ unsigned resolver_generation(struct resolver *resolver)
 	return atomic_load_explicit(&resolver->generation, memory_order_acquire);
 }
 
-/* Appends the `count` addresses of `list`, a comma behind each, beginning where `rotation` says.
- * What does not fit is left out whole. */
-static size_t append(const struct address *list, size_t count, unsigned rotation, char *line,
-		     size_t used, size_t size)
+static void copy_rotated(struct resolver_address *to, const struct resolver_address *from,
+			 size_t count, unsigned rotation)
 {
 	size_t i;
 
-	for (i = 0; i < count; i++) {
-		const struct address *address = &list[(i + rotation) % count];
-		int n = snprintf(line + used, size - used,
-				 address->family == AF_INET6 ? "[%s]," : "%s,", address->text);
-
-		if (n < 0 || (size_t)n >= size - used)
-			break;
-		used += (size_t)n;
-	}
-	return used;
+	for (i = 0; i < count; i++)
+		to[i] = from[(i + rotation) % count];
 }
 
-/* Leaves an empty line where not even one address fits. */
-static void print_line(struct resolver *resolver, char *line, size_t size)
+unsigned resolver_read(struct resolver *resolver, struct resolver_addresses *addresses)
 {
-	const struct address *list = resolver->addresses.list;
-	size_t preferred = resolver->addresses.preferred, used = 0;
-	unsigned rotation = resolver->rotation++;
-	int begin = snprintf(line, size, "%s:%u:", resolver->host, resolver->port);
+	const struct resolver_addresses *known = &resolver->addresses;
+	unsigned generation, rotation;
 
-	if (begin > 0 && (size_t)begin < size) {
-		used = append(list, preferred, rotation, line, (size_t)begin, size);
-		used = append(list + preferred, resolver->addresses.count - preferred, rotation,
-			      line, used, size);
-	}
-	line[used > (size_t)begin ? used - 1 : 0] = '\0';
-}
-
-unsigned resolver_read(struct resolver *resolver, char *line, size_t size)
-{
-	unsigned generation;
-
-	line[0] = '\0';
 	pthread_mutex_lock(&resolver->mutex);
 	generation = resolver_generation(resolver);
-	if (generation != 0 && !resolver->numeric)
-		print_line(resolver, line, size);
+	rotation = resolver->rotation++;
+	addresses->count = known->count;
+	addresses->preferred = known->preferred;
+	addresses->numeric = resolver->numeric;
+	copy_rotated(addresses->list, known->list, known->preferred, rotation);
+	copy_rotated(addresses->list + known->preferred, known->list + known->preferred,
+		     known->count - known->preferred, rotation);
 	pthread_mutex_unlock(&resolver->mutex);
 	return generation;
 }

@@ -2,21 +2,33 @@
  * resolver: keeps the upstream's addresses fresh, so that no loop ever resolves a name.
  *
  * One thread calls getaddrinfo(3) at once, then every few seconds (resolver.c states the period),
- * and sooner when resolver_hurry() says that a connection failed. What it finds is published as one
- * immutable text; after a failed lookup the last addresses stay. A numeric host is checked once and
+ * and sooner when resolver_hurry() says that a connection failed. After a failed lookup the last
+ * addresses stay. A numeric host is checked once and
  * needs no thread.
  */
 #ifndef FARO_RESOLVER_H
 #define FARO_RESOLVER_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* More addresses than this are cut off; a line of RESOLVER_LINE_BYTES holds all of them. */
+/* More addresses than this are cut off. */
 enum {
-	RESOLVER_ADDRESSES_MAX = 16,
-	RESOLVER_LINE_BYTES = 1200
+	RESOLVER_ADDRESSES_MAX = 16
+};
+
+struct resolver_address {
+	int family;                  /* AF_INET or AF_INET6 */
+	char text[INET6_ADDRSTRLEN]; /* numeric, without brackets */
+};
+
+struct resolver_addresses {
+	struct resolver_address list[RESOLVER_ADDRESSES_MAX];
+	size_t count;
+	size_t preferred; /* the first so many are of the family that getaddrinfo() puts first */
+	bool numeric;     /* the host is an address itself */
 };
 
 struct resolver;
@@ -35,13 +47,11 @@ bool resolver_wait(struct resolver *resolver, int64_t timeout_ms);
 unsigned resolver_generation(struct resolver *resolver);
 
 /*
- * Copies the present "host:port:addr,[addr]" line for CURLOPT_RESOLVE, NUL-terminated, and returns
- * the generation that it belongs to; 0 and "" where none are known. Each reading begins with
- * another of the addresses (of the family that getaddrinfo() prefers), so that connections made
- * after different readings spread over them. A numeric host's line is "": there is nothing to look
- * up.
+ * Copies the present addresses and returns the generation that they belong to; 0 where none are
+ * known. Each reading begins with another one (of the family that is preferred), so that
+ * connections made after different readings spread over them.
  */
-unsigned resolver_read(struct resolver *resolver, char *line, size_t size);
+unsigned resolver_read(struct resolver *resolver, struct resolver_addresses *addresses);
 
 /* Why there are none: gai_strerror text of the last failed lookup, NULL after a good one. */
 const char *resolver_error(struct resolver *resolver);

@@ -296,7 +296,7 @@ scenario("the receiver's 5xx, a refused or lost connection, and an unknown name 
 	server.behind.status = null;
 	const lost = post(server.port, smallBeacon);
 	(await server.behind.arrived(4)).drop();
-	/* libcurl sends it once more where a connection that was used before dies without an answer. */
+	/* It is sent once more where a connection that was used before dies without an answer. */
 	(await server.behind.arrived(5)).drop();
 	assertProblem(await lost, 503, "upstream_unavailable");
 	assert.equal((await metrics(server)).get("upstream_resends_total"), 1);

@@ -94,6 +94,7 @@ static void act(struct stub *stub, struct stub_connection *c)
 	atomic_fetch_add(&stub->requests, 1);
 	switch (action) {
 	case STUB_ANSWER:
+	case STUB_ANSWER_EARLY_AND_STAY:
 		answer(stub, c, &script);
 		break;
 	case STUB_ANSWER_AND_CLOSE:
@@ -139,6 +140,7 @@ static void end_header(struct stub *stub, struct stub_connection *c, const char 
 static void read_some(struct stub *stub, struct stub_connection *c)
 {
 	static char body[65536];
+	enum stub_action early;
 	const char *end;
 	ssize_t n;
 
@@ -159,7 +161,9 @@ static void read_some(struct stub *stub, struct stub_connection *c)
 	end = c->in_body ? NULL : strstr(c->text, "\r\n\r\n");
 	if (end) {
 		end_header(stub, c, end + 4);
-		if (read_script(stub).first == STUB_ANSWER_EARLY) {
+		early = read_script(stub).first;
+		c->deaf = early == STUB_ANSWER_EARLY_AND_STAY;
+		if (c->deaf || early == STUB_ANSWER_EARLY) {
 			act(stub, c);
 			return;
 		}
@@ -228,7 +232,9 @@ static void *serve(void *arg)
 		fds[0] = (struct pollfd){stub->command[0], POLLIN, 0};
 		fds[1] = (struct pollfd){stub->listener, POLLIN, 0};
 		for (i = 0; i < STUB_CONNECTIONS_MAX; i++)
-			fds[i + 2] = (struct pollfd){stub->connections[i].fd, POLLIN, 0};
+			fds[i + 2] = (struct pollfd){
+				stub->connections[i].deaf ? -1 : stub->connections[i].fd, POLLIN,
+				0};
 		if (poll(fds, STUB_CONNECTIONS_MAX + 2, -1) < 0)
 			continue;
 		for (i = 0; i < STUB_CONNECTIONS_MAX; i++)

@@ -21,7 +21,8 @@ enum {
 enum stub_action {
 	STUB_ANSWER,
 	STUB_ANSWER_AND_CLOSE,
-	STUB_ANSWER_EARLY, /* and close, as soon as the request's header is there */
+	STUB_ANSWER_EARLY,          /* and close, as soon as the request's header is there */
+	STUB_ANSWER_EARLY_AND_STAY, /* open, and read no more */
 	STUB_SILENT,
 	STUB_HOLD,  /* until stub_let_go() */
 	STUB_CLOSE, /* no answer */
@@ -43,6 +44,7 @@ struct stub_connection {
 	size_t len;
 	size_t body_left; /* of the present request */
 	bool in_body;
+	bool deaf; /* it is not read any more */
 	char text[STUB_REQUEST_MAX];
 };
 
