@@ -22,7 +22,7 @@
 /*
  * Links the spool with its store, pace and replay, and what those need, but for the relay: that is one of
  * our own below, which answers in the spool's thread as the test has said, and notes what it was given.
- * --wrap=calloc,--wrap=pthread_create: the one that a test wants failed does.
+ * --wrap=calloc,--wrap=pthread_create,--wrap=sqlite3_step: the one that a test wants failed does.
  */
 
 #define SECOND INT64_C(1000000)
@@ -157,6 +157,20 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
 			  void *arg);
 
+static _Atomic long steps, step_fails_each; /* 0: none does */
+
+int __real_sqlite3_step(sqlite3_stmt *statement);
+int __wrap_sqlite3_step(sqlite3_stmt *statement);
+
+int __wrap_sqlite3_step(sqlite3_stmt *statement)
+{
+	long each = step_fails_each;
+
+	return each > 0 && atomic_fetch_add(&steps, 1) % each == each - 1
+		       ? SQLITE_IOERR
+		       : __real_sqlite3_step(statement);
+}
+
 void *__wrap_calloc(size_t count, size_t size)
 {
 	return atomic_fetch_add(&callocs, 1) == calloc_fails_at ? NULL : __real_calloc(count, size);
@@ -234,6 +248,7 @@ static int set_up(void **state)
 	for (int i = 0; i <= NO_RELAY; i++)
 		answered_by[i] = 0;
 	calloc_fails_at = -1;
+	step_fails_each = 0;
 	threads_fail = false;
 	spool = NULL;
 	return dedup && loop_init(&loop) && mailbox_init(&mailbox, &loop) ? 0 : -1;
@@ -403,6 +418,27 @@ static void test_put__no_directory__failed_until_there_is_one(void **state)
 	assert_int_equal(put("ok", 3), SPOOL_STORED);
 }
 
+/* Whatever fails while it stores and delivers: what it promised arrives, once it does no more. */
+static void test_put__the_database_fails_now_and_then__no_false_promise(void **state)
+{
+	static const long each[] = {5, 7, 11, 13, 17};
+	int promised = 0;
+
+	(void)state;
+	spool = open_spool();
+	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+		step_fails_each = each[i];
+		for (int n = 0; n < 10; n++) {
+			promised += put("ok", n) == SPOOL_STORED;
+			usleep(20 * 1000);
+		}
+	}
+	step_fails_each = 0;
+	assert_true(promised > 0);
+	wait_until_noted(promised);
+	assert_int_equal(end(10 * SECOND), 0);
+}
+
 /* --- replay ----------------------------------------------------------------------------------------- */
 
 static void test_replay__a_refused_one__quarantine_and_the_others_pass(void **state)
@@ -488,6 +524,21 @@ static void test_replay__too_old__dropped_and_counted(void **state)
 	assert_int_equal(noted_count, 0);
 }
 
+/* It may be taken after all. */
+static void test_replay__too_old_and_in_flight__not_dropped(void **state)
+{
+	(void)state;
+	config.spool_max_age_s = 1;
+	answer = HOLD;
+	spool = open_spool();
+	assert_int_equal(put("ok", 1), SPOOL_STORED);
+	usleep(2500 * 1000); /* housekeeping looks once a second */
+	answer = ACCEPT;
+	wait_until_noted(1);
+	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(noted_count, 1);
+}
+
 static void damage(const char *sql)
 {
 	char path[128];
@@ -570,11 +621,13 @@ int main(void)
 		TEST(test_put__nobody_takes_it__the_next_process_delivers),
 		TEST(test_put__spool_full__told_and_nothing_lost),
 		TEST(test_put__no_directory__failed_until_there_is_one),
+		TEST(test_put__the_database_fails_now_and_then__no_false_promise),
 		TEST(test_replay__a_refused_one__quarantine_and_the_others_pass),
 		TEST(test_replay__failures__tried_again_until_taken),
 		TEST(test_replay__live_traffic_has_half_of_the_places__waits),
 		TEST(test_replay__no_memory_for_a_body__waits),
 		TEST(test_replay__too_old__dropped_and_counted),
+		TEST(test_replay__too_old_and_in_flight__not_dropped),
 		TEST(test_replay__a_damaged_record__dropped_and_the_others_pass),
 		TEST(test_free__a_call_without_end__kept_at_the_deadline),
 		TEST(test_new__any_allocation_or_the_thread_fails__null),
