@@ -1,8 +1,9 @@
 /* What is wrong is refused before it reaches a cluster: each refusal names the value, and what to do. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 
-import { refusal, shop } from "./lib/helm.mjs";
+import { chart, refusal, shop, tests } from "./lib/helm.mjs";
 
 const faro = (values) => ({ faro: { enabled: true, ...values } });
 const proxy = (values) => faro({ proxy: values });
@@ -95,4 +96,17 @@ for (const [values, name, remedy] of refused)
 		const message = refusal(shop, values);
 		assert.ok(message.includes(name), message);
 		assert.ok(message.includes(remedy), message);
+	});
+
+/* charts/bare has only `container`, charts/named only `env`. */
+for (const [name, values, value, wanted] of [
+	["bare", { nativeSidecar: true }, "faro.proxy.nativeSidecar is true", "`faro-ingest.v1.initContainer` under initContainers:"],
+	["bare", { mode: "include" }, "faro.proxy.mode is include", "`faro-ingest.v1.env` under env:"],
+	["named", { mode: "sidecar" }, "faro.proxy.nativeSidecar is false", "`faro-ingest.v1.container` under containers:"],
+])
+	test(`refused: ${JSON.stringify(values)}, where the chart has no include for it`, () => {
+		const message = refusal(chart(join(tests, "charts", name)),
+			faro({ serviceName: "x", proxy: { enabled: true, upstreamUrl: "http://alloy:12347", image: { registry: "r.example" }, ...values } }));
+		assert.ok(message.includes(value), message);
+		assert.ok(message.includes(wanted), message);
 	});

@@ -70,6 +70,7 @@
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- $env := list -}}
 {{- if $faro.include -}}
+  {{- $_ := set .Subcharts.faro "responder" true -}}
   {{- $env = (include "faro-ingest.v1.responderEnv" $faro | fromJson).env -}}
 {{- end -}}
 {{- if ($faro.serviceEnv).enabled -}}

@@ -9,6 +9,7 @@
 {{- define "faro-ingest.v1.container" -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if and $faro.sidecar (not $faro.proxy.nativeSidecar) -}}
+{{- $_ := set .Subcharts.faro "responder" true -}}
 {{- include "faro-ingest.v1.responder" $faro -}}
 {{- end -}}
 {{- end -}}
@@ -17,6 +18,7 @@
 {{- define "faro-ingest.v1.initContainer" -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if and $faro.sidecar $faro.proxy.nativeSidecar -}}
+{{- $_ := set .Subcharts.faro "responder" true -}}
 {{- include "faro-ingest.v1.responder" $faro -}}
 {{- end -}}
 {{- end -}}
@@ -105,9 +107,18 @@
 {{- end -}}
 {{- end -}}
 
-{{/* For `volumes:`. */}}
+{{/*
+  For `volumes:`, the last part of a pod, so here it shows whether a part before it has rendered the
+  responder, and a value that needs another include does not silently leave the pod without one.
+*/}}
 {{- define "faro-ingest.v1.volumes" -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
+{{- if ($faro.proxy).enabled -}}
+  {{- if not (get .Subcharts.faro "responder") -}}
+    {{- include "faro-ingest.v1.noResponder" $faro -}}
+  {{- end -}}
+  {{- $_ := unset .Subcharts.faro "responder" -}}
+{{- end -}}
 {{- if $faro.enabled -}}
 - name: faro-config
   configMap:
