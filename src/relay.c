@@ -101,6 +101,7 @@ static void finish(struct relay_transfer *transfer)
 	struct relay_call *call = transfer->call;
 	struct relay_outcome outcome = {
 		.answer = &transfer->answer,
+		.url = relay->config->upstream_url,
 		.sent = transfer->attempts > 0,
 		.failures = &relay->failures,
 	};

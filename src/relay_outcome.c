@@ -27,8 +27,8 @@ static const struct row {
 					"this lasts."},
 	[VERDICT_UPSTREAM_UNAVAILABLE] =
 		{METRIC_UPSTREAM_UNAVAILABLE, "upstream_unavailable",
-		 "The receiver cannot be reached or is failing; check that "
-		 "it runs and that FARO_UPSTREAM_URL leads to it."},
+		 "The receiver cannot be reached or is failing; faro-ingest --check, run "
+		 "with the same settings, says why and what to change."},
 	[VERDICT_UPSTREAM_TIMEOUT] = {METRIC_UPSTREAM_TIMEOUT, "upstream_timeout",
 				      "The receiver did not answer within "
 				      "FARO_UPSTREAM_TIMEOUT_MS."},
@@ -39,14 +39,17 @@ static const char *advice(int status)
 	switch (status) {
 	case 0:
 		return "The receiver's certificate is not trusted; check FARO_UPSTREAM_CA_FILE and "
-		       "the host in FARO_UPSTREAM_URL.";
+		       "the host in FARO_UPSTREAM_URL, or run faro-ingest --check.";
 	case 401:
 	case 403:
-		return "The receiver refuses the API key; check FARO_UPSTREAM_API_KEY_FILE.";
+		return "The receiver refuses the API key; check FARO_UPSTREAM_API_KEY_FILE, or run "
+		       "faro-ingest --check.";
 	case 404:
-		return "The receiver does not know the path; check that of FARO_UPSTREAM_URL.";
+		return "The receiver does not know the path; check that of FARO_UPSTREAM_URL, or run "
+		       "faro-ingest --check.";
 	default:
-		return "This does not answer like a receiver of beacons; check FARO_UPSTREAM_URL.";
+		return "This does not answer like a receiver of beacons; check FARO_UPSTREAM_URL, or run "
+		       "faro-ingest --check.";
 	}
 }
 
@@ -128,10 +131,12 @@ static void log_failure(const struct relay_outcome *outcome, const struct relay_
 	/* The operator's mistake stays until somebody mends it. */
 	int64_t every_ms =
 		call->verdict == VERDICT_UPSTREAM_MISCONFIGURED ? LOG_MINUTE_MS : LOG_LIMIT_MS;
-	struct log_field fields[] = {LOG_NUM("status", call->status), {.key = NULL}};
+	struct log_field fields[] = {LOG_STR("upstream_url", outcome->url),
+				     LOG_NUM("status", call->status),
+				     {.key = NULL}};
 
 	if (call->status == 0)
-		fields[0] = LOG_STR("reason", outcome->answer->reason);
+		fields[1] = LOG_STR("reason", outcome->answer->reason);
 	log_write_limited(every_ms, LOG_WARN, row->event, msg, fields);
 }
 
@@ -144,6 +149,7 @@ static void log_outcome(const struct relay_outcome *outcome, const struct relay_
 			++*outcome->failures;
 	} else if (*outcome->failures > 0) {
 		log_limited(LOG_INFO, "upstream_recovered", "The receiver takes beacons again.",
+			    LOG_STR("upstream_url", outcome->url),
 			    LOG_NUM("failures", *outcome->failures));
 		*outcome->failures = 0;
 	}

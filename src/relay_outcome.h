@@ -28,6 +28,7 @@ struct relay_answer {
 
 struct relay_outcome {
 	const struct relay_answer *answer;
+	const char *url;   /* the receiver's, for the log */
 	bool sent;         /* there was a connection, and the request was begun to be written */
 	int64_t *failures; /* of this relay in a row, counted here */
 };

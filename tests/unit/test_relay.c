@@ -75,7 +75,7 @@ void resolver_hurry(struct resolver *resolver)
 	resolver->hurried++;
 }
 
-static char last_event[64], last_msg[256];
+static char last_event[64], last_msg[256], last_url[128];
 static int64_t last_status;
 static unsigned recovered_lines;
 
@@ -86,9 +86,13 @@ void log_write(enum log_level level, const char *event, const char *msg,
 	snprintf(last_event, sizeof(last_event), "%s", event);
 	snprintf(last_msg, sizeof(last_msg), "%s", msg);
 	last_status = 0;
-	for (; fields->key; fields++)
+	*last_url = '\0';
+	for (; fields->key; fields++) {
 		if (strcmp(fields->key, "status") == 0)
 			last_status = fields->number;
+		else if (strcmp(fields->key, "upstream_url") == 0)
+			snprintf(last_url, sizeof(last_url), "%s", fields->text.ptr);
+	}
 	if (strcmp(event, "upstream_recovered") == 0)
 		recovered_lines++;
 }
@@ -357,8 +361,10 @@ static void test_status__each_class__verdict(void **state)
 		assert_int_equal(metrics_get(rows[i].metric), before + 1);
 		assert_int_equal(metrics_get(METRIC_UPSTREAM_UP), 1);
 		assert_string_equal(last_event, rows[i].event);
-		if (*rows[i].event)
+		if (*rows[i].event) {
 			assert_int_equal(last_status, rows[i].status);
+			assert_string_equal(last_url, bench->url);
+		}
 	}
 }
 
@@ -368,6 +374,7 @@ static void test_misconfigured__log__says_what_to_check(void **state)
 	answer_with("HTTP/1.1 401 X\r\nContent-Length: 0\r\n\r\n");
 	call_and_wait();
 	assert_non_null(strstr(last_msg, "FARO_UPSTREAM_API_KEY_FILE"));
+	assert_non_null(strstr(last_msg, "faro-ingest --check"));
 	await_close();
 	answer_with("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
 	call_and_wait();
@@ -593,6 +600,7 @@ static void test_silence__past_the_deadline__timeout_and_fresh_connections(void 
 	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(bench->stub.accepted, before + 1);
 	assert_string_equal(last_event, "upstream_recovered");
+	assert_string_equal(last_url, bench->url);
 }
 
 static void test_silence__within_the_body_of_a_success__accepted(void **state)
@@ -627,6 +635,8 @@ static void test_refused__unavailable_and_a_new_lookup(void **state)
 	assert_int_equal(bench->calls[0].status, 0);
 	assert_int_equal(bench->resolver.hurried, 1);
 	assert_string_equal(last_event, "upstream_unavailable");
+	assert_string_equal(last_url, bench->url);
+	assert_non_null(strstr(last_msg, "faro-ingest --check"));
 }
 
 /* A listener whose backlog is full: what else comes is dropped without a word. */
