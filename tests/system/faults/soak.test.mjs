@@ -106,10 +106,10 @@ scenario(`${MINUTES} minutes of random faults: memory and descriptors at the end
 	const before = descriptors(ingest.process.child.pid);
 	const weather = new Weather(behind);
 	const owned = [];
-	const promised = [];
+	let promised = [];
 	for (let n = 0; n < PARTS; n++) {
 		const flood = await part(behind, weather, ingest.socket, MINUTES / PARTS);
-		promised.push(...flood.promised);
+		promised = promised.concat(flood.promised);
 		owned.push(await calm(behind, ingest, before));
 		t.diagnostic(`${flood.sent} beacons, answers ${JSON.stringify(flood.statuses())}, owns ${JSON.stringify(owned[n])}`);
 	}
