@@ -8,7 +8,8 @@
  *	             ^  └─refused: next address            │          │
  *	             └─── once: a kept one died unanswered ┴──────────┘
  *
- * All transfers wait equally long, to connect and altogether, so two rings are the timers. An
+ * All transfers wait equally long, to connect and altogether, so two rings are the timers. The time
+ * to connect has two halves: an address that is silent in the first costs no more than that. An
  * answer may come before all is written; it is taken, and the connection closed.
  */
 #include <errno.h>
@@ -28,12 +29,14 @@ enum {
 	LINES_BYTES = FORWARDS_MAX * (FORWARD_LINE_BYTES + 2) + 48,
 };
 
+static const char unconnected[] = "The connection was not made in time";
+
 struct http_transfer {
 	struct relay_transfer base;
 	struct http_engine *engine;
 	struct http_connection *connection; /* NULL: not in flight */
 	struct ring due, connecting;        /* `connecting`: in its ring until connected */
-	int64_t connecting_since_us;
+	int64_t connecting_since_us, half_since_us;
 	unsigned first_address, tried; /* of the route */
 	size_t written, lines_len;
 	struct http_reply reply;
@@ -146,17 +149,49 @@ static bool connect_next(struct http_transfer *t, int error)
 	return false;
 }
 
-static bool begin_connecting(struct http_transfer *t)
+static int64_t half_due_us(const struct http_transfer *t)
+{
+	return t->half_since_us + t->engine->base.config->upstream_connect_timeout_ms * 1000 / 2;
+}
+
+static void begin_half(struct http_transfer *t)
 {
 	struct http_engine *engine = t->engine;
 
+	t->half_since_us = engine->base.loop->now_us;
+	ring_remove(&t->connecting);
+	ring_add(&engine->connecting, &t->connecting);
+	arm(engine, half_due_us(t));
+}
+
+static bool begin_connecting(struct http_transfer *t)
+{
 	t->first_address = t->base.route->begun++;
 	t->tried = 0;
-	t->connecting_since_us = engine->base.loop->now_us;
-	ring_add(&engine->connecting, &t->connecting);
-	arm(engine,
-	    t->connecting_since_us + engine->base.config->upstream_connect_timeout_ms * 1000);
+	begin_half(t);
+	t->connecting_since_us = t->half_since_us;
 	return connect_next(t, EHOSTUNREACH);
+}
+
+/* The address that is tried has been silent: where the way is blocked for its whole family, the
+ * others of it are no better. The last one of all goes on. */
+static void end_half(struct http_transfer *t)
+{
+	const struct resolver_addresses *addresses = &t->base.route->addresses;
+
+	if (t->half_since_us != t->connecting_since_us) {
+		end_and_tell(t, RELAY_UNCONNECTED, unconnected);
+		return;
+	}
+	begin_half(t);
+	if (t->tried >= addresses->count)
+		return;
+	if (t->tried < addresses->preferred && addresses->preferred < addresses->count)
+		t->tried = (unsigned)addresses->preferred;
+	http_pool_close(t->connection);
+	t->connection = NULL;
+	if (!connect_next(t, ETIMEDOUT))
+		t->engine->base.ended(&t->base);
 }
 
 /* The connection died. False, with the answer filled in: so did the call. */
@@ -291,17 +326,15 @@ static bool is_past(struct http_engine *engine, int64_t due_us)
 
 static void on_timer(struct loop_timer *timer)
 {
-	static const char unconnected[] = "The connection was not made in time";
 	struct http_engine *engine = OWNER(timer, struct http_engine, timer);
 	const struct config *config = engine->base.config;
 	struct http_transfer *t;
 
 	while (!ring_is_empty(&engine->connecting)) {
 		t = OWNER(engine->connecting.next, struct http_transfer, connecting);
-		if (!is_past(engine,
-			     t->connecting_since_us + config->upstream_connect_timeout_ms * 1000))
+		if (!is_past(engine, half_due_us(t)))
 			break;
-		end_and_tell(t, RELAY_UNCONNECTED, unconnected);
+		end_half(t);
 	}
 	while (!ring_is_empty(&engine->due)) {
 		t = OWNER(engine->due.next, struct http_transfer, due);

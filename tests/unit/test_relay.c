@@ -38,6 +38,7 @@ struct resolver {
 	const char *addresses;      /* a comma list; IPv6 is what has a colon */
 	const char *next_addresses; /* what is read from the second time on, if not NULL */
 	const char *error;
+	size_t preferred; /* 0: all */
 	unsigned hurried;
 };
 
@@ -59,7 +60,7 @@ unsigned resolver_read(struct resolver *resolver, struct resolver_addresses *add
 		address->family = memchr(p, ':', len) ? AF_INET6 : AF_INET;
 		p += len + (p[len] == ',');
 	}
-	addresses->preferred = addresses->count;
+	addresses->preferred = resolver->preferred ? resolver->preferred : addresses->count;
 	if (resolver->next_addresses)
 		resolver->addresses = resolver->next_addresses;
 	return resolver->generation;
@@ -700,6 +701,51 @@ static void test_two_addresses__the_first_is_silent__next_call_begins_with_anoth
 	call_and_wait();
 	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	full_listener_release(&full);
+}
+
+/* The system prefers a family that leads nowhere, as where a firewall drops all of IPv6. */
+static void test_addresses__the_preferred_are_silent__others_within_the_call(void **state)
+{
+	static const struct row {
+		const char *addresses;
+		size_t preferred;
+	} rows[] = {
+		{"127.0.0.2,127.0.0.1", 1},
+		{"127.0.0.2,127.0.0.2,127.0.0.2,127.0.0.1", 3},
+		/* One of the others refuses. */
+		{"127.0.0.2,127.0.0.3,127.0.0.1", 1},
+		/* Of one family, and the only one that is left. */
+		{"127.0.0.2,127.0.0.1", 2},
+	};
+	struct full_listener full;
+	size_t i;
+
+	(void)state;
+	full_listener_init(&full, "127.0.0.2", bench->stub.port);
+	bench->config.upstream_connect_timeout_ms = 500;
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		resolve_to(rows[i].addresses);
+		bench->resolver.preferred = rows[i].preferred;
+		make_relay();
+		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	}
+	full_listener_release(&full);
+}
+
+static void test_addresses__all_are_silent__unavailable_in_time(void **state)
+{
+	struct full_listener full;
+	int64_t began_us;
+
+	(void)state;
+	full_listener_init(&full, "127.0.0.2", bench->stub.port);
+	bench->config.upstream_connect_timeout_ms = 100;
+	resolve_to("127.0.0.2,127.0.0.2,127.0.0.2");
+	make_relay();
+	began_us = loop_now_us();
+	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
+	assert_true(loop_now_us() - began_us >= 100 * 1000);
 	full_listener_release(&full);
 }
 
@@ -1439,6 +1485,8 @@ int main(void)
 		TEST(test_refusal__before_the_body_is_read__connection_not_kept),
 		TEST(test_connection__two_answers_at_once__not_used_again),
 		TEST(test_two_addresses__calls_at_once__spread),
+		TEST(test_addresses__the_preferred_are_silent__others_within_the_call),
+		TEST(test_addresses__all_are_silent__unavailable_in_time),
 		TEST(test_addresses__change_while_a_call_is_in_flight__its_connection_not_kept),
 		TEST(test_idle_connections__above_the_limit__closed),
 		TEST(test_cancel__while_connecting__no_done),
