@@ -7,7 +7,7 @@
  *
  * Counted are the calls of the program and of its libraries through the names below, in all threads. Not
  * counted: what libc does within itself; close(), since nobody can do anything about its failure;
- * allocations of libfcgi, which asserts on them (tests/torture/torture.test.mjs).
+ * allocations of the libraries in FARO_TORTURE_SPARE (tests/torture/torture.test.mjs says which, and why).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
