@@ -38,7 +38,7 @@ test("every component that is named is there, with that export", () => {
 	walk(config, ({ attributes }) => look(attributes));
 	/* And all are used, but those that data enters by. */
 	for (const { name, label } of config)
-		assert.ok(seen.has(`${name} ${label}`) || ["faro.receiver", "prometheus.scrape"].includes(name), `${name} ${label} is used`);
+		assert.ok(seen.has(`${name} ${label}`) || ["faro.receiver", "otelcol.receiver.otlp", "prometheus.scrape"].includes(name), `${name} ${label} is used`);
 });
 
 test("the receiver can be reached, is limited per app, takes what the relay lets through, and downloads from named origins", () => {
@@ -48,9 +48,19 @@ test("the receiver can be reached, is limited per app, takes what the relay lets
 	assert.ok(parseInt(server.attributes.max_allowed_payload_size, 10) > 5, "above FARO_MAX_DECODED_BYTES");
 	const origins = inner(component("faro.receiver", "apps"), "sourcemaps").attributes.download_from_origins;
 	assert.ok(origins.length > 0 && origins.every((origin) => /^https:\/\/[^*]+$/.test(origin)));
-	const [port] = values.alloy.extraPorts;
+	const port = values.alloy.extraPorts.find(({ name }) => name === "faro");
 	assert.deepEqual(port, { name: "faro", port: 12347, targetPort: server.attributes.listen_port, protocol: "TCP" });
 	assert.equal(values.alloy.listenAddr, "0.0.0.0");
+});
+
+test("services reach it by OTLP at the port that faro.serviceEnv of the chart gives them", () => {
+	const otlp = component("otelcol.receiver.otlp", "services");
+	for (const [block, port] of [["grpc", 4317], ["http", 4318]]) {
+		assert.equal(inner(otlp, block).attributes.endpoint, `0.0.0.0:${port}`);
+		assert.deepEqual(values.alloy.extraPorts.find(({ name }) => name === `otlp-${block}`),
+			{ name: `otlp-${block}`, port, targetPort: port, protocol: "TCP" });
+	}
+	assert.match(readFileSync(join(root, "helm/faro-ingest/templates/_env.tpl"), "utf8"), /"http:\/\/%s:4318"/);
 });
 
 test("the chart's values give every variable, and name the ConfigMap that kustomize makes", () => {
