@@ -4,6 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* As one text; NULL without memory. printf(3) and its kin copy what they print on the way, and what is
+ * left behind there nobody wipes. */
+static char *join(struct view a, struct view b, struct view c)
+{
+	char *text = malloc(a.len + b.len + c.len + 1), *end;
+
+	if (!text)
+		return NULL;
+	end = mempcpy(text, a.ptr, a.len);
+	end = mempcpy(end, b.ptr, b.len);
+	end = mempcpy(end, c.ptr, c.len);
+	*end = '\0';
+	return text;
+}
+
 /* The URL is the parsed and printed one: scheme://authority/path. The default port is left out, as
  * every client does. */
 static char *print_head(const struct config *config, const struct relay_route *route)
@@ -11,17 +26,19 @@ static char *print_head(const struct config *config, const struct relay_route *r
 	const char *authority = strstr(config->upstream_url, "://") + 3;
 	const char *path = strchr(authority, '/');
 	int host_len = (int)(path - authority);
-	char *head;
+	char *most, *head;
 
 	if (!config->upstream_tls && host_len > 3 && memcmp(path - 3, ":80", 3) == 0)
 		host_len -= 3;
-	if (asprintf(&head,
+	if (asprintf(&most,
 		     "POST %s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: " RELAY_USER_AGENT
-		     "\r\n" RELAY_CONTENT_TYPE "\r\n%s%s%s%s",
+		     "\r\n" RELAY_CONTENT_TYPE "\r\n%s%s",
 		     path, host_len, authority, route->tenant_line ? route->tenant_line : "",
-		     route->tenant_line ? "\r\n" : "", route->key_line ? route->key_line : "",
-		     route->key_line ? "\r\n" : "") < 0)
+		     route->tenant_line ? "\r\n" : "") < 0)
 		return NULL;
+	head = join(view_of(most), view_of(route->key_line ? route->key_line : ""),
+		    view_of(route->key_line ? "\r\n" : ""));
+	free(most);
 	return head;
 }
 
@@ -41,10 +58,11 @@ struct relay_route *relay_route_new(struct resolver *resolver, const struct conf
 	if (!route)
 		return NULL;
 	route->holders = 1;
-	if (tenant && asprintf(&route->tenant_line, "X-Scope-OrgID: %s", tenant) < 0)
-		route->tenant_line = NULL;
-	if (key.len > 0 && asprintf(&route->key_line, "x-api-key: %.*s", (int)key.len, key.ptr) < 0)
-		route->key_line = NULL;
+	if (tenant)
+		route->tenant_line =
+			join(VIEW_LITERAL("X-Scope-OrgID: "), view_of(tenant), VIEW_LITERAL(""));
+	if (key.len > 0)
+		route->key_line = join(VIEW_LITERAL("x-api-key: "), key, VIEW_LITERAL(""));
 	route->head = print_head(config, route);
 	if ((tenant && !route->tenant_line) || (key.len > 0 && !route->key_line) || !route->head) {
 		relay_route_drop(route);

@@ -1343,6 +1343,50 @@ static void test_request__headers_of_the_client__forwarded_for_this_call_only(vo
 	assert_null(strstr(header, "traceparent"));
 }
 
+/* Whether the heap holds it, freed blocks included. Sanitizers have heaps of their own. */
+static bool is_on_heap(struct view needle)
+{
+	static char bytes[65536];
+	char line[256];
+	unsigned long at, end;
+	bool found = false;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	int memory = open("/proc/self/mem", O_RDONLY);
+
+	assert_non_null(maps);
+	assert_true(memory >= 0);
+	while (fgets(line, sizeof(line), maps)) {
+		if (!strstr(line, "[heap]") || sscanf(line, "%lx-%lx", &at, &end) != 2)
+			continue;
+		for (; at < end && !found; at += sizeof(bytes) / 2) {
+			ssize_t n = pread(memory, bytes, sizeof(bytes), (off_t)at);
+
+			found = n > 0 && memmem(bytes, (size_t)n, needle.ptr, needle.len);
+		}
+	}
+	close(memory);
+	fclose(maps);
+	return found;
+}
+
+static void test_route__dropped__no_piece_of_the_key_on_the_heap(void **state)
+{
+	static char key[1000];
+	struct relay_route *route;
+	unsigned random = 1;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(key); i++)
+		key[i] = (char)('!' + rand_r(&random) % 90);
+	route = relay_route_new(&bench->resolver, &bench->config, (struct view){key, sizeof(key)});
+	assert_memory_equal(route->key_line + strlen("x-api-key: "), key, sizeof(key));
+	assert_memory_equal(route->head + route->head_len - sizeof(key) - 2, key, sizeof(key));
+	relay_route_drop(route);
+	for (i = 0; i + 16 <= sizeof(key); i += 16)
+		assert_false(is_on_heap((struct view){key + i, 16}));
+}
+
 static bool forwards(const struct relay_call *call)
 {
 	struct relay_forward forward;
@@ -1491,6 +1535,7 @@ int main(void)
 		TEST(test_idle_connections__above_the_limit__closed),
 		TEST(test_cancel__while_connecting__no_done),
 		TEST(test_request__default_port__not_in_the_host),
+		TEST(test_route__dropped__no_piece_of_the_key_on_the_heap),
 	};
 
 	int failed;
