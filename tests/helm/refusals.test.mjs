@@ -69,6 +69,7 @@ const refused = [
 	[proxy({ metrics: { address: "::" } }), 'faro.proxy.metrics.address is "::"', "IPv6 in brackets"],
 	[proxy({ extraEnv: [{ name: "FARO_PATH", value: "/x" }] }), "faro.proxy.extraEnv has FARO_PATH", "set that value, and leave it out"],
 	[proxy({ extraEnv: [{ name: "A", value: "1" }, { name: "A", value: "2" }] }), "faro.proxy.extraEnv has A", "comes twice"],
+	[proxy({ extraEnv: [{ name: "FARO_SOCKET", value: "/tmp/s" }] }), "faro.proxy.extraEnv has FARO_SOCKET", "leave it out"],
 	[proxy({ extraEnv: [{ name: "FARO_SPOOL_DIR", value: "/tmp" }] }), "faro.proxy.extraEnv has FARO_SPOOL_DIR", "leave it out"],
 	[faro({ serviceEnv: { enabled: true }, collectorUrl: "https://x", proxy: { enabled: false, upstreamUrl: "" } }),
 		"faro.serviceEnv.otlpEndpoint is not set", "write the OTLP endpoint"],

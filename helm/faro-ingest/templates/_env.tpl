@@ -22,6 +22,7 @@
   (list "OTEL_SERVICE_NAME" .serviceName)
   (list "OTEL_RESOURCE_ATTRIBUTES" (join "," $attributes))
   (list "FARO_UPSTREAM_URL" $proxy.upstreamUrl)
+  (list "FARO_SOCKET" (and .include "/run/faro-ingest/faro.sock"))
   (list "FARO_APP_NAMES" (join "," .appNames))
   (list "FARO_LABEL_ATTRIBUTES" (join "," $labels))
   (list "FARO_PATH" $proxy.path)
