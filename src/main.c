@@ -113,7 +113,7 @@ static void end_spool(struct worker_shared *shared, int64_t deadline_us)
 }
 
 /* Until the signal, then until the workers have ended. */
-static int run_workers(struct worker_shared *shared, int signal_fd)
+static int run_workers(struct worker_shared *shared, struct listener *listener, int signal_fd)
 {
 	size_t count = shared->config->workers, started = 0, unanswered;
 	struct worker **workers = calloc(count, sizeof(struct worker *));
@@ -138,6 +138,8 @@ static int run_workers(struct worker_shared *shared, int signal_fd)
 	drain(shared, workers, started, deadline_us);
 	unanswered = join(workers, started);
 	free(workers);
+	/* The spool may take its time: no socket is better than one that nobody answers. */
+	listener_close(listener);
 	end_spool(shared, deadline_us);
 	if (started < count)
 		return EXIT_FAILURE;
@@ -186,7 +188,7 @@ static int serve(const struct config *config, struct listener *listener)
 	if (relay_global_init())
 		signal_fd = take_signals();
 	if (signal_fd >= 0 && set_up_shared(&shared))
-		status = run_workers(&shared, signal_fd);
+		status = run_workers(&shared, listener, signal_fd);
 	else
 		log_event(LOG_ERROR, "no_start",
 			  "Cannot set up libcurl, signals, threads or memory.",

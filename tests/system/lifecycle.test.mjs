@@ -1,10 +1,11 @@
 /* Starting, stopping, and what changes in between. */
 import assert from "node:assert/strict";
 import { Agent } from "node:http";
-import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { once } from "node:events";
 
+import { eventually } from "./lib/beacons.mjs";
 import { get, post } from "./lib/client.mjs";
 import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
 import { beaconOfSize, ingestEnv, metrics, runIngest, smallBeacon, startIngest, startSpawned } from "./lib/faro.mjs";
@@ -154,6 +155,25 @@ scenario("an idle responder ends at once, whatever connections nginx keeps", asy
 	ingest.process.signal("SIGTERM");
 	await assertStopsWithin(ingest, 10_000, asked);
 	assert.equal(existsSync(ingest.socket), false, "its socket is gone");
+});
+
+scenario("while the spool is emptied at the end, there is no socket that nobody answers", async (stage) => {
+	const behind = await receiver(stage);
+	behind.status = 503;
+	const env = { FARO_SPOOL_DIR: stage.path("spool"), FARO_DRAIN_TIMEOUT_MS: "20000" };
+	mkdirSync(env.FARO_SPOOL_DIR, { mode: 0o700 });
+	const ingest = await startIngest(stage, behind.url, { env });
+	const client = await FastcgiClient.open(ingest.socket);
+	stage.after(() => client.close());
+	const body = Buffer.from(smallBeacon);
+	assert.equal((await client.send(beaconParams(body.length), body)).status, 202);
+	ingest.process.signal("SIGTERM");
+	await eventually("no socket", () => !existsSync(ingest.socket));
+	assert.doesNotMatch(ingest.process.stderr, /event=(spool_left|stopped)/);
+	behind.status = 202;
+	assert.deepEqual(await ingest.process.closed, { code: 0, signal: null });
+	assert.match(ingest.process.stderr, /event=spool_left.* records=0/);
+	assert.ok(behind.requests.length >= 2, "it was delivered");
 });
 
 scenario("a changed API key file is used without a restart, and never logged", async (stage) => {
