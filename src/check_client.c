@@ -8,7 +8,8 @@
 #include "secret.h"
 
 enum {
-	HEADER_LINE_MAX_BYTES = CONFIG_SECRET_MAX_BYTES + 64
+	HEADER_LINE_MAX_BYTES = CONFIG_SECRET_MAX_BYTES + 64,
+	KEY_KNOWN_BY_BYTES = 8,
 };
 
 static size_t copy_part(char *out, size_t room, struct view part, size_t at)
@@ -98,9 +99,24 @@ static enum check_finding perform(struct check_client *client)
 	return check_judge(exchange);
 }
 
+/* Some servers answer with what they were sent, and a reply is shown: it ends where the key begins, or
+ * what is left of it where the reply was cut. */
+static void hide_key(struct check_client *client)
+{
+	size_t known_by = client->key ? strnlen(client->key, KEY_KNOWN_BY_BYTES) : 0;
+
+	for (char *p = client->reply; known_by > 0 && *p; p++) {
+		if (memcmp(p, client->key, strnlen(p, known_by)) == 0) {
+			*p = '\0';
+			return;
+		}
+	}
+}
+
 enum check_finding check_client_post(struct check_client *client, struct check_body *body)
 {
 	size_t size = body->head.len + body->blanks + body->tail.len;
+	enum check_finding finding;
 
 	body->at = 0;
 	set_connection(client, client->config->upstream_url);
@@ -109,7 +125,9 @@ enum check_finding check_client_post(struct check_client *client, struct check_b
 	curl_easy_setopt(client->curl, CURLOPT_READFUNCTION, read_body);
 	curl_easy_setopt(client->curl, CURLOPT_READDATA, body);
 	curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, client->headers);
-	return perform(client);
+	finding = perform(client);
+	hide_key(client);
+	return finding;
 }
 
 /* The receiver's host and port with another scheme, and /-/ready. To be freed by curl_free(). */
@@ -186,6 +204,15 @@ static bool add_header(struct check_client *client, const char *name, struct vie
 	return longer;
 }
 
+static const char *last_header(const struct check_client *client)
+{
+	const struct curl_slist *header = client->headers;
+
+	while (header->next)
+		header = header->next;
+	return header->data;
+}
+
 static bool add_key(struct check_client *client)
 {
 	struct secret key;
@@ -197,6 +224,8 @@ static bool add_key(struct check_client *client)
 	secret_refresh(&key, loop_now_us());
 	if (secret_value(&key).len > 0)
 		added = add_header(client, "x-api-key", secret_value(&key));
+	if (secret_value(&key).len > 0 && added)
+		client->key = last_header(client) + strlen("x-api-key: ");
 	secret_release(&key);
 	return added;
 }

@@ -21,6 +21,7 @@ struct check_client {
 	const struct config *config;
 	CURL *curl;
 	struct curl_slist *headers;
+	const char *key; /* in `headers`; NULL: none */
 
 	/* Of the last exchange. */
 	struct check_exchange exchange;
@@ -39,7 +40,7 @@ struct check_body {
 bool check_client_init(struct check_client *client, const struct config *config);
 void check_client_release(struct check_client *client);
 
-/* To FARO_UPSTREAM_URL, with key and tenant. */
+/* To FARO_UPSTREAM_URL, with key and tenant. A key that the reply quotes is cut off. */
 enum check_finding check_client_post(struct check_client *client, struct check_body *body);
 /* /-/ready of the same host and port. True if there was an HTTP reply. */
 bool check_client_get_ready(struct check_client *client, const char *scheme);

@@ -129,6 +129,19 @@ scenario("key and tenant go along, and the key is never shown", async (stage) =>
 	assert.doesNotMatch(said.text + said.stderr, /s3cret/);
 });
 
+scenario("a server that answers with what it was sent: its words are shown, the key is not", async (stage) => {
+	const key = "s3cret-of-the-operator";
+	writeFileSync(stage.path("key"), `${key}\n`);
+	const behind = await receiver(stage);
+	behind.status = 404;
+	/* Whole, and cut at the end of what is kept of a reply. */
+	for (const before of ["you sent:", "x".repeat(195)]) {
+		behind.text = `${before}${key}`;
+		const { empty } = await check(stage, behind.url, { env: { FARO_UPSTREAM_API_KEY_FILE: stage.path("key") } });
+		assert.equal(/ms: (.*)$/.exec(empty)[1], before);
+	}
+});
+
 scenario("nothing listens: refused", async (stage) => {
 	const said = await expectFinding(stage, `http://127.0.0.1:${await freePort()}`, "refused", /listen_address = "0\.0\.0\.0".*listen_port.*Service/);
 	assert.match(said.empty, /refused|Failed to connect/);
