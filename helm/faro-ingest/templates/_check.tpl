@@ -4,6 +4,19 @@
   responder that exits with 2, or an nginx that does not start.
 */}}
 
+{{/* Helm takes the default of a key away that has nothing behind it, as where all below it is a comment. */}}
+{{- define "faro-ingest.v1.checkNulls" -}}
+{{- range $key, $default := .default -}}
+  {{- $value := index $.own $key -}}
+  {{- $name := printf "%s.%s" $.name $key -}}
+  {{- if kindIs "invalid" $value -}}
+    {{- fail (printf "\n\nfaro-ingest: %s is not set: null, or nothing, behind the key takes its default away; write a value, or leave the key out\n" $name) -}}
+  {{- else if kindIs "map" $default -}}
+    {{- include "faro-ingest.v1.checkNulls" (dict "name" $name "own" $value "default" $default) -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "faro-ingest.v1.check" -}}
 {{- $faro := . -}}
 {{- $problem := "" -}}
@@ -54,15 +67,23 @@
 
 {{- define "faro-ingest.v1.checkProxy" -}}
 {{- $proxy := . -}}
-{{- $host := "(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+)(:[0-9]+)?" -}}
+{{- $port := "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])" -}}
+{{- $host := printf "(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+)(:%s)?" $port -}}
+{{- $sidecar := eq $proxy.mode "sidecar" -}}
 {{- $metrics := $proxy.metrics -}}
 {{- $problem := "" -}}
 {{- if not $proxy.upstreamUrl -}}
   {{- $problem = "faro.proxy.upstreamUrl is not set: write the Faro receiver of the namespace's Alloy, such as http://alloy:12347, there or in global.faro.proxy.upstreamUrl" -}}
 {{- else if not (regexMatch (printf "^https?://%s(/[^?#\\s]*)?$" $host) $proxy.upstreamUrl) -}}
-  {{- $problem = printf "faro.proxy.upstreamUrl is %q: write an http or https URL without user, query or fragment, such as http://alloy:12347" $proxy.upstreamUrl -}}
-{{- else if and (eq $proxy.mode "sidecar") (not $proxy.image.registry) -}}
+  {{- $problem = printf "faro.proxy.upstreamUrl is %q: write an http or https URL with a port up to 65535, and without user, query or fragment, such as http://alloy:12347" $proxy.upstreamUrl -}}
+{{- else if and $sidecar (not $proxy.image.registry) -}}
   {{- $problem = "faro.proxy.image.registry is not set: write the registry that has your build of the faro-ingest image, there or in global.faro.proxy.image.registry; or set faro.proxy.mode: include where the service's own image has the program" -}}
+{{- else if and $sidecar (not (regexMatch "^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*/?$" $proxy.image.registry)) -}}
+  {{- $problem = printf "faro.proxy.image.registry is %q: write the registry's host, with port and path where it has them, and without https://, such as registry.example/base" $proxy.image.registry -}}
+{{- else if and $sidecar (not (regexMatch "^[a-z0-9]+([._/-]+[a-z0-9]+)*$" $proxy.image.repository)) -}}
+  {{- $problem = printf "faro.proxy.image.repository is %q: write the image's name without registry and tag, of lower case letters, digits and ._/-" $proxy.image.repository -}}
+{{- else if not (regexMatch "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$" $proxy.image.tag) -}}
+  {{- $problem = printf "faro.proxy.image.tag is %q: write a tag of letters, digits and ._-, or leave it out" $proxy.image.tag -}}
 {{- else if and $proxy.image.digest (not (regexMatch "^sha256:[0-9a-f]{64}$" $proxy.image.digest)) -}}
   {{- $problem = printf "faro.proxy.image.digest is %q: write sha256: and 64 hexadecimal digits, or leave it out" $proxy.image.digest -}}
 {{- else if not (regexMatch "^[ -~]{0,512}$" $proxy.upstream.tenant) -}}

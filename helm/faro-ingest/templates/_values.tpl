@@ -84,8 +84,9 @@
   {{- /* Foreign keys are the team's own. The two switches are the service's own. */ -}}
   {{- $own := dict -}}
   {{- range $key := keys $default -}}
-    {{- $_ := set $own $key (get $.Values.faro $key) -}}
+    {{- $_ := set $own $key (index $.Values.faro $key) -}}
   {{- end -}}
+  {{- include "faro-ingest.v1.checkNulls" (dict "name" "faro" "own" $own "default" $default) -}}
   {{- $global := (.Values.global).faro | default dict | deepCopy -}}
   {{- $_ := unset $global "enabled" -}}
   {{- with $global.proxy -}}
