@@ -90,10 +90,8 @@ static void relay_and_wait(const struct config *config, struct ingest *ingest,
 
 static void relay_once(const struct config *config, struct ingest *ingest, struct request *request)
 {
-	struct resolver *resolver = NULL;
+	struct resolver *resolver = resolver_new(config->upstream_host, config->upstream_port);
 
-	if (relay_global_init())
-		resolver = resolver_new(config->upstream_host, config->upstream_port);
 	if (!resolver) {
 		ingest_relayed(ingest, request,
 			       &(struct relay_call){.verdict = VERDICT_OVERLOADED});

@@ -19,7 +19,6 @@
 #include "log.h"
 #include "loop.h"
 #include "ping.h"
-#include "relay.h"
 #include "resolver.h"
 #include "supervise.h"
 #include "worker.h"
@@ -178,20 +177,19 @@ static int serve(const struct config *config, struct listener *listener)
 {
 	struct breaker breaker;
 	struct worker_shared shared = {.config = config, .listener = listener, .breaker = &breaker};
-	int signal_fd = -1;
 	int status = EXIT_FAILURE;
+	int signal_fd;
 
 	tune_allocator();
 	raise_file_limit();
 	budget_init(&shared.memory, config->max_memory_bytes);
 	budget_init(&shared.inflight, config->upstream_max_inflight);
-	if (relay_global_init())
-		signal_fd = take_signals();
+	signal_fd = take_signals();
 	if (signal_fd >= 0 && set_up_shared(&shared))
 		status = run_workers(&shared, listener, signal_fd);
 	else
 		log_event(LOG_ERROR, "no_start",
-			  "Cannot set up libcurl, signals, threads or memory.",
+			  "Cannot set up signals, threads or memory.",
 			  LOG_STR("error", strerror(errno)));
 	if (shared.resolver)
 		resolver_free(shared.resolver);

@@ -13,7 +13,6 @@
  */
 #include "relay.h"
 
-#include <curl/curl.h>
 #include <stdlib.h>
 
 #include "metrics.h"
@@ -41,11 +40,6 @@ struct relay {
 	bool stale;       /* the route is to be made anew before the next call */
 	int64_t failures; /* since the last success */
 };
-
-bool relay_global_init(void)
-{
-	return curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK;
-}
 
 static struct relay_transfer *take_transfer(struct relay *relay)
 {

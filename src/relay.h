@@ -40,9 +40,7 @@ struct relay_call {
 
 struct relay;
 
-/* All arguments outlive the relay. `inflight` counts calls. NULL without memory. Call
- * relay_global_init() once a process before the first. */
-bool relay_global_init(void);
+/* All arguments outlive the relay. `inflight` counts calls. NULL without memory. */
 struct relay *relay_new(struct loop *loop, const struct config *config, struct resolver *resolver,
 			struct budget *inflight);
 /* There must be no call in flight, and the loop must not turn again: its timers are the relay's. */

@@ -367,6 +367,7 @@ static void free_engine(struct relay_engine *base)
 	struct curl_engine *engine = (struct curl_engine *)base;
 
 	curl_multi_cleanup(engine->multi);
+	curl_global_cleanup();
 	relay_sockets_release(&engine->sockets);
 	free(engine);
 }
@@ -396,14 +397,21 @@ struct relay_engine *relay_curl_new(struct loop *loop, const struct config *conf
 
 	if (!engine)
 		return NULL;
+	/* Libraries of TLS take milliseconds to set up, and memory; http:// does without. Threads
+	 * may do this at the same time, and each is counted. */
+	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
+		goto fail;
 	engine->base = (struct relay_engine){&operations, loop, config, ended};
 	engine->timer.fire = on_timer_fired;
 	relay_sockets_init(&engine->sockets, loop, (unsigned)config->upstream_timeout_ms,
 			   on_socket_ready);
 	if (!set_up_multi(engine)) {
-		free(engine);
-		return NULL;
+		curl_global_cleanup();
+		goto fail;
 	}
 	loop_timer_add(loop, &engine->timer);
 	return &engine->base;
+fail:
+	free(engine);
+	return NULL;
 }
