@@ -188,8 +188,7 @@ static int serve(const struct config *config, struct listener *listener)
 	if (signal_fd >= 0 && set_up_shared(&shared))
 		status = run_workers(&shared, listener, signal_fd);
 	else
-		log_event(LOG_ERROR, "no_start",
-			  "Cannot set up signals, threads or memory.",
+		log_event(LOG_ERROR, "no_start", "Cannot set up signals, threads or memory.",
 			  LOG_STR("error", strerror(errno)));
 	if (shared.resolver)
 		resolver_free(shared.resolver);
