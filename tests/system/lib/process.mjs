@@ -23,3 +23,7 @@ export function descriptors(pid) {
 	if (process.getuid() === 0) return readdirSync(folder).length;
 	return execFileSync("sudo", ["-n", "ls", folder], { encoding: "utf8" }).split("\n").length - 1;
 }
+
+/* A stop reaches its threads one by one. */
+export const isStopped = (pid) => readdirSync(`/proc/${pid}/task`).every((thread) =>
+	readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8").split(" ")[2] === "T");
