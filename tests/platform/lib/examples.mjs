@@ -8,8 +8,8 @@ import { root } from "../../system/lib/stage.mjs";
 export const example = (...names) => join(root, "examples", ...names);
 export const text = (...names) => readFileSync(example(...names), "utf8");
 
-/* Every document of a YAML text. */
-export const parseYaml = (yaml) => JSON.parse(execFileSync("python3",
+/* Every document of a YAML text, by Debian's own Python: the first one in PATH may be another, without the module. */
+export const parseYaml = (yaml) => JSON.parse(execFileSync("/usr/bin/python3",
 	["-c", "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)"],
 	{ input: yaml, encoding: "utf8" }));
 export const yaml = (...names) => parseYaml(text(...names))[0];
