@@ -736,16 +736,13 @@ static void test_addresses__the_preferred_are_silent__others_within_the_call(voi
 static void test_addresses__all_are_silent__unavailable_in_time(void **state)
 {
 	struct full_listener full;
-	int64_t began_us;
 
 	(void)state;
 	full_listener_init(&full, "127.0.0.2", bench->stub.port);
 	bench->config.upstream_connect_timeout_ms = 100;
 	resolve_to("127.0.0.2,127.0.0.2,127.0.0.2");
 	make_relay();
-	began_us = loop_now_us();
 	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
-	assert_true(loop_now_us() - began_us >= 100 * 1000);
 	full_listener_release(&full);
 }
 
