@@ -5,16 +5,16 @@
  * users have namespaces.
  */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { get, post } from "./lib/client.mjs";
 import { nameServer } from "./lib/dns.mjs";
 import { ingestEnv, metrics, runIngest, smallBeacon, startIngest } from "./lib/faro.mjs";
-import { isRoot, nginx } from "./lib/nginx.mjs";
+import { inNamespace } from "./lib/namespace.mjs";
+import { nginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { freePort, scenario } from "./lib/stage.mjs";
 
@@ -161,20 +161,4 @@ function inside() {
 	});
 }
 
-if (process.env.FARO_TEST_NAMESPACE) {
-	inside();
-} else {
-	test("in a network and a mount of its own", { timeout: 240_000 }, async () => {
-		const flags = isRoot ? ["--mount", "--net"] : ["--map-root-user", "--mount", "--net"];
-		const child = spawn("unshare",
-			[...flags, "sh", "-c", 'ip link set lo up && exec "$0" "$1"', process.execPath, fileURLToPath(import.meta.url)],
-			/* Without this it would report to the runner as a part of this file. */
-			{ env: { ...process.env, FARO_TEST_NAMESPACE: isRoot ? "of root" : "of a user", NODE_TEST_CONTEXT: "" }, stdio: ["ignore", "pipe", "inherit"] });
-		let report = "";
-		child.stdout.on("data", (bytes) => { report += bytes; });
-		const [code] = await once(child, "close");
-		assert.equal(code, 0, report);
-		assert.match(report, /^# pass [1-9]/m, report);
-		assert.match(report, /^# (fail|skipped) 0/m);
-	});
-}
+inNamespace(import.meta.url, inside, 240_000);

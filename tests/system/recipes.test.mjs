@@ -5,18 +5,17 @@
  * namespaces; such a user is the only one there, and what the recipes say of users is then not shown.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import vm from "node:vm";
 
 import { eventually } from "./lib/beacons.mjs";
 import { get, post } from "./lib/client.mjs";
 import { smallBeacon, startSink } from "./lib/faro.mjs";
 import { Image, installed } from "./lib/image.mjs";
+import { inNamespace } from "./lib/namespace.mjs";
 import { isRoot } from "./lib/nginx.mjs";
 import { ingestBinary, root, scenario } from "./lib/stage.mjs";
 
@@ -238,20 +237,4 @@ function inside() {
 	});
 }
 
-if (process.env.FARO_TEST_NAMESPACE) {
-	inside();
-} else {
-	test("in a network and a mount of its own", { timeout: 300_000 }, async () => {
-		const flags = isRoot ? ["--mount", "--net"] : ["--map-root-user", "--mount", "--net"];
-		const child = spawn("unshare",
-			[...flags, "sh", "-c", 'ip link set lo up && exec "$0" "$1"', process.execPath, fileURLToPath(import.meta.url)],
-			/* Without this it would report to the runner as a part of this file. */
-			{ env: { ...process.env, FARO_TEST_NAMESPACE: isRoot ? "of root" : "of a user", NODE_TEST_CONTEXT: "" }, stdio: ["ignore", "pipe", "inherit"] });
-		let report = "";
-		child.stdout.on("data", (bytes) => { report += bytes; });
-		const [code] = await once(child, "close");
-		assert.equal(code, 0, report);
-		assert.match(report, /^# pass [1-9]/m, report);
-		assert.match(report, /^# (fail|skipped) 0/m);
-	});
-}
+inNamespace(import.meta.url, inside, 300_000);
