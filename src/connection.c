@@ -39,7 +39,6 @@ enum {
 
 struct connection {
 	struct loop_watch watch;
-	uint32_t watched; /* events; 0: not registered */
 	struct connections *all;
 	struct connection *prev, *next;
 	struct fcgi_stream stream;
@@ -64,20 +63,7 @@ static bool is_reading(const struct connection *connection)
 
 static void watch_for(struct connection *connection, uint32_t events)
 {
-	struct loop *loop = connection->all->loop;
-	bool done = true;
-
-	if (events == connection->watched)
-		return;
-	if (events == 0)
-		loop_watch_remove(loop, &connection->watch);
-	else if (connection->watched == 0)
-		done = loop_watch_add(loop, &connection->watch, events);
-	else
-		done = loop_watch_change(loop, &connection->watch, events);
-	if (done)
-		connection->watched = events;
-	else
+	if (!loop_watch_set(connection->all->loop, &connection->watch, events))
 		connection->dead = true;
 }
 
@@ -123,7 +109,7 @@ static uint32_t wanted_events(const struct connection *connection)
 {
 	if (connection->unsent.len > 0)
 		return EPOLLOUT;
-	return connection->waiting && connection->watched == 0 ? 0 : EPOLLIN;
+	return connection->waiting && connection->watch.events == 0 ? 0 : EPOLLIN;
 }
 
 /* Not the beacon that waits for the receiver, which is relayed all the same. */

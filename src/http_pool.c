@@ -30,7 +30,7 @@ static void stop_idling(struct http_connection *c)
 void http_pool_close(struct http_connection *c)
 {
 	stop_idling(c);
-	loop_watch_remove(c->pool->loop, &c->watch);
+	loop_watch_set(c->pool->loop, &c->watch, 0);
 	close(c->watch.fd);
 	free(c);
 }
@@ -118,12 +118,7 @@ static void on_ready(struct loop_watch *watch, uint32_t events)
 
 bool http_connection_watch_writing(struct http_connection *c, bool writing)
 {
-	uint32_t events = READING | (writing ? EPOLLOUT : 0);
-
-	if (events != c->watched && !loop_watch_change(c->pool->loop, &c->watch, events))
-		return false;
-	c->watched = events;
-	return true;
+	return loop_watch_set(c->pool->loop, &c->watch, READING | (writing ? EPOLLOUT : 0));
 }
 
 static socklen_t fill_name(struct sockaddr_storage *name, const struct resolver_address *address,
@@ -175,7 +170,6 @@ struct http_connection *http_pool_connect(struct http_pool *pool,
 	c->user = user;
 	c->epoch = pool->epoch;
 	c->made_us = pool->loop->now_us;
-	c->watched = READING | EPOLLOUT;
 	c->watch.ready = on_ready;
 	c->watch.fd = socket(address->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->watch.fd < 0) {
@@ -184,7 +178,7 @@ struct http_connection *http_pool_connect(struct http_pool *pool,
 	}
 	set_options(c->watch.fd, pool->user_timeout_ms);
 	if ((connect(c->watch.fd, (struct sockaddr *)&name, size) == 0 || errno == EINPROGRESS) &&
-	    loop_watch_add(pool->loop, &c->watch, c->watched))
+	    http_connection_watch_writing(c, true))
 		return c;
 	error = errno;
 	close(c->watch.fd);

@@ -32,7 +32,6 @@ struct http_connection {
 	void *user;       /* NULL: idle */
 	struct ring link; /* while idle */
 	bool reused;
-	uint32_t watched;
 	unsigned epoch;
 	int64_t made_us, kept_us;
 	int64_t taken_us; /* the turn of the loop in which it was taken from the idle ones */

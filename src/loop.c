@@ -31,31 +31,32 @@ void loop_release(struct loop *loop)
 	loop->epoll_fd = -1;
 }
 
-static bool control(struct loop *loop, int operation, struct loop_watch *watch, uint32_t events)
-{
-	struct epoll_event event = {.events = events, .data.ptr = watch};
-
-	return epoll_ctl(loop->epoll_fd, operation, watch->fd, &event) == 0;
-}
-
-bool loop_watch_add(struct loop *loop, struct loop_watch *watch, uint32_t events)
-{
-	return control(loop, EPOLL_CTL_ADD, watch, events);
-}
-
-bool loop_watch_change(struct loop *loop, struct loop_watch *watch, uint32_t events)
-{
-	return control(loop, EPOLL_CTL_MOD, watch, events);
-}
-
-void loop_watch_remove(struct loop *loop, struct loop_watch *watch)
+static void forget(struct loop *loop, const struct loop_watch *watch)
 {
 	int i;
 
-	control(loop, EPOLL_CTL_DEL, watch, 0);
 	for (i = loop->batch_next; i < loop->batch_len; i++)
 		if (loop->batch[i].data.ptr == watch)
 			loop->batch[i].data.ptr = NULL;
+}
+
+bool loop_watch_set(struct loop *loop, struct loop_watch *watch, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = watch};
+	int operation = EPOLL_CTL_MOD;
+
+	if (events == watch->events)
+		return true;
+	if (events == 0)
+		operation = EPOLL_CTL_DEL;
+	else if (watch->events == 0)
+		operation = EPOLL_CTL_ADD;
+	if (epoll_ctl(loop->epoll_fd, operation, watch->fd, &event) != 0 && events != 0)
+		return false;
+	watch->events = events;
+	if (events == 0)
+		forget(loop, watch);
+	return true;
 }
 
 void loop_timer_add(struct loop *loop, struct loop_timer *timer)

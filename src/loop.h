@@ -15,6 +15,7 @@
 
 struct loop_watch {
 	int fd;
+	uint32_t events; /* what epoll has of it; 0: it is not watched */
 	/* EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP … as epoll_wait(2) reports them. */
 	void (*ready)(struct loop_watch *watch, uint32_t events);
 };
@@ -44,12 +45,11 @@ int64_t loop_now_us(void);
 bool loop_init(struct loop *loop);
 void loop_release(struct loop *loop);
 
-/* Level-triggered. False with errno set (EMFILE and ENOMEM among them). */
-bool loop_watch_add(struct loop *loop, struct loop_watch *watch, uint32_t events);
-bool loop_watch_change(struct loop *loop, struct loop_watch *watch, uint32_t events);
-/* Also takes back an event of this watch that is waiting in the current batch, so that its owner may
- * be freed at once. Before close(2). */
-void loop_watch_remove(struct loop *loop, struct loop_watch *watch);
+/* Watches for these events from now on, level-triggered; nothing is asked of the kernel where it has
+ * them. False with errno set (EMFILE and ENOMEM among them): it is watched as before.
+ * 0 always succeeds, before close(2): it also takes back an event of this watch that is waiting in the
+ * current batch, so that its owner may be freed at once. */
+bool loop_watch_set(struct loop *loop, struct loop_watch *watch, uint32_t events);
 
 /* Once a timer; its due_us may then be set at any time, also within fire() (which it is reset
  * before). A timer lives as long as its loop. */

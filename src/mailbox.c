@@ -39,13 +39,13 @@ bool mailbox_init(struct mailbox *mailbox, struct loop *loop)
 	pthread_mutex_init(&mailbox->mutex, NULL);
 	mailbox->watch.ready = on_mail;
 	mailbox->watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return mailbox->watch.fd >= 0 && loop_watch_add(loop, &mailbox->watch, EPOLLIN);
+	return mailbox->watch.fd >= 0 && loop_watch_set(loop, &mailbox->watch, EPOLLIN);
 }
 
 void mailbox_release(struct mailbox *mailbox)
 {
 	if (mailbox->watch.fd >= 0) {
-		loop_watch_remove(mailbox->loop, &mailbox->watch);
+		loop_watch_set(mailbox->loop, &mailbox->watch, 0);
 		close(mailbox->watch.fd);
 	}
 	mailbox->watch.fd = -1;

@@ -28,28 +28,16 @@
 struct relay_socket {
 	struct loop_watch watch;
 	struct relay_sockets *sockets;
-	bool ours;           /* opened by us; else libcurl's own, which it closes as it likes */
-	uint32_t wanted;     /* what libcurl asks for, in epoll's bits */
-	uint32_t registered; /* what epoll has; 0: not in the set */
+	bool ours;       /* opened by us; else libcurl's own, which it closes as it likes */
+	uint32_t wanted; /* what libcurl asks for, in epoll's bits */
 };
 
-static void set_registered(struct relay_socket *s, uint32_t events)
+static void watch_for(struct relay_socket *s, uint32_t events)
 {
-	struct loop *loop = s->sockets->loop;
-	bool ok = true;
-
-	if (events == s->registered)
+	if (loop_watch_set(s->sockets->loop, &s->watch, events))
 		return;
-	if (events == 0)
-		loop_watch_remove(loop, &s->watch);
-	else if (s->registered == 0)
-		ok = loop_watch_add(loop, &s->watch, events);
-	else
-		ok = loop_watch_change(loop, &s->watch, events);
-	if (ok)
-		s->registered = events;
-	else if (errno == EBADF || errno == ENOENT) /* Closed without a word: see above. */
-		s->registered = 0;
+	if (errno == EBADF || errno == ENOENT) /* Closed without a word: see above. */
+		s->watch.events = 0;
 	else /* The call that waits for it ends with its deadline. */
 		log_limited(LOG_ERROR, "upstream_unwatched",
 			    "A connection to the receiver cannot be watched; check the limits of "
@@ -58,13 +46,13 @@ static void set_registered(struct relay_socket *s, uint32_t events)
 
 static void watch_wanted(struct relay_socket *s)
 {
-	bool missing = (s->wanted & ~s->registered) != 0;
-	bool idle_writer = (s->registered & ~s->wanted & EPOLLOUT) != 0;
+	bool missing = (s->wanted & ~s->watch.events) != 0;
+	bool idle_writer = (s->watch.events & ~s->wanted & EPOLLOUT) != 0;
 
 	if (!s->ours)
-		set_registered(s, s->wanted);
+		watch_for(s, s->wanted);
 	else if (missing || idle_writer)
-		set_registered(s, s->wanted | EPOLLIN);
+		watch_for(s, s->wanted | EPOLLIN);
 }
 
 /* Both ways, and nothing is left to read: so libcurl finds it dead when it next wants to use it. */
@@ -87,7 +75,7 @@ static void on_ready(struct loop_watch *watch, uint32_t events)
 		events |= EPOLLIN | EPOLLOUT;
 	events &= s->wanted;
 	if (events == 0) {
-		set_registered(s, s->wanted);
+		watch_for(s, s->wanted);
 		if (s->wanted == 0 && s->ours)
 			end_connection(s);
 		return;
@@ -156,7 +144,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &sockets->user_timeout_ms,
 		   sizeof(sockets->user_timeout_ms));
 	s->ours = true;
-	s->registered = 0;
+	s->watch.events = 0;
 	watch_wanted(s);
 	return fd;
 }
@@ -168,7 +156,7 @@ static int on_close(void *arg, curl_socket_t fd)
 	if (fd >= 0 && (size_t)fd < sockets->count && sockets->by_fd[fd]) {
 		struct relay_socket *s = sockets->by_fd[fd];
 
-		set_registered(s, 0);
+		watch_for(s, 0);
 		s->ours = false;
 		s->wanted = 0;
 	}

@@ -41,7 +41,6 @@ struct worker {
 
 	struct loop_watch accept_watch;
 	struct loop_timer accept_timer;
-	bool accepting;
 
 	struct loop_watch wake_watch; /* an eventfd: look at drain_deadline_us */
 	struct loop_timer drain_timer;
@@ -54,9 +53,7 @@ struct worker {
 
 static void pause_accepting(struct worker *worker)
 {
-	if (worker->accepting)
-		loop_watch_remove(&worker->loop, &worker->accept_watch);
-	worker->accepting = false;
+	loop_watch_set(&worker->loop, &worker->accept_watch, 0);
 	worker->accept_timer.due_us = loop_now_us() + ACCEPT_PAUSE_US;
 }
 
@@ -65,10 +62,8 @@ static void resume_accepting(struct loop_timer *timer)
 	struct worker *worker = OWNER(timer, struct worker, accept_timer);
 
 	/* One worker of several is woken for a connection. */
-	if (!worker->connections.closing && !worker->accepting)
-		worker->accepting = loop_watch_add(&worker->loop, &worker->accept_watch,
-						   EPOLLIN | EPOLLEXCLUSIVE);
-	if (!worker->connections.closing && !worker->accepting)
+	if (!worker->connections.closing &&
+	    !loop_watch_set(&worker->loop, &worker->accept_watch, EPOLLIN | EPOLLEXCLUSIVE))
 		timer->due_us = loop_now_us() + ACCEPT_PAUSE_US;
 }
 
@@ -106,9 +101,7 @@ static void listener_ready(struct loop_watch *watch, uint32_t events)
 
 static void begin_closing(struct worker *worker)
 {
-	if (worker->accepting)
-		loop_watch_remove(&worker->loop, &worker->accept_watch);
-	worker->accepting = false;
+	loop_watch_set(&worker->loop, &worker->accept_watch, 0);
 	connections_end(&worker->connections);
 }
 
@@ -187,10 +180,10 @@ static bool set_up_watches(struct worker *worker)
 	loop_timer_add(&worker->loop, &worker->drain_timer);
 	worker->wake_watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->wake_watch.fd < 0 ||
-	    !loop_watch_add(&worker->loop, &worker->wake_watch, EPOLLIN))
+	    !loop_watch_set(&worker->loop, &worker->wake_watch, EPOLLIN))
 		return false;
 	resume_accepting(&worker->accept_timer);
-	return worker->accepting;
+	return worker->accept_watch.events != 0;
 }
 
 static bool open_desk(struct worker *worker)

@@ -37,7 +37,7 @@ static void on_ready(struct loop_watch *watch, uint32_t events)
 	if (source->drain)
 		eventfd_read(watch->fd, &value);
 	if (source->victim)
-		loop_watch_remove(&loop, &source->victim->watch);
+		loop_watch_set(&loop, &source->victim->watch, 0);
 }
 
 static void on_fire(struct loop_timer *timer)
@@ -84,15 +84,15 @@ static void test_watch__level_triggered_until_removed(void **state)
 	(void)state;
 	source_init(&source);
 	alarm_init(&alarm);
-	assert_true(loop_watch_add(&loop, &source.watch, EPOLLIN));
+	assert_true(loop_watch_set(&loop, &source.watch, EPOLLIN));
 	loop_turn(&loop);
 	loop_turn(&loop);
 	assert_int_equal(source.calls, 2);
 	assert_int_equal(source.events, EPOLLIN);
-	assert_true(loop_watch_change(&loop, &source.watch, EPOLLIN | EPOLLOUT));
+	assert_true(loop_watch_set(&loop, &source.watch, EPOLLIN | EPOLLOUT));
 	loop_turn(&loop);
 	assert_int_equal(source.events, EPOLLIN | EPOLLOUT);
-	loop_watch_remove(&loop, &source.watch);
+	loop_watch_set(&loop, &source.watch, 0);
 	alarm.timer.due_us = 0;
 	loop_turn(&loop);
 	assert_int_equal(source.calls, 3);
@@ -105,8 +105,9 @@ static void test_watch__bad_descriptor__errno(void **state)
 
 	(void)state;
 	errno = 0;
-	assert_false(loop_watch_add(&loop, &watch, EPOLLIN));
+	assert_false(loop_watch_set(&loop, &watch, EPOLLIN));
 	assert_int_equal(errno, EBADF);
+	assert_int_equal(watch.events, 0);
 }
 
 /* Whichever of the two comes first removes the other, whose event waits in the same batch. */
@@ -119,8 +120,8 @@ static void test_remove__event_in_the_batch__not_delivered(void **state)
 	source_init(&b);
 	a.victim = &b;
 	b.victim = &a;
-	assert_true(loop_watch_add(&loop, &a.watch, EPOLLIN));
-	assert_true(loop_watch_add(&loop, &b.watch, EPOLLIN));
+	assert_true(loop_watch_set(&loop, &a.watch, EPOLLIN));
+	assert_true(loop_watch_set(&loop, &b.watch, EPOLLIN));
 	loop_turn(&loop);
 	assert_int_equal(a.calls + b.calls, 1);
 	close(a.watch.fd);
@@ -136,7 +137,7 @@ static void test_remove__itself__not_called_again(void **state)
 	source_init(&source);
 	alarm_init(&alarm);
 	source.victim = &source;
-	assert_true(loop_watch_add(&loop, &source.watch, EPOLLIN));
+	assert_true(loop_watch_set(&loop, &source.watch, EPOLLIN));
 	loop_turn(&loop);
 	alarm.timer.due_us = 0;
 	loop_turn(&loop);
@@ -157,7 +158,7 @@ static void test_batch__more_sources_than_it_holds__all_served(void **state)
 	for (i = 0; i < SOURCES; i++) {
 		source_init(&sources[i]);
 		sources[i].drain = true;
-		assert_true(loop_watch_add(&loop, &sources[i].watch, EPOLLIN));
+		assert_true(loop_watch_set(&loop, &sources[i].watch, EPOLLIN));
 	}
 	loop_turn(&loop);
 	loop_turn(&loop);
@@ -216,7 +217,7 @@ static void test_timer__armed_by_a_socket__fires_in_the_same_turn(void **state)
 	source_init(&source);
 	source.watch.ready = on_ready_arm;
 	alarm_init(&alarm);
-	assert_true(loop_watch_add(&loop, &source.watch, EPOLLIN));
+	assert_true(loop_watch_set(&loop, &source.watch, EPOLLIN));
 	loop_turn(&loop);
 	assert_int_equal(alarm.fired, 1);
 	close(source.watch.fd);

@@ -169,7 +169,7 @@ static void on_stub_event(struct loop_watch *watch, uint32_t events)
 static void watch_stub(struct stub *stub, struct loop_watch *watch)
 {
 	*watch = (struct loop_watch){.fd = stub->event, .ready = on_stub_event};
-	assert_true(loop_watch_add(&bench->loop, watch, EPOLLIN));
+	assert_true(loop_watch_set(&bench->loop, watch, EPOLLIN));
 }
 
 static void on_done(struct relay_call *call)
@@ -889,7 +889,7 @@ static struct loop_watch starter;
 static void on_start(struct loop_watch *watch, uint32_t events)
 {
 	(void)events;
-	loop_watch_remove(&bench->loop, watch);
+	loop_watch_set(&bench->loop, watch, 0);
 	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
 }
 
@@ -909,7 +909,7 @@ static void check_start_before_event(bool stray)
 	idle_turns();
 	on_stub_event(&bench->stub_watch, 0);
 	starter = (struct loop_watch){.fd = eventfd(0, EFD_CLOEXEC), .ready = on_start};
-	assert_true(loop_watch_add(&bench->loop, &starter, EPOLLIN));
+	assert_true(loop_watch_set(&bench->loop, &starter, EPOLLIN));
 	assert_int_equal(write(starter.fd, &one, sizeof(one)), sizeof(one));
 	if (stray)
 		stub_send_stray(&bench->stub, "HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
@@ -1178,7 +1178,7 @@ static void test_addresses__change__calls_move(void **state)
 	 */
 	while (other.requests == 0)
 		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
-	loop_watch_remove(&bench->loop, &watch);
+	loop_watch_set(&bench->loop, &watch, 0);
 	stub_stop(&other);
 }
 
