@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "heap.h"
+
 /*
  * DESIGN: one read(2) usually brings a whole beacon, so its body is read into the one buffer that
  * ingest keeps warm, and an exchange has none of its own. Where a request is not whole after what was
@@ -13,7 +15,7 @@
 enum {
 	/* Kept for reuse: what 64 connections of nginx need at a time. */
 	SPARES_MAX = 64,
-	/* What was not used for this long gives its large buffers back. */
+	/* What was not used for this long is given back. */
 	TRIM_AFTER_US = 1000 * 1000,
 };
 
@@ -71,23 +73,32 @@ void exchange_put(struct exchange_pool *pool, struct exchange *exchange)
 		pool->trim_timer.due_us = exchange->used_us + TRIM_AFTER_US;
 }
 
+static void free_spares(struct exchange_pool *pool, int64_t unused_since_us)
+{
+	struct exchange **link = &pool->spares, *exchange;
+
+	while (*link && (*link)->used_us > unused_since_us)
+		link = &(*link)->next_spare;
+	/* Those behind it have been unused for longer. */
+	while ((exchange = *link)) {
+		*link = exchange->next_spare;
+		pool->spare_count--;
+		free_exchange(exchange);
+	}
+}
+
 /* Under constant traffic this trims what a burst needed and the present does not. */
 static void trim(struct loop_timer *timer)
 {
 	struct exchange_pool *pool = OWNER(timer, struct exchange_pool, trim_timer);
-	int64_t unused_us = pool->loop->now_us - TRIM_AFTER_US;
-	bool busy = pool->busy_count > 0;
 
-	for (struct exchange *e = pool->spares; e; e = e->next_spare) {
-		if (e->used_us <= unused_us)
-			ingest_trim_request(&e->request);
-		else
-			busy = true;
-	}
-	if (!busy)
-		ingest_trim(pool->ingest);
-	else
+	free_spares(pool, pool->loop->now_us - TRIM_AFTER_US);
+	if (pool->busy_count > 0 || pool->spares) {
 		timer->due_us = pool->loop->now_us + TRIM_AFTER_US;
+		return;
+	}
+	ingest_trim(pool->ingest);
+	heap_give_back();
 }
 
 static void swap_bodies(struct exchange *exchange, struct buf *lent)
@@ -131,9 +142,5 @@ void exchange_init_pool(struct exchange_pool *pool, struct loop *loop, struct in
 
 void exchange_release_pool(struct exchange_pool *pool)
 {
-	for (struct exchange *e = pool->spares, *next; e; e = next) {
-		next = e->next_spare;
-		free_exchange(e);
-	}
-	pool->spares = NULL;
+	free_spares(pool, INT64_MAX);
 }

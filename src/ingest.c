@@ -142,11 +142,6 @@ void ingest_trim(struct ingest *ingest)
 	buf_shrink(&ingest->page, KEEP_IDLE_BYTES);
 }
 
-void ingest_trim_request(struct request *request)
-{
-	buf_shrink(&request->labelled, KEEP_IDLE_BYTES);
-}
-
 static unsigned jittered_retry_s(struct ingest *ingest)
 {
 	return RETRY_MIN_S + (unsigned)rand_r(&ingest->random) % (RETRY_MAX_S - RETRY_MIN_S + 1);

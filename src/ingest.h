@@ -42,7 +42,6 @@ void ingest_init_request(struct ingest *ingest, struct request *request);
 
 /* Frees what the buffers have above a typical beacon's size; for when there is nothing to do. */
 void ingest_trim(struct ingest *ingest);
-void ingest_trim_request(struct request *request);
 
 /* Forgets what was read; ingest_begin() does so by itself. */
 void ingest_clear_body(struct ingest *ingest);

@@ -1,6 +1,5 @@
 /* main: options, mode, wiring; nothing else. */
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "cgi.h"
 #include "check.h"
 #include "config.h"
+#include "heap.h"
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
@@ -63,20 +63,6 @@ static void raise_file_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-}
-
-/*
- * glibc raises its threshold for mmap to the largest block that was freed, and then keeps up to that
- * much at the top of every heap: after 64 bodies of 5 MiB, 300 MiB stayed. A fixed threshold gives a
- * large body back as soon as its beacon is answered, and a body that grows while it is read leaves no
- * holes: where 1000 of them filled 64 MiB, the heap had 156 MB with a threshold of 1 MiB, 72 with this.
- */
-static void tune_allocator(void)
-{
-#ifdef M_MMAP_THRESHOLD
-	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
-#endif
 }
 
 static void drain(const struct worker_shared *shared, struct worker **workers, size_t count,
@@ -180,7 +166,7 @@ static int serve(const struct config *config, struct listener *listener)
 	int status = EXIT_FAILURE;
 	int signal_fd;
 
-	tune_allocator();
+	heap_init();
 	raise_file_limit();
 	budget_init(&shared.memory, config->max_memory_bytes);
 	budget_init(&shared.inflight, config->upstream_max_inflight);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "heap.h"
 #include "log.h"
 #include "metrics.h"
 #include "spool_replay.h"
@@ -38,6 +39,7 @@ struct spool {
 	struct letter drain_letter, stop_letter;
 	int64_t deadline_us; /* written before stop_letter is posted */
 	int64_t reopen_us;
+	bool rested; /* since the last record came */
 	bool ended;
 };
 
@@ -117,6 +119,7 @@ static void commit_batch(struct loop_timer *timer)
 	struct spool_put *put = take_batch(spool), *next;
 	bool failed = insert_all(spool, put) == SPOOL_FAILED;
 
+	spool->rested = false;
 	show(spool);
 	for (; put; put = next) {
 		next = (struct spool_put *)(void *)put->letter.next;
@@ -165,6 +168,18 @@ static void show_age(struct spool *spool, int64_t now_s)
 	metrics_set(METRIC_SPOOL_OLDEST_SECONDS, age_s);
 }
 
+/* Once, when the last record is gone: what is left is small until the next one comes. */
+static void rest(struct spool *spool)
+{
+	if (spool->rested || spool->waiting || store_records(spool->store) > 0 ||
+	    !replay_is_idle(spool->replay))
+		return;
+	replay_trim(spool->replay);
+	store_trim(spool->store);
+	heap_give_back();
+	spool->rested = true;
+}
+
 static void keep_house(struct loop_timer *timer)
 {
 	struct spool *spool = OWNER(timer, struct spool, housekeeping_timer);
@@ -177,6 +192,7 @@ static void keep_house(struct loop_timer *timer)
 	replay_settle(spool->replay);
 	show_age(spool, now_s);
 	show(spool);
+	rest(spool);
 	replay_wake(spool->replay);
 }
 

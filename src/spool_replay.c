@@ -373,6 +373,13 @@ bool replay_is_idle(const struct replay *replay)
 	return replay->busy == 0;
 }
 
+void replay_trim(struct replay *replay)
+{
+	for (size_t i = 0; i < SLOTS; i++)
+		if (!replay->slots[i].busy)
+			buf_release(&replay->slots[i].body);
+}
+
 void replay_expire(struct replay *replay, int64_t now_s)
 {
 	int64_t id = INT64_MIN, stored_s;

@@ -23,6 +23,8 @@ void replay_hurry(struct replay *replay);
 /* What is in flight may still end. */
 void replay_stop(struct replay *replay);
 bool replay_is_idle(const struct replay *replay);
+/* Frees the buffers of what is not in flight. */
+void replay_trim(struct replay *replay);
 
 /* Ends what is older than FARO_SPOOL_MAX_AGE_S. */
 void replay_expire(struct replay *replay, int64_t now_s);

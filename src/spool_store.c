@@ -107,6 +107,13 @@ void store_free(struct store *store)
 	free(store);
 }
 
+void store_trim(struct store *store)
+{
+	buf_release(&store->packed);
+	if (store->db)
+		sqlite3_db_release_memory(store->db);
+}
+
 bool store_is_open(const struct store *store)
 {
 	return store->db != NULL;

@@ -83,6 +83,9 @@ enum store_result store_peek(struct store *store, int64_t after, int64_t *id, in
 enum store_result store_settle(struct store *store, const struct store_settled *settled,
 			       size_t count);
 
+/* Frees what only made it faster. */
+void store_trim(struct store *store);
+
 /* Tells dedup what is in the spool of the last minutes. */
 void store_tell(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us);
 

