@@ -15,11 +15,10 @@
  * inflating, labelling.
  */
 
-/* A buffer is kept for the next beacon up to KEEP_BUSY_BYTES, since fresh pages cost more than the
- * labelling, and above KEEP_IDLE_BYTES only while there is traffic (ingest_trim). */
+/* A buffer is kept for the next beacon up to this, since fresh pages cost more than the labelling, and
+ * while there is traffic (ingest_trim). */
 enum {
-	KEEP_BUSY_BYTES = 512 * 1024,
-	KEEP_IDLE_BYTES = 16 * 1024,
+	KEEP_BYTES = 512 * 1024,
 };
 
 /* Retry-After where the receiver gave none: long enough to help, and spread, so that browsers that
@@ -137,9 +136,9 @@ void ingest_init_request(struct ingest *ingest, struct request *request)
 
 void ingest_trim(struct ingest *ingest)
 {
-	buf_shrink(&ingest->body, KEEP_IDLE_BYTES);
-	buf_shrink(&ingest->decoded, KEEP_IDLE_BYTES);
-	buf_shrink(&ingest->page, KEEP_IDLE_BYTES);
+	buf_release(&ingest->body);
+	buf_release(&ingest->decoded);
+	buf_release(&ingest->page);
 }
 
 static unsigned jittered_retry_s(struct ingest *ingest)
@@ -453,7 +452,7 @@ static enum ingest_next collect(struct ingest *ingest, struct request *request)
 
 void ingest_clear_body(struct ingest *ingest)
 {
-	buf_shrink(&ingest->body, KEEP_BUSY_BYTES);
+	buf_shrink(&ingest->body, KEEP_BYTES);
 }
 
 enum ingest_next ingest_begin(struct ingest *ingest, struct request *request)
@@ -466,7 +465,7 @@ enum ingest_next ingest_begin(struct ingest *ingest, struct request *request)
 		settle(ingest, request, print_page(ingest, request), NULL);
 	/* The next beacon is read into the same buffers. */
 	ingest_clear_body(ingest);
-	buf_shrink(&ingest->decoded, KEEP_BUSY_BYTES);
+	buf_shrink(&ingest->decoded, KEEP_BYTES);
 	return next;
 }
 
@@ -496,7 +495,7 @@ void ingest_relayed(struct ingest *ingest, struct request *request, const struct
 
 void ingest_end(struct request *request)
 {
-	buf_shrink(&request->labelled, KEEP_BUSY_BYTES);
+	buf_shrink(&request->labelled, KEEP_BYTES);
 	metrics_count_reply(request->reply.status);
 	metrics_observe(HISTOGRAM_REQUEST_SECONDS, loop_now_us() - request->started_us);
 }

@@ -40,7 +40,7 @@ void ingest_release(struct ingest *ingest);
 /* Sets up a request whose buffers are this ingest's and within its limits. */
 void ingest_init_request(struct ingest *ingest, struct request *request);
 
-/* Frees what the buffers have above a typical beacon's size; for when there is nothing to do. */
+/* Frees the buffers until the next beacon; for when there is nothing to do. */
 void ingest_trim(struct ingest *ingest);
 
 /* Forgets what was read; ingest_begin() does so by itself. */

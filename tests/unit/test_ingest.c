@@ -341,17 +341,16 @@ static void test_ingest__no_memory_for_the_body__is_overload(void **state)
 	request_release(&request);
 }
 
-/* At KEEP_BUSY_BYTES and KEEP_IDLE_BYTES of ingest.c, and one above. */
-static void test_ingest__large_buffers__are_kept_for_traffic_only(void **state)
+/* At KEEP_BYTES of ingest.c, and one above. */
+static void test_ingest__buffers__are_kept_while_there_is_traffic(void **state)
 {
 	static const struct {
 		size_t bytes;
-		bool busy, idle; /* kept after a request, and after a while without one? */
+		bool kept;
 	} rows[] = {
-		{16 * 1024, true, true},
-		{16 * 1024 + 1, true, false},
-		{512 * 1024, true, false},
-		{512 * 1024 + 1, false, false},
+		{1, true},
+		{512 * 1024, true},
+		{512 * 1024 + 1, false},
 	};
 	struct buf *const bufs[] = {&ingest.body, &ingest.decoded, NULL /* labelled */};
 
@@ -370,11 +369,11 @@ static void test_ingest__large_buffers__are_kept_for_traffic_only(void **state)
 			assert_int_equal(buf_reserve(buf, rows[i].bytes), BUF_OK);
 			assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
 			ingest_end(&request);
-			assert_int_equal(buf->data != NULL, rows[i].busy);
+			assert_int_equal(buf->data != NULL, rows[i].kept);
 			ingest_trim(&ingest);
-			/* The labelled one is its request's, which then ends. */
+			/* The labelled one is its request's. */
 			if (bufs[b])
-				assert_int_equal(buf->data != NULL, rows[i].idle);
+				assert_null(buf->data);
 			buf_release(buf);
 			buf->max = max;
 			request_release(&request);
@@ -393,7 +392,7 @@ int main(void)
 		cmocka_unit_test(test_ingest__the_receivers_word__becomes_the_reply),
 		cmocka_unit_test(test_ingest__status_pages__are_for_reading),
 		cmocka_unit_test(test_ingest__no_memory_for_the_body__is_overload),
-		cmocka_unit_test(test_ingest__large_buffers__are_kept_for_traffic_only),
+		cmocka_unit_test(test_ingest__buffers__are_kept_while_there_is_traffic),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
