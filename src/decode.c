@@ -62,21 +62,19 @@ static enum format find_format(enum coding coding, struct view in)
 	return FORMAT_RAW;
 }
 
-static size_t times(size_t n, size_t factor)
+static size_t times(size_t n, size_t factor, size_t max)
 {
-	size_t product;
-
-	return __builtin_mul_overflow(n, factor, &product) ? SIZE_MAX : product;
+	return n < max / factor ? n * factor : max;
 }
 
-static size_t guess_room(enum format format, struct view in)
+static size_t guess_room(enum format format, struct view in, size_t max)
 {
 	const unsigned char *end = (const unsigned char *)in.ptr + in.len;
 
 	if (format == FORMAT_GZIP && in.len >= GZIP_MIN_BYTES)
 		return (size_t)end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 |
 		       (size_t)end[-1] << 24;
-	return times(in.len, USUAL_RATIO);
+	return times(in.len, USUAL_RATIO, max);
 }
 
 static enum libdeflate_result inflate_once(struct decoder *decoder, enum format format,
@@ -84,16 +82,12 @@ static enum libdeflate_result inflate_once(struct decoder *decoder, enum format 
 {
 	struct libdeflate_decompressor *d = decoder->inflater;
 
-	switch (format) {
-	case FORMAT_GZIP:
+	if (format == FORMAT_GZIP)
 		return libdeflate_gzip_decompress_ex(d, in.ptr, in.len, out->data, out->cap, used,
 						     &out->len);
-	case FORMAT_ZLIB:
+	if (format == FORMAT_ZLIB)
 		return libdeflate_zlib_decompress_ex(d, in.ptr, in.len, out->data, out->cap, used,
 						     &out->len);
-	case FORMAT_RAW:
-		break;
-	}
 	return libdeflate_deflate_decompress_ex(d, in.ptr, in.len, out->data, out->cap, used,
 						&out->len);
 }
@@ -102,7 +96,7 @@ static enum verdict inflate(struct decoder *decoder, enum format format, struct 
 			    struct buf *out, const char **detail)
 {
 	enum libdeflate_result result;
-	size_t room = guess_room(format, in), used = 0;
+	size_t room = guess_room(format, in, out->max), used = 0;
 
 	do {
 		buf_clear(out);
@@ -111,7 +105,7 @@ static enum verdict inflate(struct decoder *decoder, enum format format, struct 
 		if (buf_reserve(out, room) != BUF_OK)
 			return VERDICT_OVERLOADED;
 		result = inflate_once(decoder, format, in, &used, out);
-		room = times(out->cap, MORE_ROOM);
+		room = times(out->cap, MORE_ROOM, out->max);
 	} while (result == LIBDEFLATE_INSUFFICIENT_SPACE && out->cap < out->max);
 	if (result == LIBDEFLATE_INSUFFICIENT_SPACE)
 		return VERDICT_TOO_LARGE;

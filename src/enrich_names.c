@@ -93,7 +93,7 @@ enum enrich_owner enrich_names_attribute(const struct enrich_names *names, struc
 	return json_string_begins(key, VIEW_LITERAL("k8s.")) ? OWNER_US : OWNER_BROWSER;
 }
 
-/* A normalised key is never longer than the key itself. */
+/* Never longer than the key itself. Nothing in it is dropped by logfmt: identity refuses such keys. */
 static bool normalise_ours(struct view *normal, struct view key)
 {
 	char *text = malloc(key.len + 1);
@@ -103,8 +103,7 @@ static bool normalise_ours(struct view *normal, struct view key)
 	if (!text)
 		return false;
 	while (json_text_rune(&key, &rune))
-		if (!logfmt_drops(rune))
-			text[n++] = label_char(rune);
+		text[n++] = label_char(rune);
 	*normal = (struct view){text, n};
 	return true;
 }

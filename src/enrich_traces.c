@@ -142,13 +142,12 @@ void walk_traces(struct walk *walk)
 {
 	struct members members = {.level = AT_TRACES};
 
-	if (!walk_next_is(walk, JSON_OBJECT))
+	if (!walk_enter_object(walk))
 		return;
 	walk->json.refuse_empty_keys = true;
-	if (json_enter(&walk->json, JSON_OBJECT))
-		while (walk_next_known(walk, &members))
-			if (walk_enter_array(walk))
-				while (json_element(&walk->json))
-					walk_resource_spans(walk);
+	while (walk_next_known(walk, &members))
+		if (walk_enter_array(walk))
+			while (json_element(&walk->json))
+				walk_resource_spans(walk);
 	walk->json.refuse_empty_keys = false;
 }

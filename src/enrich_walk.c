@@ -3,8 +3,6 @@
 
 void walk_refuse(struct walk *walk, size_t offset, enum verdict verdict, const char *detail)
 {
-	if (json_failed(&walk->json))
-		return;
 	walk->verdict = verdict;
 	walk->detail = detail;
 	walk->json.at = walk->json.start + offset;
@@ -130,7 +128,7 @@ uint32_t walk_count_items(struct walk *walk)
 bool members_have(const struct members *members, enum enrich_action action)
 {
 	for (size_t i = 0; i < enrich_rule_count; i++)
-		if (enrich_rules[i].action == action && enrich_rules[i].level == members->level)
+		if (enrich_rules[i].action == action)
 			return members->seen >> i & 1;
 	return false;
 }

@@ -53,7 +53,7 @@ struct removal {
 	size_t from, to;
 };
 
-/* Ends the pass with a verdict of ours. The first one stands. */
+/* Ends the pass with a verdict of ours; nothing has ended it before. */
 void walk_refuse(struct walk *walk, size_t offset, enum verdict verdict, const char *detail);
 /* Is the value that comes next of the type a rule wants? False for null, which is passed, and for
  * any other type, which is refused. */

@@ -201,6 +201,14 @@ static void test_resource__labels_are_the_operators(void **state)
 		{SENT(ITEM("k8s.a", "") "," ITEM("a", "b") "," ITEM("k8s.b", "x") "," ITEM("c",
 											   "d")),
 		 SENT(ITEM("a", "b") "," ITEM("c", "d") "," ITEMS), 1},
+		/* Nothing is claimed; another type claims, whatever stands beside it. */
+		{SENT(ITEM("team", "")), SENT(ITEMS), 0},
+		{SENT("{\"key\":\"team\",\"value\":{\"intValue\":null}}"), SENT(ITEMS), 1},
+		{SENT("{\"key\":\"service.name\",\"value\":{\"intValue\":1,\"stringValue\":\"shop-"
+		      "web\"}}"),
+		 SENT(ITEMS), 1},
+		{SENT("{\"unknown\":{\"a\":[]},\"key\":\"a\"}"),
+		 SENT("{\"unknown\":{\"a\":[]},\"key\":\"a\"}," ITEMS), 0},
 		{SENT(ITEM("service.version", "9") "," ITEM("K8S.x", "y")),
 		 SENT(ITEM("service.version", "9") "," ITEM("K8S.x", "y") "," ITEMS), 0},
 	};
@@ -325,6 +333,7 @@ static void test_counts__items_by_kind(void **state)
 		 "null]}",
 		 {.logs = 3, .exceptions = 1, .measurements = 2}},
 		{"{\"events\":[{\"a\":[1,2]},{}],\"traces\":null}", {.events = 2}},
+		{"{\"logs\":null,\"exceptions\":null,\"measurements\":null}", {0}},
 		{"{\"traces\":{\"resource_spans\":[{\"scope_spans\":[{\"spans\":[{},{}]},{"
 		 "\"spans\":"
 		 "[{}]},null]},{\"scopeSpans\":null},null]}}",
@@ -369,6 +378,19 @@ static void test_refusals__verdict_offset_and_rule(void **state)
 		{"\xef\xbb\xbf{}", VERDICT_BAD_JSON, 0, "Rule 1"},
 		{"{\"a\":\"\xff\"}", VERDICT_BAD_JSON, 6, "Rule 1"},
 		{"{\"a\":nul}", VERDICT_BAD_JSON, 5, "Rule 1"},
+		{"{\"a\":\"\n\"}", VERDICT_BAD_JSON, 6, "Rule 1"},
+		/* No value at all, where a walker looks for one. */
+		{"{\"measurements\":x}", VERDICT_BAD_JSON, 16, "Rule 1"},
+		{"{\"meta\":{\"app\":{\"name\":tru}}}", VERDICT_BAD_JSON, 23, "Rule 1"},
+		{"{\"meta\":x}", VERDICT_BAD_JSON, 8, "Rule 1"},
+		{"{\"meta\":{\"app\":x}}", VERDICT_BAD_JSON, 15, "Rule 1"},
+		{"{\"meta\":{\"session\":x}}", VERDICT_BAD_JSON, 19, "Rule 1"},
+		{"{\"meta\":{\"session\":{\"attributes\":x}}}", VERDICT_BAD_JSON, 33, "Rule 1"},
+		{"{\"traces\":x}", VERDICT_BAD_JSON, 10, "Rule 1"},
+		{"{\"traces\":{\"resourceSpans\":[{\"resource\":x}]}}", VERDICT_BAD_JSON, 40,
+		 "Rule 1"},
+		{"{\"traces\":{\"resourceSpans\":[{\"resource\":{\"attributes\":x}}]}}",
+		 VERDICT_BAD_JSON, 54, "Rule 1"},
 		{"{\"meta\":[]}", VERDICT_BAD_JSON, 8, "Rule 2 (wrong type)"},
 		{"{\"meta\":nul}", VERDICT_BAD_JSON, 8, "Rule 1"},
 		{"{\"a\":1,\"META\":{}}", VERDICT_AMBIGUOUS_KEY, 7, "Rule 2 (ambiguous_key)"},
@@ -396,7 +418,90 @@ static void test_refusals__verdict_offset_and_rule(void **state)
 	buf_release(&out);
 }
 
+static void test_reserved_names__as_the_log_line_has_them(void **state)
+{
+	static const struct {
+		const char *name; /* between the quotes */
+		bool reserved;
+	} rows[] = {
+		{"kind", true},
+		{"kin", false},
+		{"kinds", false},
+		{"Kind", false},
+		{"app_", true},
+		{"app", false},
+		{"app_load", true},
+		{"session_attr_", true},
+		{"session_attr", false},
+		{"", false},
+		/* logfmt drops these from a key, */
+		{" kind", true},
+		{"k=in\\\"d", true},
+		{"ki\x7fnd", true},
+		{"ki\xef\xbf\xbdnd", true},
+		/* and Loki's labels have only letters, digits and low lines. */
+		{"app.name", true},
+		{"app-version", true},
+		{"app.other", false},
+		{"session.attr.x", true},
+		{"[app_name", false},
+		{"`app_name", false},
+		{"{app_name", false},
+		{":app_name", false},
+		{"/app_name", false},
+		{"9", false},
+		{"_kind", false},
+		{"Zapp_name", false},
+		{"kind\xc3\xa9", false},
+		{"\xc3\xa9kind", false},
+		/* Longer than any of ours; only the beginning matters. */
+		{"session_attr_abcdefghijklmnopqrstuvwxyz0123456789", true},
+		{"session.attr.abcdefghijklmnopqrstuvwxyz0123456789", true},
+		{"sessionattrabcdefghijklmnopqrstuvwxyz0123456789", false},
+	};
+	struct enricher *enricher = enricher_new(&test_identity);
+	struct buf in, out;
+
+	(void)state;
+	assert_non_null(enricher);
+	buf_init(&in, 1 << 20, NULL);
+	buf_init(&out, 1 << 20, NULL);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct checked checked;
+
+		buf_clear(&in);
+		buf_printf(&in, "{\"measurements\":[{\"values\":{\"%s\":1}}]}", rows[i].name);
+		checked = check_beacon(enricher, (struct view){in.data, in.len}, &out);
+		if (checked.wrong ||
+		    checked.verdict != (rows[i].reserved ? VERDICT_RESERVED_NAME : VERDICT_OK))
+			fail_msg("%s: verdict %d, %s", rows[i].name, (int)checked.verdict,
+				 checked.wrong ? checked.wrong : "");
+	}
+	enricher_free(enricher);
+	buf_release(&in);
+	buf_release(&out);
+}
+
 /* ---- limits ---- */
+
+/* Offsets have 32 bits. The bytes behind the first are not looked at, so they need not be there. */
+static void test_body__longer_than_offsets_go__too_large(void **state)
+{
+	static const char text[] = "no beacon, and more than one wide load of it";
+	struct enricher *enricher = enricher_new(&test_identity);
+	struct buf out;
+
+	(void)state;
+	assert_non_null(enricher);
+	buf_init(&out, 1 << 20, NULL);
+	assert_int_equal(check_beacon(enricher, (struct view){text, UINT32_MAX}, &out).verdict,
+			 VERDICT_BAD_JSON);
+	assert_int_equal(
+		check_beacon(enricher, (struct view){text, (size_t)UINT32_MAX + 1}, &out).verdict,
+		VERDICT_TOO_LARGE);
+	enricher_free(enricher);
+	buf_release(&out);
+}
 
 /* A forged attribute between two kept ones costs one edit; one more than EDITS_MAX is too many. */
 static void forge(struct buf *in, size_t count)
@@ -418,7 +523,7 @@ static void test_edits__at_most_edits_max(void **state)
 	assert_non_null(enricher);
 	buf_init(&in, (size_t)16 << 20, NULL);
 	buf_init(&out, (size_t)16 << 20, NULL);
-	for (size_t n = EDITS_MAX - 1; n <= EDITS_MAX + 1; n++) {
+	for (size_t n = EDITS_MAX - 1; n <= EDITS_MAX + 2; n++) {
 		struct checked checked;
 
 		forge(&in, n - own);
@@ -469,6 +574,7 @@ static void test_memory__every_allocation_fails_once__no_leak(void **state)
 		} while (!enricher);
 		assert_true(n > 10);
 		enricher_free(enricher);
+		enricher_free(NULL); /* as a caller does that got none */
 	}
 }
 
@@ -536,6 +642,8 @@ int main(void)
 		cmocka_unit_test(test_depth__64_accepted_65_refused),
 		cmocka_unit_test(test_counts__items_by_kind),
 		cmocka_unit_test(test_refusals__verdict_offset_and_rule),
+		cmocka_unit_test(test_reserved_names__as_the_log_line_has_them),
+		cmocka_unit_test(test_body__longer_than_offsets_go__too_large),
 		cmocka_unit_test(test_edits__at_most_edits_max),
 		cmocka_unit_test(test_output__at_its_maximum),
 		cmocka_unit_test(test_memory__every_allocation_fails_once__no_leak),

@@ -143,7 +143,17 @@ static void test_bom__any_place__rejected(void **state)
 	assert_int_equal(scan_exact(VIEW_LITERAL("\xfe\xff\0{\0}")).error,
 			 JSON_SYNTAX); /* UTF-16 */
 	assert_int_equal(scan_exact(VIEW_LITERAL("{\0}\0")).error, JSON_SYNTAX);
-	assert_int_equal(scan_exact((struct view){NULL, 0}).error, JSON_TRUNCATED);
+}
+
+static void test_nothing_at_all__is_truncated(void **state)
+{
+	struct json json;
+
+	(void)state;
+	json_init(&json, (struct view){NULL, 0});
+	assert_false(json_skip(&json));
+	assert_int_equal(json.error, JSON_TRUNCATED);
+	assert_int_equal(json_offset(&json), 0);
 }
 
 static void test_numbers__as_the_rfc_has_them(void **state)
@@ -197,7 +207,10 @@ static void test_strings__escapes_and_controls(void **state)
 		ROW("\"\\x\"", JSON_BAD_STRING, 1),
 		ROW("\"\\U0041\"", JSON_BAD_STRING, 1),
 		ROW("\"\\u004\"", JSON_BAD_STRING, 1),
+		ROW("\"\\ug001\"", JSON_BAD_STRING, 1),
+		ROW("\"\\u0g01\"", JSON_BAD_STRING, 1),
 		ROW("\"\\u00g1\"", JSON_BAD_STRING, 1),
+		ROW("\"\\u001g\"", JSON_BAD_STRING, 1),
 		ROW("\"\\u004\xc3\xa9\"", JSON_BAD_STRING, 1),
 		ROW("\"a\nb\"", JSON_BAD_STRING, 2),
 		ROW("\"a\x1f\"", JSON_BAD_STRING, 2),
@@ -379,6 +392,28 @@ static void test_cursor__walks_members_and_elements_with_offsets(void **state)
 	assert_true(json_finish(&json));
 }
 
+static void test_cursor__peek_tells_the_type(void **state)
+{
+	static const struct {
+		const char *text;
+		enum json_type type;
+	} rows[] = {
+		{"{", JSON_OBJECT},    {"[", JSON_ARRAY}, {"\"", JSON_STRING}, {"7", JSON_NUMBER},
+		{"-", JSON_NUMBER},    {"t", JSON_TRUE},  {"f", JSON_FALSE},   {"n", JSON_NULL},
+		{" \n1", JSON_NUMBER}, {"x", JSON_NONE},  {":", JSON_NONE},    {"/", JSON_NONE},
+		{"]", JSON_NONE},      {"", JSON_NONE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct json json;
+
+		json_init(&json, view_of(rows[i].text));
+		assert_int_equal(json_peek(&json), rows[i].type);
+		assert_false(json_failed(&json));
+	}
+}
+
 static void test_cursor__first_error_sticks(void **state)
 {
 	struct json json;
@@ -415,6 +450,9 @@ static void test_cursor__wrong_type__is_an_error(void **state)
 	json_init(&json, VIEW_LITERAL("1"));
 	assert_false(json_read_string(&json, &string));
 	assert_int_equal(json.error, JSON_SYNTAX);
+	json_init(&json, VIEW_LITERAL("\"\x01\""));
+	assert_false(json_read_string(&json, &string));
+	assert_int_equal(json.error, JSON_BAD_STRING);
 	json_init(&json, VIEW_LITERAL("[1,]"));
 	assert_true(json_enter(&json, JSON_ARRAY) && json_element(&json) && json_skip(&json));
 	assert_false(json_element(&json));
@@ -473,7 +511,9 @@ static void test_match__folds_as_go_does(void **state)
 		{VIEW_LITERAL("\"m\\u0065tas\""), VIEW_LITERAL("meta"), JSON_DIFFERENT},
 		{VIEW_LITERAL("\"m\xc3\xa9ta\""), VIEW_LITERAL("meta"), JSON_DIFFERENT},
 		{VIEW_LITERAL("\"meta\\u0000\""), VIEW_LITERAL("meta"), JSON_DIFFERENT},
+		{VIEW_LITERAL("\"m\\u0065\""), VIEW_LITERAL("meta"), JSON_DIFFERENT},
 		{VIEW_LITERAL("\"\""), VIEW_LITERAL("meta"), JSON_DIFFERENT},
+		{VIEW_LITERAL("\"A-\\u00429\""), VIEW_LITERAL("a-b9"), JSON_ALIKE},
 		/* Turkish dotless i does not fold in Go either; nor do [ and {, @ and `. */
 		{VIEW_LITERAL("\"\xc4\xb1"
 			      "d\""),
@@ -513,6 +553,9 @@ static void test_compare__after_decoding(void **state)
 		 VIEW_LITERAL("\xef\xbf\xbd"
 			      "A"),
 		 true, true},
+		{VIEW_LITERAL("\"\\ud83dudc00x\""), VIEW_LITERAL("\xef\xbf\xbdudc00x"), true, true},
+		{VIEW_LITERAL("\"\\ud83d\\tdc00\""), VIEW_LITERAL("\xef\xbf\xbd\tdc00"), true,
+		 true},
 		{VIEW_LITERAL("\"\\ude00\\ud83d\""), VIEW_LITERAL("\xef\xbf\xbd\xef\xbf\xbd"), true,
 		 true},
 		{VIEW_LITERAL("\"\\ud83d\\ud83d\\ude00\""),
@@ -538,6 +581,7 @@ int main(void)
 		cmocka_unit_test(test_values__well_formed__accepted),
 		cmocka_unit_test(test_values__malformed__rejected_at_the_byte),
 		cmocka_unit_test(test_bom__any_place__rejected),
+		cmocka_unit_test(test_nothing_at_all__is_truncated),
 		cmocka_unit_test(test_numbers__as_the_rfc_has_them),
 		cmocka_unit_test(test_strings__escapes_and_controls),
 		cmocka_unit_test(test_utf8__well_formed_only),
@@ -545,6 +589,7 @@ int main(void)
 		cmocka_unit_test(test_depth__64_accepted_65_rejected),
 		cmocka_unit_test(test_long_string__5_mib__accepted),
 		cmocka_unit_test(test_cursor__walks_members_and_elements_with_offsets),
+		cmocka_unit_test(test_cursor__peek_tells_the_type),
 		cmocka_unit_test(test_cursor__first_error_sticks),
 		cmocka_unit_test(test_cursor__wrong_type__is_an_error),
 		cmocka_unit_test(test_empty_keys__only_where_asked__rejected),
