@@ -378,7 +378,8 @@ static void test_refusals__verdict_offset_and_rule(void **state)
 		{"\xef\xbb\xbf{}", VERDICT_BAD_JSON, 0, "Rule 1"},
 		{"{\"a\":\"\xff\"}", VERDICT_BAD_JSON, 6, "Rule 1"},
 		{"{\"a\":nul}", VERDICT_BAD_JSON, 5, "Rule 1"},
-		{"{\"a\":\"\n\"}", VERDICT_BAD_JSON, 6, "Rule 1"},
+		{"{\"a\":\"\n\"}", VERDICT_BAD_JSON, 6,
+		 "Rule 1 (strict JSON): a string holds a bare"},
 		/* No value at all, where a walker looks for one. */
 		{"{\"measurements\":x}", VERDICT_BAD_JSON, 16, "Rule 1"},
 		{"{\"meta\":{\"app\":{\"name\":tru}}}", VERDICT_BAD_JSON, 23, "Rule 1"},
@@ -444,15 +445,23 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		{"app-version", true},
 		{"app.other", false},
 		{"session.attr.x", true},
-		{"[app_name", false},
-		{"`app_name", false},
+		{"app/name", true},
+		{"app0name", false},
+		{"app9name", false},
+		{"app:name", true},
+		{"app@name", true},
+		{"appAname", false},
+		{"appZname", false},
+		{"app[name", true},
+		{"app`name", true},
+		{"appaname", false},
+		{"appzname", false},
+		{"app{name", true},
 		{"{app_name", false},
-		{":app_name", false},
-		{"/app_name", false},
 		{"9", false},
 		{"_kind", false},
 		{"Zapp_name", false},
-		{"kind\xc3\xa9", false},
+		{"kin\xc3\xa9", false},
 		{"\xc3\xa9kind", false},
 		/* Longer than any of ours; only the beginning matters. */
 		{"session_attr_abcdefghijklmnopqrstuvwxyz0123456789", true},
@@ -594,7 +603,10 @@ static void test_memory__no_room_for_edits_or_output__overloaded(void **state)
 		assert_non_null(enricher);
 		buf_init(&out, 1 << 20, NULL);
 		allocations_left = n;
-		verdict = enrich(enricher, VIEW_LITERAL("{}"), &out, &counts, &offset, &detail);
+		fails_for_ever = false;
+		/* Two edits: none may be lost where there is memory again for the second. */
+		verdict = enrich(enricher, VIEW_LITERAL("{\"meta\":{}}"), &out, &counts, &offset,
+				 &detail);
 		allocations_left = -1;
 		buf_release(&out);
 		enricher_free(enricher);
