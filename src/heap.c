@@ -15,12 +15,15 @@
  * Of the thresholds: glibc raises the one for mmap to the largest block that was freed, and then keeps up
  * to that much at the end of the heap: after 64 bodies of 5 MiB, 300 MiB stayed. A fixed one gives a large
  * body back as soon as its beacon is answered, and a body that grows while it is read leaves no holes:
- * where 1000 of them filled 64 MiB, the heap had 156 MB with a threshold of 1 MiB, 72 with this.
+ * where 1000 of them filled 64 MiB, the heap had 156 MB with a threshold of 1 MiB, 72 with this. Without
+ * room at the heap's end (M_TOP_PAD) it does not grow into that either, where it would leave a hole behind
+ * once it is too large for it: 124 MB.
  */
 void heap_init(void)
 {
 #ifdef __GLIBC__
 	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TOP_PAD, 0);
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 #endif
