@@ -508,6 +508,22 @@ static void test_replay__no_memory_for_a_body__waits(void **state)
 	assert_int_equal(end(5 * SECOND), 0);
 }
 
+static void test_rest__last_record_gone__buffers_given_back_each_time(void **state)
+{
+	(void)state;
+	spool = open_spool();
+	for (int n = 1; n <= 2; n++) {
+		int tries = 10000;
+
+		assert_int_equal(put("ok", n), SPOOL_STORED);
+		wait_until_noted(n);
+		while (budget_used(&memory) > 0 && tries-- > 0)
+			usleep(1000);
+		assert_int_equal(budget_used(&memory), 0);
+	}
+	assert_int_equal(end(5 * SECOND), 0);
+}
+
 static void test_replay__too_old__dropped_and_counted(void **state)
 {
 	int64_t before = metrics_get(METRIC_SPOOL_DROPPED_AGE);
@@ -626,6 +642,7 @@ int main(void)
 		TEST(test_replay__failures__tried_again_until_taken),
 		TEST(test_replay__live_traffic_has_half_of_the_places__waits),
 		TEST(test_replay__no_memory_for_a_body__waits),
+		TEST(test_rest__last_record_gone__buffers_given_back_each_time),
 		TEST(test_replay__too_old__dropped_and_counted),
 		TEST(test_replay__too_old_and_in_flight__not_dropped),
 		TEST(test_replay__a_damaged_record__dropped_and_the_others_pass),

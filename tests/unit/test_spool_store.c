@@ -157,6 +157,26 @@ static void test_records__put_and_read__as_they_were_and_in_order(void **state)
 	assert_int_equal(store_next(store, last, &record, &body), STORE_OK);
 }
 
+static void test_trim__open_or_not__less_memory_and_the_same_records(void **state)
+{
+	struct store *closed = open_new(64 << 20);
+	struct spool_record record;
+	sqlite3_int64 used;
+
+	(void)state;
+	store_trim(closed);
+	store_free(closed);
+	for (int n = 0; n < RECORDS; n++)
+		assert_int_equal(put(n), STORE_OK);
+	used = sqlite3_memory_used();
+	store_trim(store);
+	/* Of some 30 pages in the cache, all but those that a statement holds. */
+	assert_true(sqlite3_memory_used() < used - 20 * 4096);
+	assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
+	assert_true(is_the_same(&record, 0));
+	assert_int_equal(put(1), STORE_OK);
+}
+
 static void test_headers__too_long_to_be_forwarded__left_out(void **state)
 {
 	struct spool_record record = numbered(1);
@@ -601,6 +621,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_records__put_and_read__as_they_were_and_in_order),
+		TEST(test_trim__open_or_not__less_memory_and_the_same_records),
 		TEST(test_headers__too_long_to_be_forwarded__left_out),
 		TEST(test_settled__each_end__gone_or_in_quarantine),
 		TEST(test_quarantine__more_than_its_share__the_oldest_go),
