@@ -6,7 +6,8 @@
 #define FARO_HEAP_H
 
 void heap_init(void);
-/* To the kernel, whole pages that are free. */
+/* To the kernel, whole pages that are free. Where 64 MiB are holes it takes 15 ms, else next to nothing;
+ * others who want a large block wait meanwhile. */
 void heap_give_back(void);
 
 #endif
