@@ -5,7 +5,7 @@
  * Lines of src/ without faro-sink, which is for tests. Branches of the rooms that read what a browser sends,
  * and of the spool. --missing: every line and branch that nothing has reached.
  */
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 
@@ -26,8 +26,11 @@ if (data.length === 0) throw new Error(`no .gcda files in ${objects}: run the te
 
 const files = new Map(); // name → Map(line number → { count, branches })
 for (const name of data) {
-	const text = execFileSync("gcov", ["-b", "-i", "-t", join(objects, name)], { cwd: build, maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "ignore"] });
-	for (const { file, lines } of JSON.parse(text).files) {
+	const gcov = spawnSync("gcov", ["-b", "-i", "-t", join(objects, name)], { cwd: build, maxBuffer: 1 << 28, encoding: "utf8" });
+	if (gcov.error) throw gcov.error;
+	/* What was killed while it wrote may have left half of a file. Its lines are there, and not reached. */
+	if (gcov.status !== 0) console.error(`coverage: ${name} is not whole and counts for nothing: ${gcov.stderr.trim()}`);
+	for (const { file, lines } of JSON.parse(gcov.stdout).files) {
 		const match = /(?:^|\/)src\/([^/]+)$/.exec(file);
 		if (!match || isTestTool(match[1])) continue;
 		const into = files.get(match[1]) ?? files.set(match[1], new Map()).get(match[1]);
