@@ -1,0 +1,81 @@
+/*
+ * delivery.h without a receiver, a spool or a memory of what came: the test answers, at once or later.
+ *
+ * For one file of a program that is linked without delivery.c. `answer` is asked when a delivery starts;
+ * VERDICT_OK holds it until fake_delivery_answer().
+ */
+#ifndef FARO_FAKE_DELIVERY_H
+#define FARO_FAKE_DELIVERY_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "delivery.h"
+
+enum {
+	FAKE_DELIVERIES_MAX = 256
+};
+
+static struct {
+	enum verdict (*answer)(struct delivery *delivery);
+	struct delivery *held[FAKE_DELIVERIES_MAX];
+	size_t held_count, hurried, cancelled;
+} fake_desk;
+
+static inline void fake_delivery_forget(struct delivery *delivery)
+{
+	for (size_t i = 0; i < fake_desk.held_count; i++) {
+		if (fake_desk.held[i] != delivery)
+			continue;
+		fake_desk.held_count--;
+		memmove(&fake_desk.held[i], &fake_desk.held[i + 1],
+			(fake_desk.held_count - i) * sizeof(*fake_desk.held));
+		return;
+	}
+	abort();
+}
+
+static inline void fake_delivery_tell(struct delivery *delivery, enum verdict verdict)
+{
+	delivery->call.verdict = verdict;
+	delivery->call.status = verdict == VERDICT_ACCEPTED            ? 202
+				: verdict == VERDICT_UPSTREAM_REJECTED ? 422
+								       : 0;
+	delivery->phase = DELIVERY_NONE;
+	delivery->done(delivery);
+}
+
+static inline void fake_delivery_answer(struct delivery *delivery, enum verdict verdict)
+{
+	fake_delivery_forget(delivery);
+	fake_delivery_tell(delivery, verdict);
+}
+
+void delivery_start(struct delivery_desk *desk, struct delivery *delivery)
+{
+	enum verdict verdict = fake_desk.answer(delivery);
+
+	delivery->desk = desk;
+	if (verdict == VERDICT_OK && fake_desk.held_count < FAKE_DELIVERIES_MAX) {
+		delivery->phase = DELIVERY_AT_RELAY;
+		fake_desk.held[fake_desk.held_count++] = delivery;
+		return;
+	}
+	fake_delivery_tell(delivery, verdict == VERDICT_OK ? VERDICT_OVERLOADED : verdict);
+}
+
+/* As with a spool, which answers later. */
+void delivery_hurry(struct delivery *delivery)
+{
+	fake_desk.hurried++;
+	delivery->phase = DELIVERY_AT_SPOOL;
+}
+
+void delivery_cancel(struct delivery *delivery)
+{
+	fake_desk.cancelled++;
+	delivery->phase = DELIVERY_NONE;
+	fake_delivery_forget(delivery);
+}
+
+#endif
