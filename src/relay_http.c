@@ -10,7 +10,8 @@
  *
  * All transfers wait equally long, to connect and altogether, so two rings are the timers. The time
  * to connect has two halves: an address that is silent in the first costs no more than that. An
- * answer may come before all is written; it is taken, and the connection closed.
+ * answer may come before all is written; it is taken, and the connection closed. What comes before
+ * anything is written answers nothing, and the connection is as good as dead.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -265,7 +266,10 @@ static void read_some(struct http_transfer *t, bool hung_up)
 	enum http_reply_result result;
 	size_t used;
 
-	if (n > 0) {
+	if (n > 0 && t->written == 0) {
+		if (!survive(t, "It answered before it was asked"))
+			t->engine->base.ended(&t->base);
+	} else if (n > 0) {
 		result = http_reply_feed(&t->reply, (struct view){received, (size_t)n}, &used);
 		on_reply(t, result, used == (size_t)n && !hung_up);
 	} else if (n == 0 && t->reply.seen > 0) {

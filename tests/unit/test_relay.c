@@ -3,6 +3,7 @@
  * resolver is a stand-in whose addresses the test sets, the log one that remembers the last event,
  * epoll_ctl(2) is counted, and the clock may be put forward.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -113,6 +114,18 @@ int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	epoll_ctls++;
 	return __real_epoll_ctl(epfd, op, fd, event);
+}
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+static bool no_room; /* in any socket */
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	if (!no_room)
+		return __real_sendmsg(fd, message, flags);
+	errno = EAGAIN;
+	return -1;
 }
 
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
@@ -881,6 +894,22 @@ static void test_idle_connection__stray_answer__not_taken_for_the_next(void **st
 	assert_int_equal(bench->stub.accepted, 2);
 }
 
+/* A kept connection of which the receiver reads no more has no room for the next request. */
+static void test_kept_connection__answer_before_the_request_is_written__not_taken(void **state)
+{
+	(void)state;
+	call_and_wait();
+	no_room = true;
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+	stub_send_stray(&bench->stub, "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n");
+	TURN_UNTIL(bench->stub.accepted == 2 || bench->done == 2);
+	answer_with("HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
+	no_room = false;
+	TURN_UNTIL(bench->done == 2);
+	assert_int_equal(bench->calls[0].status, 429);
+	assert_int_equal(bench->stub.accepted, 2);
+}
+
 /* In one turn of the loop a call starts on an idle connection, and then the connection's own event
  * comes, of something that was there before the request. */
 
@@ -1522,6 +1551,7 @@ int main(void)
 	static const struct CMUnitTest own_tests[] = {
 		TEST(test_idle_connection__for_thirty_seconds__closed),
 		TEST(test_idle_connections__the_last_used_is_next__others_age),
+		TEST(test_kept_connection__answer_before_the_request_is_written__not_taken),
 		TEST(test_busy_connection__a_minute_old__replaced),
 		TEST(test_refusal__before_the_body_is_read__connection_not_kept),
 		TEST(test_connection__two_answers_at_once__not_used_again),
