@@ -68,12 +68,37 @@ static const char *const texts[STATEMENTS] = {
 
 /* --- life ---------------------------------------------------------------------------------------*/
 
+static int round_up(int bytes)
+{
+	int size = 32;
+
+	if (bytes > 1024)
+		return (bytes + 7) & ~7;
+	while (size < bytes)
+		size *= 2;
+	return size;
+}
+
+/* SQLite lists the pages of every large body, so that it asks for blocks of all sizes. glibc keeps some of
+ * each, wherever they are, and each holds its page: where there are few sizes, few are kept. Once SQLite is
+ * in use this has no effect. */
+static void use_few_sizes(void)
+{
+	sqlite3_mem_methods methods;
+
+	if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &methods) != SQLITE_OK)
+		return;
+	methods.xRoundup = round_up;
+	sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
+}
+
 struct store *store_new(const struct store_options *options)
 {
 	struct store *store = calloc(1, sizeof(*store));
 
 	if (!store)
 		return NULL;
+	use_few_sizes();
 	store->options = *options;
 	spool_file_init(&store->file, options->directory);
 	buf_init(&store->packed, SIZE_MAX / 2, NULL);
