@@ -524,6 +524,25 @@ static void test_rest__last_record_gone__buffers_given_back_each_time(void **sta
 	assert_int_equal(end(5 * SECOND), 0);
 }
 
+static void test_memory__small_blocks_of_sqlite__have_six_sizes(void **state)
+{
+	sqlite3_uint64 last = 0;
+	int sizes = 0;
+
+	(void)state;
+	spool = open_spool();
+	for (int n = 1; n <= 1024; n++) {
+		void *block = sqlite3_malloc(n);
+		sqlite3_uint64 size = sqlite3_msize(block);
+
+		assert_true(size >= (sqlite3_uint64)n);
+		sizes += size != last;
+		last = size;
+		sqlite3_free(block);
+	}
+	assert_int_equal(sizes, 6);
+}
+
 static void test_replay__too_old__dropped_and_counted(void **state)
 {
 	int64_t before = metrics_get(METRIC_SPOOL_DROPPED_AGE);
@@ -643,6 +662,7 @@ int main(void)
 		TEST(test_replay__live_traffic_has_half_of_the_places__waits),
 		TEST(test_replay__no_memory_for_a_body__waits),
 		TEST(test_rest__last_record_gone__buffers_given_back_each_time),
+		TEST(test_memory__small_blocks_of_sqlite__have_six_sizes),
 		TEST(test_replay__too_old__dropped_and_counted),
 		TEST(test_replay__too_old_and_in_flight__not_dropped),
 		TEST(test_replay__a_damaged_record__dropped_and_the_others_pass),
