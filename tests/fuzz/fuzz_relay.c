@@ -489,12 +489,15 @@ static const struct view texts[] = {
 	VIEW_CONSTANT("0\r\n\r\n"),
 	VIEW_CONSTANT("ffffffff\r\n"),
 	VIEW_CONSTANT("hello"),
+	VIEW_CONSTANT("Content-Length: 0\r\n"),
+	VIEW_CONSTANT("Connection: close\r\n"),
+	VIEW_CONSTANT("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
 };
 
 static void op_text(struct program *in)
 {
 	uint8_t how = next_byte(in), from = 0;
-	struct view text = texts[how % (sizeof(texts) / sizeof(*texts))];
+	struct view text = texts[(how & 0x7f) % (sizeof(texts) / sizeof(*texts))];
 
 	/* A part of it. */
 	if (how & 0x80) {
