@@ -7,16 +7,15 @@
  * A second reader, fcgi.c fed with the whole stream, says what there is to answer:
  * what the peer reads must be that, in this order, or end early where the peer was slow, hung up, or there
  * was no room. Build with -fsanitize=fuzzer,address,undefined. */
-#include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "connection.h"
 #include "fake_delivery.h"
 #include "fake_loop.h"
+#include "fcgi_peer.h"
+#include "fcgi_records.h"
 #include "log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,31 +27,6 @@ enum {
 	PEER_MAX_US = 5 * 1000 * 1000,
 	AT_REST_US = 9 * 1000 * 1000, /* slow peers are ended, and what they left is trimmed */
 	AMPLE_BYTES = 1 << 20,
-	/* Among the second reader's answers, in the place of a record's version. */
-	EXPECT_REPLY = 0xfe,
-	EXPECT_CUT = 0xfd, /* maybe: a body that was not whole when much time had passed */
-};
-
-struct peer {
-	int fd; /* -1: closed */
-	struct connection *connection;
-	size_t written;
-	bool half_closed, excused; /* its connection may end before all is answered */
-	bool ended;                /* so it does, by what was written */
-	bool eof;
-
-	/* The second reader. */
-	struct fcgi_stream stream;
-	struct fcgi_intake intake;
-	struct request request;
-	struct buf body, expected;
-	size_t expected_at;
-
-	struct buf got, reply; /* not parsed yet; the reply that is being read */
-	unsigned reply_id;
-	bool in_reply, cut;
-	size_t accepted, taken; /* what the fake said yes to, and 202s */
-	size_t answered, replies;
 };
 
 static struct config config = {.path = "/faro",
@@ -61,7 +35,7 @@ static struct config config = {.path = "/faro",
 			       .upstream_max_inflight = 16};
 static struct loop loop;
 static struct ingest ingest;
-static struct budget memory, model_memory;
+static struct budget memory;
 static struct delivery_desk desk;
 static struct connections connections;
 static struct peer peers[PEERS_MAX];
@@ -70,201 +44,6 @@ static size_t piece;      /* the size of writes; 0: whole */
 static uint8_t answers;   /* how deliveries are answered */
 static int64_t passed_us;
 static bool ending;
-
-static void check(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "peer %d: %s\n", peer ? (int)(peer - peers) : -1, what);
-	abort();
-}
-
-/* --- the input ----------------------------------------------------------------------- */
-
-struct program {
-	const uint8_t *at, *end;
-};
-
-static uint8_t next_byte(struct program *program)
-{
-	return program->at < program->end ? *program->at++ : 0;
-}
-
-static struct view next_bytes(struct program *program, size_t n)
-{
-	size_t left = (size_t)(program->end - program->at);
-	struct view bytes = {(const char *)program->at, n < left ? n : left};
-
-	program->at += bytes.len;
-	return bytes;
-}
-
-/* --- the second reader --------------------------------------------------------------- */
-
-static void expect(struct peer *p, uint8_t what, unsigned id)
-{
-	const char header[8] = {(char)what, 0, (char)(id >> 8), (char)id};
-
-	buf_append(&p->expected, header, sizeof(header));
-}
-
-static void expect_reply(struct peer *p)
-{
-	struct buf nothing;
-
-	expect(p, EXPECT_REPLY, p->stream.id);
-	buf_init(&nothing, SIZE_MAX, NULL);
-	fcgi_put_reply(&p->stream, VIEW_LITERAL(""), &nothing);
-	buf_release(&nothing);
-	request_clear(&p->request);
-	buf_clear(&p->body);
-	if (!p->stream.keep)
-		p->ended = true;
-}
-
-static void model_write(struct peer *p, struct view bytes)
-{
-	while (bytes.len > 0 && !p->ended) {
-		switch (fcgi_feed(&p->stream, &p->intake, &bytes, &p->expected)) {
-		case FCGI_WANTS_MORE:
-			break;
-		case FCGI_REQUEST_READ:
-			expect_reply(p);
-			break;
-		case FCGI_STREAM_BROKEN:
-			p->ended = true;
-			break;
-		}
-	}
-}
-
-static void model_half_close(struct peer *p)
-{
-	if (!p->ended && fcgi_cut(&p->stream, &p->intake))
-		expect_reply(p);
-	p->ended = true;
-}
-
-/* --- what the peer reads ------------------------------------------------------------- */
-
-static const unsigned char *next_expected(const struct peer *p)
-{
-	return p->expected_at < p->expected.len
-		       ? (const unsigned char *)p->expected.data + p->expected_at
-		       : NULL;
-}
-
-static unsigned id_of(const unsigned char *record)
-{
-	return (unsigned)record[2] << 8 | record[3];
-}
-
-static void check_reply(struct peer *p)
-{
-	struct view cgi = {p->reply.data, p->reply.len};
-	int status = 0;
-
-	check(cgi.len > 12 && memcmp(cgi.ptr, "Status: ", 8) == 0, "a reply without a status");
-	for (size_t i = 8; i < 11; i++) {
-		check(cgi.ptr[i] >= '0' && cgi.ptr[i] <= '9', "a status that is no number");
-		status = status * 10 + cgi.ptr[i] - '0';
-	}
-	check(memmem(cgi.ptr, cgi.len, "\r\n\r\n", 4), "a reply without an end of its header");
-	check(status >= 200 && status <= 599, "a status that is none");
-	p->replies++;
-	if (status == 202)
-		check(++p->taken <= p->accepted, "a 202 for what nobody took");
-}
-
-/* A record of a reply begins, and it must be this one's turn. */
-static void begin_reply(struct peer *p, unsigned id)
-{
-	const unsigned char *entry = next_expected(p);
-
-	check(!p->cut, "a reply behind the last");
-	while (entry && entry[0] == EXPECT_CUT) {
-		p->cut = p->cut || id_of(entry) == id;
-		p->expected_at += 8;
-		entry = next_expected(p);
-	}
-	if (entry && entry[0] == EXPECT_REPLY && id_of(entry) == id) {
-		p->cut = false;
-		p->expected_at += 8;
-	} else {
-		check(p->cut, "a reply that no request is waiting for");
-	}
-	p->in_reply = true;
-	p->reply_id = id;
-	buf_clear(&p->reply);
-}
-
-static void take_reply(struct peer *p, const unsigned char *record, size_t content)
-{
-	check(id_of(record) == p->reply_id, "two replies at a time");
-	if (record[1] == FCGI_STDOUT) {
-		buf_append(&p->reply, record + 8, content);
-		return;
-	}
-	check(record[1] == FCGI_END_REQUEST && content == 8, "a reply with a strange record");
-	check(record[12] == FCGI_REQUEST_COMPLETE, "a reply that is not complete");
-	p->in_reply = false;
-	check_reply(p);
-}
-
-static void take_aside(struct peer *p, const unsigned char *record, size_t size)
-{
-	const unsigned char *entry = next_expected(p);
-
-	while (entry && entry[0] == EXPECT_CUT) {
-		p->expected_at += 8;
-		entry = next_expected(p);
-	}
-	check(entry && !p->cut && p->expected.len - p->expected_at >= size &&
-		      memcmp(entry, record, size) == 0,
-	      "a record that answers nothing");
-	p->expected_at += size;
-}
-
-static void parse(struct peer *p)
-{
-	size_t at = 0;
-
-	while (p->got.len - at >= 8) {
-		const unsigned char *record = (const unsigned char *)p->got.data + at;
-		size_t content = (size_t)record[4] << 8 | record[5], size = 8 + content + record[6];
-
-		check(record[0] == FCGI_VERSION, "this is no FastCGI");
-		if (p->got.len - at < size)
-			break;
-		if (!p->in_reply && record[1] == FCGI_STDOUT)
-			begin_reply(p, id_of(record));
-		if (p->in_reply)
-			take_reply(p, record, content);
-		else
-			take_aside(p, record, size);
-		at += size;
-	}
-	memmove(p->got.data, p->got.data + at, p->got.len - at);
-	p->got.len -= at;
-}
-
-/* True: there was something. */
-static bool peer_read(struct peer *p, size_t most)
-{
-	static char bytes[65536];
-	ssize_t n;
-
-	if (p->fd < 0 || p->eof)
-		return false;
-	n = recv(p->fd, bytes, most < sizeof(bytes) ? most : sizeof(bytes), MSG_DONTWAIT);
-	if (n > 0) {
-		buf_append(&p->got, bytes, (size_t)n);
-		parse(p);
-	} else if (n == 0 || errno != EAGAIN) {
-		p->eof = true;
-	}
-	return n > 0;
-}
 
 /* --- what the peer does -------------------------------------------------------------- */
 
@@ -314,29 +93,6 @@ static void peer_write(struct view bytes)
 	}
 }
 
-static void peer_init(struct peer *p)
-{
-	*p = (struct peer){.fd = -1};
-	buf_init(&p->body, 4096, NULL);
-	buf_init(&p->expected, SIZE_MAX, NULL);
-	buf_init(&p->got, SIZE_MAX, NULL);
-	buf_init(&p->reply, SIZE_MAX, NULL);
-	request_init(&p->request, &p->body, 1000, &model_memory);
-	p->intake.request = &p->request;
-	fcgi_init(&p->stream);
-}
-
-static void peer_release(struct peer *p)
-{
-	if (p->fd >= 0)
-		close(p->fd);
-	request_release(&p->request);
-	buf_release(&p->body);
-	buf_release(&p->expected);
-	buf_release(&p->got);
-	buf_release(&p->reply);
-}
-
 static void peer_connect(struct peer *p, int room)
 {
 	int pair[2];
@@ -348,96 +104,6 @@ static void peer_connect(struct peer *p, int room)
 	p->fd = pair[0];
 	if (connections_add(&connections, pair[1]))
 		p->connection = connections.first;
-}
-
-/* --- records ------------------------------------------------------------------------- */
-
-static void put_record(struct buf *out, unsigned type, unsigned id, struct view content,
-		       unsigned padding)
-{
-	static const char zeros[256];
-	const char header[8] = {FCGI_VERSION,
-				(char)type,
-				(char)(id >> 8),
-				(char)id,
-				(char)(content.len >> 8),
-				(char)content.len,
-				(char)padding};
-
-	buf_append(out, header, sizeof(header));
-	buf_append(out, content.ptr, content.len);
-	buf_append(out, zeros, padding);
-}
-
-/* In records of so many bytes; 0: one. */
-static void put_stream(struct buf *out, unsigned type, unsigned id, struct view content,
-		       size_t step)
-{
-	while (content.len > 0) {
-		size_t n = step > 0 && step < content.len ? step : content.len;
-
-		put_record(out, type, id, (struct view){content.ptr, n}, 0);
-		content = (struct view){content.ptr + n, content.len - n};
-	}
-}
-
-static void put_begin(struct buf *out, unsigned id, unsigned role, bool keep)
-{
-	const char begin[8] = {0, (char)role, keep ? FCGI_KEEP_CONN : 0};
-
-	put_record(out, FCGI_BEGIN_REQUEST, id, (struct view){begin, sizeof(begin)}, 0);
-}
-
-static void put_pair(struct buf *out, const char *name, struct view value)
-{
-	const char lengths[2] = {(char)strlen(name), (char)(value.len & 0x7f)};
-
-	buf_append(out, lengths, sizeof(lengths));
-	buf_append(out, name, strlen(name));
-	buf_append(out, value.ptr, value.len & 0x7f);
-}
-
-static const struct view bodies[] = {
-	VIEW_CONSTANT("{\"meta\":{},\"logs\":[{\"message\":\"m\"}]}"),
-	VIEW_CONSTANT(
-		"{\"meta\":{\"app\":{\"name\":\"a\"},\"session\":{\"id\":\"s\"}},\"events\":[{"
-		"\"name\":\"e\",\"timestamp\":\"2026-11-22T10:00:00Z\"}]}"),
-	VIEW_CONSTANT(" {\"exceptions\":[{\"type\":\"T\",\"value\":\"v\"}],\"measurements\":[{"
-		      "\"type\":\"w\",\"values\":{\"x\":1}}],\"meta\":{}}\n"),
-	/* The first of them, by gzip and by zlib; in stored blocks, so that they can be read here. */
-	VIEW_CONSTANT(
-		"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x0b\0\xf4\xff{\"meta\":{}}\x77\xbe\x92\xdb\x0b\0\0\0"),
-	VIEW_CONSTANT("\x78\x01\x01\x0b\0\xf4\xff{\"meta\":{}}\x17\x91\x04\x16"),
-	VIEW_CONSTANT("{\"meta\":{}"),
-	VIEW_CONSTANT(""),
-	VIEW_CONSTANT("{\"meta\":{},\"logs\":[{\"message\":\"a\xff\"}]}"),
-};
-
-static struct view body_of(uint8_t choice)
-{
-	return bodies[choice % (sizeof(bodies) / sizeof(*bodies))];
-}
-
-/* The variables of nginx; `length` says what it says. */
-static void put_variables(struct buf *out, uint8_t choice, size_t length)
-{
-	static const char *const codings[] = {"", "", "", "gzip", "deflate", "br"};
-	static const char *const methods[] = {"POST", "POST", "POST", "POST", "OPTIONS", "GET"};
-	static const char *const endpoints[] = {"collect", "collect", "collect", "metrics",
-						"health",  "ready",   "other"};
-	char digits[24];
-	int n = snprintf(digits, sizeof(digits), "%zu", length);
-
-	put_pair(out, "FARO_ENDPOINT", view_of(endpoints[choice / 64 == 3 ? choice % 7 : 0]));
-	put_pair(out, "REQUEST_METHOD",
-		 view_of(choice / 64 == 3 ? "GET" : methods[choice / 8 % 6]));
-	put_pair(out, "SCRIPT_NAME", VIEW_LITERAL("/faro"));
-	put_pair(out, "HTTP_HOST", VIEW_LITERAL("shop.example"));
-	put_pair(out, "HTTP_X_UNKNOWN", VIEW_LITERAL("value"));
-	put_pair(out, "CONTENT_TYPE", VIEW_LITERAL("application/json"));
-	put_pair(out, "HTTP_CONTENT_ENCODING", view_of(codings[choice % 8 % 6]));
-	put_pair(out, "HTTP_X_FARO_SESSION_ID", VIEW_LITERAL("abc"));
-	put_pair(out, "CONTENT_LENGTH", (struct view){digits, (size_t)n});
 }
 
 /* --- operations ---------------------------------------------------------------------- */
@@ -726,19 +392,6 @@ static void finish_talking(void)
 	}
 }
 
-/* All that was expected came. Where the stream broke, there may have been no room for the asides of its
- * last piece. */
-static bool is_complete(struct peer *p)
-{
-	const unsigned char *entry;
-	bool broken = p->stream.problem != NULL;
-
-	while ((entry = next_expected(p)) &&
-	       (entry[0] == EXPECT_CUT || (broken && entry[0] == FCGI_VERSION)))
-		p->expected_at += 8 + ((size_t)entry[4] << 8 | entry[5]);
-	return !entry && !p->in_reply && (p->got.len == 0 || broken);
-}
-
 static void check_talk(struct peer *p, bool ample)
 {
 	bool complete = is_complete(p);
@@ -798,7 +451,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	piece = options & 4 ? 7 : 0;
 	answers = 8;
 	budget_init(&memory, ample ? AMPLE_BYTES : (size_t)(options >> 3) * 512);
-	budget_init(&model_memory, AMPLE_BYTES);
 	check(connections_init(&connections, &loop, &ingest, &desk), "no memory");
 	for (int i = 0; i < PEERS_MAX; i++)
 		peer_init(&peers[i]);
