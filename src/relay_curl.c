@@ -4,6 +4,10 @@
  * through two callbacks: which sockets to watch (relay_sockets), and when to call it at the latest.
  * Finished transfers are collected after each such turn, so that ended() never runs inside libcurl.
  * Limit: CONFIG_UPSTREAM_REPLY_MAX_BYTES of reply, beyond which the connection is closed.
+ *
+ * Where libcurl had no memory to note a socket it says so, but not whose, and keeps a record of it
+ * that it divides by zero with when it next looks (7.88, singlesocket() in lib/multi.c). So what is in
+ * flight ends then, and the multi handle with it.
  */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -11,6 +15,7 @@
 
 #include "relay_engine.h"
 #include "relay_sockets.h"
+#include "ring.h"
 
 enum {
 	RECEIVE_BUFFER_BYTES = 2048,
@@ -23,7 +28,8 @@ struct curl_transfer {
 	struct relay_transfer base;
 	struct curl_engine *engine;
 	CURL *easy;
-	unsigned introduced; /* serial of the route whose addresses libcurl has from it */
+	struct ring flight;
+	bool lost;
 	size_t reply_bytes;
 	bool answered; /* the reply's header is complete */
 	struct relay_forward forward;
@@ -35,8 +41,9 @@ struct curl_transfer {
 
 struct curl_engine {
 	struct relay_engine base;
-	CURLM *multi;
+	CURLM *multi; /* NULL: to be made for the next transfer */
 	struct loop_timer timer;
+	struct ring flight; /* the transfers that libcurl has, the oldest first */
 	struct relay_sockets sockets;
 	int64_t distrusted_us; /* connections from before are not used again; 0: all are trusted */
 	bool fresh; /* no answer has come since: what is as old as libcurl can tell is too old */
@@ -54,7 +61,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	if (n >= 5 && memcmp(line, "HTTP/", 5) == 0)
 		transfer->answered = false;
 	else if (n <= 2 && (line[0] == '\r' || line[0] == '\n'))
-		transfer->answered = true;
+		transfer->answered =
+			curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, 0L) == CURLE_OK;
 	return n;
 }
 
@@ -178,11 +186,18 @@ static struct view read_header(CURL *easy, const char *name)
 	return view_of(header->value);
 }
 
+static void take_back(struct curl_transfer *transfer)
+{
+	curl_multi_remove_handle(transfer->engine->multi, transfer->easy);
+	ring_remove(&transfer->flight);
+}
+
 static void end(struct curl_transfer *transfer, CURLcode code)
 {
 	struct relay_answer *answer = &transfer->base.answer;
 	long status = 0;
 
+	take_back(transfer);
 	if (transfer->answered)
 		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	/* An interim reply is none. */
@@ -210,27 +225,49 @@ static void collect_finished(struct curl_engine *engine)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
-		curl_multi_remove_handle(engine->multi, transfer->easy);
 		end(transfer, code);
 	}
 }
 
+static struct curl_transfer *transfer_at(struct ring *flight)
+{
+	return OWNER(flight, struct curl_transfer, flight);
+}
+
+/* Whoever is told may begin the next transfer, which is not lost. */
+static void lose_all(struct curl_engine *engine)
+{
+	struct ring *flight = &engine->flight, *link;
+
+	for (link = flight->next; link != flight; link = link->next) {
+		curl_multi_remove_handle(engine->multi, transfer_at(link)->easy);
+		transfer_at(link)->lost = true;
+	}
+	curl_multi_cleanup(engine->multi);
+	engine->multi = NULL;
+	engine->timer.due_us = INT64_MAX;
+	while (!ring_is_empty(flight) && transfer_at(flight->next)->lost)
+		end(transfer_at(flight->next), CURLE_OUT_OF_MEMORY);
+}
+
+static void act(struct curl_engine *engine, curl_socket_t fd, int events)
+{
+	int running;
+	bool done = curl_multi_socket_action(engine->multi, fd, events, &running) == CURLM_OK;
+
+	collect_finished(engine);
+	if (!done)
+		lose_all(engine);
+}
+
 static void on_socket_ready(struct relay_sockets *sockets, curl_socket_t fd, int events)
 {
-	struct curl_engine *engine = OWNER(sockets, struct curl_engine, sockets);
-	int running;
-
-	curl_multi_socket_action(engine->multi, fd, events, &running);
-	collect_finished(engine);
+	act(OWNER(sockets, struct curl_engine, sockets), fd, events);
 }
 
 static void on_timer_fired(struct loop_timer *timer)
 {
-	struct curl_engine *engine = OWNER(timer, struct curl_engine, timer);
-	int running;
-
-	curl_multi_socket_action(engine->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	collect_finished(engine);
+	act(OWNER(timer, struct curl_engine, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* libcurl says when it wants to be called; it must not be called from in here. */
@@ -321,15 +358,30 @@ static bool prepare(struct curl_transfer *transfer)
 	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
 	/* NULL would make libcurl read the standard input. */
 	SET(CURLOPT_POSTFIELDS, call->body.len > 0 ? call->body.ptr : "");
+	/* Left to itself, libcurl keeps a connection to which a request could not be written, and
+	 * TLS then takes the next request for the rest of that one, whose answer it gets (7.88:
+	 * multi_done() in lib/multi.c). on_header() allows what has answered. */
+	SET(CURLOPT_FORBID_REUSE, 1L);
 	SET(CURLOPT_FRESH_CONNECT, (long)transfer->engine->fresh);
 	SET(CURLOPT_MAXLIFETIME_CONN, connection_lifetime_s(transfer->engine, base->started_us));
-	/* Each handle says it for itself, since the others may not have begun yet. libcurl reads
-	 * the list when a transfer begins. */
-	if (transfer->introduced != base->route->serial) {
-		SET(CURLOPT_RESOLVE, list_addresses(transfer));
-		transfer->introduced = base->route->serial;
-	}
+	SET(CURLOPT_RESOLVE, list_addresses(transfer));
 	return !failed;
+}
+
+static bool set_up_multi(struct curl_engine *engine)
+{
+	CURLM *multi = curl_multi_init();
+
+	engine->multi = multi;
+	if (!multi)
+		return false;
+	relay_sockets_attach(&engine->sockets, multi);
+	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
+	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, engine);
+	curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
+			  (long)engine->base.config->upstream_max_inflight);
+	return true;
 }
 
 static bool start(struct relay_engine *base, struct relay_transfer *base_transfer)
@@ -339,9 +391,13 @@ static bool start(struct relay_engine *base, struct relay_transfer *base_transfe
 
 	transfer->reply_bytes = 0;
 	transfer->answered = false;
+	transfer->lost = false;
 	transfer->error[0] = '\0';
-	if (prepare(transfer) && curl_multi_add_handle(engine->multi, transfer->easy) == CURLM_OK)
+	if (prepare(transfer) && (engine->multi || set_up_multi(engine)) &&
+	    curl_multi_add_handle(engine->multi, transfer->easy) == CURLM_OK) {
+		ring_add(&engine->flight, &transfer->flight);
 		return true;
+	}
 	base_transfer->answer.failure = RELAY_UNCONNECTED;
 	base_transfer->answer.reason = "There is no memory";
 	return false;
@@ -349,9 +405,8 @@ static bool start(struct relay_engine *base, struct relay_transfer *base_transfe
 
 static void cancel(struct relay_engine *base, struct relay_transfer *transfer)
 {
-	struct curl_engine *engine = (struct curl_engine *)base;
-
-	curl_multi_remove_handle(engine->multi, ((struct curl_transfer *)transfer)->easy);
+	(void)base;
+	take_back((struct curl_transfer *)transfer);
 }
 
 static void distrust(struct relay_engine *base, int64_t now_us)
@@ -372,22 +427,6 @@ static void free_engine(struct relay_engine *base)
 	free(engine);
 }
 
-static bool set_up_multi(struct curl_engine *engine)
-{
-	CURLM *multi = curl_multi_init();
-
-	engine->multi = multi;
-	if (!multi)
-		return false;
-	relay_sockets_attach(&engine->sockets, multi);
-	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
-	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, engine);
-	curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
-			  (long)engine->base.config->upstream_max_inflight);
-	return true;
-}
-
 struct relay_engine *relay_curl_new(struct loop *loop, const struct config *config,
 				    void (*ended)(struct relay_transfer *transfer))
 {
@@ -403,6 +442,7 @@ struct relay_engine *relay_curl_new(struct loop *loop, const struct config *conf
 		goto fail;
 	engine->base = (struct relay_engine){&operations, loop, config, ended};
 	engine->timer.fire = on_timer_fired;
+	ring_init(&engine->flight);
 	relay_sockets_init(&engine->sockets, loop, (unsigned)config->upstream_timeout_ms,
 			   on_socket_ready);
 	if (!set_up_multi(engine)) {

@@ -16,6 +16,7 @@ import { ingestEnv, runIngest, startIngest, startSink } from "./lib/faro.mjs";
 import { mainConfig, makeDirectory, startNginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { freePort, ingestBinary, root, scenario } from "./lib/stage.mjs";
+import { makeCertificate } from "./lib/tls.mjs";
 
 const counts = async ({ url }) => JSON.parse((await get(new URL(url).port, "/-/counts")).text);
 
@@ -75,14 +76,9 @@ const asReceiver = (request, response) => {
 };
 
 /* A receiver behind TLS; `certificate` as openssl's arguments have it. */
-async function startTlsReceiver(stage, certificate = [], server = {}) {
-	const [key, cert] = [stage.path("key.pem"), stage.path("cert.pem")];
-	const made = await stage.finish("openssl", "openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt",
-		"ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost", "-keyout", key, "-out", cert,
-		...(certificate.length > 0 ? certificate : ["-days", "2", "-addext", "subjectAltName=DNS:localhost"])]);
-	assert.equal(made.code, 0, made.stderr);
-	const port = await listen(stage, createHttps({ key: readFileSync(key), cert: readFileSync(cert), ...server }, asReceiver));
-	return { port, ca: cert };
+async function startTlsReceiver(stage, certificate, server = {}) {
+	const { key, cert, ca } = await makeCertificate(stage, certificate);
+	return { port: await listen(stage, createHttps({ key, cert, ...server }, asReceiver)), ca };
 }
 
 scenario("a receiver that is as it should be: ok, exit 0, and nothing is stored", async (stage) => {
@@ -227,7 +223,7 @@ scenario("a file that holds no certificates: tls_ca_file", async (stage) => {
 });
 
 scenario("a server that demands a certificate of the client, or an old TLS: tls", async (stage) => {
-	const { port, ca } = await startTlsReceiver(stage, [], { requestCert: true, rejectUnauthorized: true });
+	const { port, ca } = await startTlsReceiver(stage, undefined, { requestCert: true, rejectUnauthorized: true });
 	await expectFinding(stage, `https://localhost:${port}`, "tls", /certificate of the client/, { env: { FARO_UPSTREAM_CA_FILE: ca } });
 	const old = await listen(stage, createTls({
 		key: readFileSync(stage.path("key.pem")), cert: readFileSync(stage.path("cert.pem")),

@@ -6,15 +6,13 @@
  *	cc -shared -fPIC -O1 -o shim.so shim.c;  FARO_TORTURE=FILE LD_PRELOAD=shim.so faro-ingest …
  *
  * Counted are the calls of the program and of its libraries through the names below, in all threads. Not
- * counted: what libc does within itself; close(), since nobody can do anything about its failure;
- * allocations of the libraries in FARO_TORTURE_SPARE (tests/torture/torture.test.mjs says which, and why).
+ * counted: what libc does within itself; close(), since nobody can do anything about its failure.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
-#include <link.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -45,11 +43,6 @@ struct control {
 };
 
 static struct control nobody, *control = &nobody;
-/* Libraries whose allocations are not counted: words of FARO_TORTURE_SPARE, with a colon between them. */
-static struct {
-	uintptr_t from, to;
-} spared[8];
-static size_t spared_count;
 static char eventfds[1024]; /* which descriptors are */
 static bool tracing;        /* FARO_TORTURE_TRACE is set: where it fails goes to stderr */
 
@@ -59,41 +52,6 @@ void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *pointer, size_t size);
 void __libc_free(void *pointer);
 
-static bool is_spared(const char *path, const char *words)
-{
-	char word[64];
-
-	while (words && *words) {
-		size_t n = strcspn(words, ":");
-
-		if (n > 0 && n < sizeof(word)) {
-			memcpy(word, words, n);
-			word[n] = '\0';
-			if (strstr(path, word))
-				return true;
-		}
-		words += n + (words[n] == ':');
-	}
-	return false;
-}
-
-static int find_spared(struct dl_phdr_info *info, size_t size, void *words)
-{
-	(void)size;
-	if (!is_spared(info->dlpi_name, words))
-		return 0;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-
-		if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || spared_count == 8)
-			continue;
-		spared[spared_count].from = info->dlpi_addr + segment->p_vaddr;
-		spared[spared_count].to = spared[spared_count].from + segment->p_memsz;
-		spared_count++;
-	}
-	return 0;
-}
-
 __attribute__((constructor)) static void begin(void)
 {
 	const char *path = getenv("FARO_TORTURE");
@@ -102,7 +60,6 @@ __attribute__((constructor)) static void begin(void)
 
 	void *frames[1];
 
-	dl_iterate_phdr(find_spared, getenv("FARO_TORTURE_SPARE"));
 	tracing = getenv("FARO_TORTURE_TRACE");
 	backtrace(frames, 1); /* the first one loads a library */
 	if (fd < 0)
@@ -141,21 +98,9 @@ static bool fails(enum kind kind)
 
 /* --- allocations ------------------------------------------------------------------------------------- */
 
-static bool allocation_fails(void *caller)
-{
-	uintptr_t from = (uintptr_t)caller;
-
-	if (control->kind != ALLOCATIONS)
-		return false;
-	for (size_t i = 0; i < spared_count; i++)
-		if (from >= spared[i].from && from < spared[i].to)
-			return false;
-	return fails(ALLOCATIONS);
-}
-
 void *malloc(size_t size)
 {
-	if (allocation_fails(__builtin_return_address(0)))
+	if (fails(ALLOCATIONS))
 		return NULL;
 	atomic_fetch_add(&control->live, 1);
 	return __libc_malloc(size);
@@ -163,7 +108,7 @@ void *malloc(size_t size)
 
 void *calloc(size_t count, size_t size)
 {
-	if (allocation_fails(__builtin_return_address(0)))
+	if (fails(ALLOCATIONS))
 		return NULL;
 	atomic_fetch_add(&control->live, 1);
 	return __libc_calloc(count, size);
@@ -171,7 +116,7 @@ void *calloc(size_t count, size_t size)
 
 void *realloc(void *pointer, size_t size)
 {
-	if (size > 0 && allocation_fails(__builtin_return_address(0)))
+	if (size > 0 && fails(ALLOCATIONS))
 		return NULL;
 	atomic_fetch_add(&control->live, !pointer);
 	return __libc_realloc(pointer, size);

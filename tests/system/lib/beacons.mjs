@@ -1,5 +1,6 @@
 /* Beacons that can be told apart, sent over FastCGI as nginx would, and found again at a receiver. */
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { once } from "node:events";
 import { randomUUID } from "node:crypto";
 
@@ -99,24 +100,27 @@ export class Flood {
 }
 
 /*
- * A receiver that counts what it took, by id. `behave(id, n)` → a status, null for silence or "drop" to
- * break the connection; the beacon counts as taken where it answers 2xx, or where `takes` is set.
+ * A receiver that counts what it took, by id. `behave(id, n)` → a status, "202, close", null for silence or
+ * "drop" to break the connection; the beacon counts as taken where it answers 2xx, or where `takes` is set.
  */
 export class Counter {
-	constructor(behave = () => 202) {
+	/* With a certificate it speaks TLS. */
+	constructor(behave = () => 202, certificate) {
 		this.behave = behave;
+		this.certificate = certificate;
 		this.taken = new Map();
 		this.requests = 0;
 		this.sockets = new Set();
 	}
 
 	async listen(port = 0) {
-		this.server = createServer((request, response) => {
+		const serve = (request, response) => {
 			const chunks = [];
 			request.on("data", (chunk) => chunks.push(chunk));
 			request.on("error", () => {});
 			request.on("end", () => this.#answer(Buffer.concat(chunks).toString(), request, response));
-		});
+		};
+		this.server = this.certificate ? createTlsServer(this.certificate, serve) : createServer(serve);
 		this.server.on("connection", (socket) => {
 			this.sockets.add(socket);
 			socket.on("close", () => this.sockets.delete(socket));
@@ -124,7 +128,7 @@ export class Counter {
 		this.server.listen(port, "127.0.0.1");
 		await once(this.server, "listening");
 		this.port = this.server.address().port;
-		this.url = `http://127.0.0.1:${this.port}`;
+		this.url = `${this.certificate ? "https" : "http"}://127.0.0.1:${this.port}`;
 	}
 
 	async #answer(body, request, response) {
@@ -135,8 +139,9 @@ export class Counter {
 			request.socket.destroy();
 			return;
 		}
-		if (behaviour >= 200 && behaviour < 300) this.taken.set(id, (this.taken.get(id) ?? 0) + 1);
-		response.writeHead(behaviour).end("ok");
+		const [code, close] = /^(\d+)(, close)?$/.exec(behaviour).slice(1);
+		if (code >= 200 && code < 300) this.taken.set(id, (this.taken.get(id) ?? 0) + 1);
+		response.writeHead(Number(code), close ? { Connection: "close" } : {}).end("ok");
 	}
 
 	async stop() {
