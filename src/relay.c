@@ -36,7 +36,6 @@ struct relay {
 	size_t idle_count;
 	struct secret secret;
 	struct relay_route *route;
-	unsigned serial;
 	bool stale;       /* the route is to be made anew before the next call */
 	int64_t failures; /* since the last success */
 };
@@ -150,7 +149,6 @@ static bool refresh_route(struct relay *relay, int64_t now_us)
 	next = relay_route_new(relay->resolver, relay->config, secret_value(&relay->secret));
 	if (!next)
 		return now != NULL;
-	next->serial = ++relay->serial;
 	next->made_us = now_us;
 	/* Older connections may lead to a receiver that is gone. */
 	if (now && now->generation != next->generation)

@@ -49,6 +49,15 @@ struct curl_engine {
 	bool fresh; /* no answer has come since: what is as old as libcurl can tell is too old */
 };
 
+/* Left to itself, libcurl keeps a connection to which a request could not be written, and TLS then takes
+ * the next request for the rest of that one, whose answer it gets (7.88: multi_done() in lib/multi.c).
+ * So only what has answered is kept. */
+static void set_answered(struct curl_transfer *transfer, bool answered)
+{
+	transfer->answered = answered;
+	curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, (long)!answered);
+}
+
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
 	struct curl_transfer *transfer = arg;
@@ -59,10 +68,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 		return 0;
 	/* An interim reply (1xx) ends with a blank line too; the next status line undoes it. */
 	if (n >= 5 && memcmp(line, "HTTP/", 5) == 0)
-		transfer->answered = false;
+		set_answered(transfer, false);
 	else if (n <= 2 && (line[0] == '\r' || line[0] == '\n'))
-		transfer->answered =
-			curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, 0L) == CURLE_OK;
+		set_answered(transfer, true);
 	return n;
 }
 
@@ -358,10 +366,6 @@ static bool prepare(struct curl_transfer *transfer)
 	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
 	/* NULL would make libcurl read the standard input. */
 	SET(CURLOPT_POSTFIELDS, call->body.len > 0 ? call->body.ptr : "");
-	/* Left to itself, libcurl keeps a connection to which a request could not be written, and
-	 * TLS then takes the next request for the rest of that one, whose answer it gets (7.88:
-	 * multi_done() in lib/multi.c). on_header() allows what has answered. */
-	SET(CURLOPT_FORBID_REUSE, 1L);
 	SET(CURLOPT_FRESH_CONNECT, (long)transfer->engine->fresh);
 	SET(CURLOPT_MAXLIFETIME_CONN, connection_lifetime_s(transfer->engine, base->started_us));
 	SET(CURLOPT_RESOLVE, list_addresses(transfer));
@@ -390,7 +394,7 @@ static bool start(struct relay_engine *base, struct relay_transfer *base_transfe
 	struct curl_transfer *transfer = (struct curl_transfer *)base_transfer;
 
 	transfer->reply_bytes = 0;
-	transfer->answered = false;
+	set_answered(transfer, false);
 	transfer->lost = false;
 	transfer->error[0] = '\0';
 	if (prepare(transfer) && (engine->multi || set_up_multi(engine)) &&

@@ -27,7 +27,6 @@ enum {
 
 struct relay_route {
 	unsigned holders;
-	unsigned serial;     /* given by the maker */
 	unsigned generation; /* of the resolver; 0: there is no address */
 	unsigned
 		begun; /* connections that an engine began on it, so that each takes another address */
