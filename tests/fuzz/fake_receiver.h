@@ -31,6 +31,7 @@ struct line {
 	unsigned call;      /* the number of the present one; 0: none */
 	bool shut;          /* for writing */
 	bool spent;         /* must not be used again */
+	bool polluted;      /* of a kept one: something came before the present request */
 };
 
 struct call {
@@ -47,6 +48,7 @@ static struct call calls[CALLS_MAX];
 static struct line lines[LINES_MAX];
 static size_t line_count;
 static struct line *line;  /* whose turn it is; NULL: there is none yet */
+static bool turning;       /* in the loop: what is there has its event in this turn */
 static uint8_t connecting; /* how the next connection comes about */
 
 /* --- the resolver -------------------------------------------------------------------- */
@@ -210,6 +212,7 @@ static void begin_request(struct line *l, const struct msghdr *message)
 	check(!l->spent, "a connection that is spent is used");
 	check(l->call == 0 || l->call == call->number, "two requests at a time");
 	check(l->sent == l->total || l->sent == 0, "a request within another one's body");
+	l->polluted = turning && l->answered > 0 && l->wrote.len > l->answered;
 	l->call = call->number;
 	l->total = total;
 	l->sent = 0;

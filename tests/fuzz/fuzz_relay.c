@@ -50,6 +50,7 @@ static void end_request(struct line *l, int status)
 
 	http_reply_init(&reply);
 	result = http_reply_feed(&reply, present(l), &used);
+	check(status == 0 || !l->polluted, "a status from before the request");
 	if (status > 0) {
 		char digits[16];
 		int n = snprintf(digits, sizeof(digits), " %d", status);
@@ -174,7 +175,9 @@ static void check_deadlines(void)
 
 static void pass(int64_t us)
 {
+	turning = true;
 	check(us > 0 ? fake_loop_pass(&loop, us) : fake_loop_settle(&loop), "the loop spins");
+	turning = false;
 	spend_strays();
 	check_deadlines();
 	check(budget_used(&inflight) == calls_under_way(), "another number of calls in flight");
