@@ -25,7 +25,8 @@ enum {
 	PIECES_MAX = 64,         /* of what is written at a time */
 	WRITTEN_MAX = 60 * 1024, /* below what a waiting connection keeps (INPUT_BYTES) */
 	PEER_MAX_US = 5 * 1000 * 1000,
-	AT_REST_US = 9 * 1000 * 1000, /* slow peers are ended, and what they left is trimmed */
+	/* A slow peer has its time twice, to write and to read; what it leaves is trimmed. */
+	AT_REST_US = 12500 * 1000,
 	AMPLE_BYTES = 1 << 20,
 };
 
