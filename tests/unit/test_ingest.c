@@ -341,7 +341,7 @@ static void test_ingest__no_memory_for_the_body__is_overload(void **state)
 	request_release(&request);
 }
 
-/* At KEEP_BYTES of ingest.c, and one above. */
+/* At KEEP_BYTES of ingest.c, and one above. While they are held the budget knows of them. */
 static void test_ingest__buffers__are_kept_while_there_is_traffic(void **state)
 {
 	static const struct {
@@ -359,14 +359,16 @@ static void test_ingest__buffers__are_kept_while_there_is_traffic(void **state)
 		for (size_t b = 0; b < sizeof(bufs) / sizeof(bufs[0]); b++) {
 			struct request request;
 			struct buf *buf = bufs[b] ? bufs[b] : &request.labelled;
-			size_t max;
+			size_t max, used;
 
 			ingest_init_request(&ingest, &request);
 			request.endpoint = ENDPOINT_HEALTH;
 			max = buf->max;
 			buf->max = SIZE_MAX;
 			buf_release(buf);
+			used = budget_used(&memory);
 			assert_int_equal(buf_reserve(buf, rows[i].bytes), BUF_OK);
+			assert_int_equal(budget_used(&memory), used + buf->cap);
 			assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
 			ingest_end(&request);
 			assert_int_equal(buf->data != NULL, rows[i].kept);
