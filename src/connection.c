@@ -35,12 +35,14 @@ enum {
 	/* How exact that is where many peers are slow. */
 	DUE_STEP_US = 100 * 1000,
 	REPLY_BYTES = 4096,
+	/* How many that have something to say are passed over for one that has not. */
+	IDLEST_TRIES = 64,
 };
 
 struct connection {
 	struct loop_watch watch;
 	struct connections *all;
-	struct connection *prev, *next;
+	struct ring link;
 	struct fcgi_stream stream;
 	struct exchange *exchange; /* NULL: idle, or writing */
 	struct buf early;          /* what came behind the request that is waiting */
@@ -95,13 +97,9 @@ static void free_connection(struct connection *connection)
 		put_exchange(connection);
 	buf_release(&connection->early);
 	buf_release(&connection->unsent);
-	if (connection->next)
-		connection->next->prev = connection->prev;
-	if (connection->prev)
-		connection->prev->next = connection->next;
-	else
-		all->first = connection->next;
+	ring_remove(&connection->link);
 	all->count--;
+	budget_give_back(all->places, 1);
 	free(connection);
 }
 
@@ -128,6 +126,8 @@ static void bury(struct connection *connection)
 static void settle(struct connection *connection)
 {
 	connection->held = false;
+	ring_remove(&connection->link);
+	ring_add(&connection->all->ring, &connection->link);
 	if (connection->exchange && !connection->waiting) {
 		exchange_suspend(&connection->all->exchanges, connection->exchange);
 		if (connection->stream.phase == FCGI_NO_REQUEST)
@@ -396,9 +396,13 @@ static void look_at_due(struct loop_timer *timer)
 	struct connections *all = OWNER(timer, struct connections, due_timer);
 	int64_t now_us = all->loop->now_us;
 	int64_t next_us = INT64_MAX;
+	size_t left = all->count;
 
-	for (struct connection *c = all->first, *next; c; c = next) {
-		next = c->next;
+	/* Who is settled meanwhile goes to the end, and is not looked at again. */
+	for (struct ring *link = all->ring.next, *next; left-- > 0; link = next) {
+		struct connection *c = OWNER(link, struct connection, link);
+
+		next = link->next;
 		if (c->due_us <= now_us)
 			end_slow(c);
 		else if (c->due_us < next_us)
@@ -413,9 +417,11 @@ static void look_at_due(struct loop_timer *timer)
 /* --- life ---------------------------------------------------------------------------- */
 
 bool connections_init(struct connections *connections, struct loop *loop, struct ingest *ingest,
-		      struct delivery_desk *desk)
+		      struct delivery_desk *desk, struct budget *places)
 {
-	*connections = (struct connections){.loop = loop, .ingest = ingest, .desk = desk};
+	*connections = (struct connections){
+		.loop = loop, .ingest = ingest, .desk = desk, .places = places};
+	ring_init(&connections->ring);
 	exchange_init_pool(&connections->exchanges, loop, ingest);
 	connections->due_timer.fire = look_at_due;
 	loop_timer_add(loop, &connections->due_timer);
@@ -427,8 +433,9 @@ bool connections_init(struct connections *connections, struct loop *loop, struct
 
 void connections_release(struct connections *connections)
 {
-	for (struct connection *c = connections->first, *next; c; c = next) {
-		next = c->next;
+	while (!ring_is_empty(&connections->ring)) {
+		struct connection *c = OWNER(connections->ring.next, struct connection, link);
+
 		if (c->waiting)
 			delivery_cancel(&c->exchange->delivery);
 		free_connection(c);
@@ -439,13 +446,14 @@ void connections_release(struct connections *connections)
 	free(connections->input);
 }
 
-bool connections_add(struct connections *connections, int fd)
+struct connection *connections_add(struct connections *connections, int fd)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 
 	if (!connection) {
 		close(fd);
-		return false;
+		budget_give_back(connections->places, 1);
+		return NULL;
 	}
 	connection->all = connections;
 	connection->watch = (struct loop_watch){.fd = fd, .ready = connection_ready};
@@ -453,23 +461,59 @@ bool connections_add(struct connections *connections, int fd)
 	fcgi_init(&connection->stream);
 	buf_init(&connection->early, INPUT_BYTES, connections->ingest->memory);
 	buf_init(&connection->unsent, SIZE_MAX, connections->ingest->memory);
-	connection->next = connections->first;
-	if (connection->next)
-		connection->next->prev = connection;
-	connections->first = connection;
+	ring_add(&connections->ring, &connection->link);
 	connections->count++;
 	watch_for(connection, EPOLLIN);
 	if (!connection->dead)
-		return true;
+		return connection;
 	free_connection(connection);
+	return NULL;
+}
+
+static bool is_idle(const struct connection *connection)
+{
+	return !connection->exchange && connection->unsent.len == 0 &&
+	       fcgi_is_at_rest(&connection->stream);
+}
+
+/* Also what hung up. */
+static bool has_nothing_to_say(const struct connection *connection)
+{
+	char byte;
+
+	return recv(connection->watch.fd, &byte, 1, MSG_PEEK) <= 0;
+}
+
+bool connections_end_idlest(struct connections *connections)
+{
+	struct ring *ring = &connections->ring;
+	int tries = IDLEST_TRIES;
+
+	for (struct ring *link = ring->next; link != ring && tries > 0; link = link->next) {
+		struct connection *c = OWNER(link, struct connection, link);
+
+		if (!is_idle(c))
+			continue;
+		if (has_nothing_to_say(c)) {
+			free_connection(c);
+			return true;
+		}
+		tries--;
+	}
 	return false;
 }
 
 void connections_end(struct connections *connections)
 {
+	struct ring *ring = &connections->ring;
+
 	connections->closing = true;
-	for (struct connection *c = connections->first, *next; c; c = next) {
-		next = c->next;
+	/* To hurry one may end others, which then are gone, or at the end of the ring with a reply. */
+	for (size_t left = connections->count; left > 0 && !ring_is_empty(ring); left--) {
+		struct connection *c = OWNER(ring->next, struct connection, link);
+
+		ring_remove(&c->link);
+		ring_add(ring, &c->link);
 		if (c->waiting)
 			delivery_hurry(&c->exchange->delivery);
 		else if (c->unsent.len > 0)

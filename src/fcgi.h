@@ -41,7 +41,7 @@ enum {
 	FCGI_DRAIN_MAX_BYTES = 64 * 1024 * 1024, /* STDIN of a body that is not kept */
 	FCGI_IGNORED_MAX_BYTES = 1024 * 1024,    /* padding, and records of no request */
 	FCGI_ASIDES_MAX = 16,                    /* records that are answered by themselves */
-	FCGI_CONNECTIONS_MAX = 8192,             /* of a worker, as FCGI_GET_VALUES is told */
+	FCGI_CONNECTIONS_MAX = 4096,             /* of the process, as FCGI_GET_VALUES is told */
 	FCGI_VALUES_BYTES = 4096, /* all variables together that mean anything here */
 };
 

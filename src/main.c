@@ -14,6 +14,7 @@
 #include "cgi.h"
 #include "check.h"
 #include "config.h"
+#include "fcgi.h"
 #include "heap.h"
 #include "listener.h"
 #include "log.h"
@@ -24,7 +25,11 @@
 #include "worker.h"
 
 enum {
-	EXIT_USAGE = 2
+	EXIT_USAGE = 2,
+	/* An epoll, two eventfds, the key file. */
+	WORKER_DESCRIPTORS = 4,
+	/* Three of every process, listener, signals; the spool's loop and files; a lookup of a name. */
+	OTHER_DESCRIPTORS = 24,
 };
 
 /* Threads inherit the blocked signals, so that no read or write of theirs is interrupted; main takes
@@ -63,6 +68,23 @@ static void raise_file_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+/* Each connection of a web server may want one to the receiver, and some descriptors are neither. */
+static size_t connections_max(const struct config *config)
+{
+	size_t receivers = (size_t)config->upstream_max_inflight * (config->workers + 1), left = 0;
+	size_t others = OTHER_DESCRIPTORS + config->workers * WORKER_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return FCGI_CONNECTIONS_MAX;
+	if (limit.rlim_cur > others)
+		left = limit.rlim_cur - others;
+	if (receivers > left / 2)
+		receivers = left / 2;
+	left -= receivers;
+	return left < 1 ? 1 : left > FCGI_CONNECTIONS_MAX ? FCGI_CONNECTIONS_MAX : left;
 }
 
 static void drain(const struct worker_shared *shared, struct worker **workers, size_t count,
@@ -170,6 +192,7 @@ static int serve(const struct config *config, struct listener *listener)
 	raise_file_limit();
 	budget_init(&shared.memory, config->max_memory_bytes);
 	budget_init(&shared.inflight, config->upstream_max_inflight);
+	budget_init(&shared.places, connections_max(config));
 	signal_fd = take_signals();
 	if (signal_fd >= 0 && set_up_shared(&shared))
 		status = run_workers(&shared, listener, signal_fd);
@@ -246,29 +269,34 @@ static bool arguments_are_the_clients(void)
  * takes core files on this machine, and no other process of its user can read its memory or its
  * environment. Files are for their owner alone; --listen-mode says otherwise of the socket.
  */
-static void harden(void)
+static bool harden(void)
 {
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	umask(077);
 	/* --supervise starts us as "exe". */
 	prctl(PR_SET_NAME, "faro-ingest", 0, 0, 0);
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
 }
 
 int main(int argc, char **argv)
 {
 	struct config config;
 	int status, command_at;
+	bool hardened;
 
 	if (arguments_are_the_clients() && argc > 1)
 		argc = 1;
 	command_at = supervise_find(argc, argv);
 	if (command_at > 0)
 		return supervise(argc, argv, command_at);
-	harden();
+	hardened = harden();
 	if (!config_init(&config, argc, argv, stderr))
 		return EXIT_USAGE;
 	log_init(config.log_format, config.log_level);
+	if (!hardened)
+		log_event(LOG_WARN, "not_hardened",
+			  "The system did not let this process give up privileges or close its "
+			  "memory to others; allow prctl in the container's seccomp profile.");
 	status = run_mode(&config);
 	config_release(&config);
 	return status;

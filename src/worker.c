@@ -17,9 +17,10 @@
  * DESIGN: a worker takes connections from the listener that it shares with the others, and ends as it
  * is told to; what happens on a connection is connection.c's.
  *
- * The limit is FCGI_CONNECTIONS_MAX a worker; at it, and when the process or the system is out of
- * descriptors or memory, accepting pauses for ACCEPT_PAUSE_US (event "accept_paused") while the
- * kernel's backlog holds what comes.
+ * Where all places of the process are taken, the connection that has been idle for longest makes room
+ * for the next one. Where none is idle, and when the process or the system is out of descriptors or
+ * memory, accepting pauses for ACCEPT_PAUSE_US (event "accept_paused") while the kernel's backlog holds
+ * what comes.
  */
 enum {
 	ACCEPT_PAUSE_US = 100 * 1000,
@@ -69,15 +70,18 @@ static void resume_accepting(struct loop_timer *timer)
 
 static bool accept_one(struct worker *worker)
 {
+	struct budget *places = &worker->shared->places;
 	int fd;
 
-	if (worker->connections.count >= FCGI_CONNECTIONS_MAX) {
+	if (!budget_take(places, 1) &&
+	    !(connections_end_idlest(&worker->connections) && budget_take(places, 1))) {
 		errno = EMFILE;
 		return false;
 	}
 	fd = accept4(worker->shared->listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
-		return connections_add(&worker->connections, fd);
+		return connections_add(&worker->connections, fd) != NULL;
+	budget_give_back(places, 1);
 	/* Another worker took it, or the peer is gone already. */
 	return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
 }
@@ -91,9 +95,9 @@ static void listener_ready(struct loop_watch *watch, uint32_t events)
 		return;
 	log_limited(
 		LOG_WARN, "accept_paused",
-		"No further connection can be taken for now; lower keepalive in nginx's upstream "
-		"block, or, if there are far fewer than 8192, raise the limit of open files.",
-		LOG_NUM("connections", (int64_t)worker->connections.count));
+		"No further connection can be taken for now; lower the connections that nginx makes, or, "
+		"if there are far fewer than 4096, raise the limit of open files.",
+		LOG_NUM("connections", (int64_t)budget_used(&worker->shared->places)));
 	pause_accepting(worker);
 }
 
@@ -219,8 +223,8 @@ struct worker *worker_new(struct worker_shared *shared)
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (!connections_init(&worker->connections, &worker->loop, &worker->ingest,
-			      &worker->desk) ||
+	if (!connections_init(&worker->connections, &worker->loop, &worker->ingest, &worker->desk,
+			      &worker->shared->places) ||
 	    !open_desk(worker) || !set_up_watches(worker)) {
 		release(worker);
 		return NULL;

@@ -2,8 +2,8 @@
  * worker: one thread = one epoll loop with the FastCGI connections, the relay and their timers in
  * it.
  *
- * Workers share the read-only config, the listening socket, the resolver, the metrics, two budgets
- * (bytes and calls in flight), the breaker, the memory of duplicates and the spool's inbox; nothing
+ * Workers share the read-only config, the listening socket, the resolver, the metrics, three budgets
+ * (bytes, calls in flight, connections), the breaker, the memory of duplicates and the spool's inbox; nothing
  * else.
  */
 #ifndef FARO_WORKER_H
@@ -25,6 +25,7 @@ struct worker_shared {
 	struct spool *spool;    /* NULL: none */
 	struct budget memory;   /* bytes of all beacons */
 	struct budget inflight; /* calls to the receiver */
+	struct budget places;   /* connections of web servers */
 };
 
 struct worker;

@@ -36,7 +36,7 @@ static struct config config = {.path = "/faro",
 			       .upstream_max_inflight = 16};
 static struct loop loop;
 static struct ingest ingest;
-static struct budget memory;
+static struct budget memory, places;
 static struct delivery_desk desk;
 static struct connections connections;
 static struct peer peers[PEERS_MAX];
@@ -103,8 +103,8 @@ static void peer_connect(struct peer *p, int room)
 	if (room > 0)
 		setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	p->fd = pair[0];
-	if (connections_add(&connections, pair[1]))
-		p->connection = connections.first;
+	check(budget_take(&places, 1), "no place");
+	p->connection = connections_add(&connections, pair[1]);
 }
 
 /* --- operations ---------------------------------------------------------------------- */
@@ -451,8 +451,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	passed_us = 0;
 	piece = options & 4 ? 7 : 0;
 	answers = 8;
+	budget_init(&places, SIZE_MAX);
 	budget_init(&memory, ample ? AMPLE_BYTES : (size_t)(options >> 3) * 512);
-	check(connections_init(&connections, &loop, &ingest, &desk), "no memory");
+	check(connections_init(&connections, &loop, &ingest, &desk, &places), "no memory");
 	for (int i = 0; i < PEERS_MAX; i++)
 		peer_init(&peers[i]);
 	peer = &peers[0];
@@ -467,6 +468,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	connections_release(&connections);
 	ingest_trim(&ingest);
 	check(budget_used(&memory) == 0, "the budget is not given back");
+	check(budget_used(&places) == 0, "places are not given back");
 	check(fake_desk.held_count == 0, "a delivery is left");
 	for (int i = 0; i < PEERS_MAX; i++)
 		peer_release(&peers[i]);

@@ -198,7 +198,7 @@ void log_write_limited(int64_t every_ms, enum log_level level, const char *event
 
 static struct loop loop;
 static struct loop_timer pump; /* so that no turn of the loop waits */
-static struct budget memory;
+static struct budget memory, places;
 static struct ingest ingest;
 static struct delivery_desk desk;
 static struct connections all;
@@ -228,13 +228,14 @@ static int set_up(void **state)
 	lowest_fd = free_fd();
 	peer_count = 0;
 	budget_init(&memory, (size_t)16 << 20);
+	budget_init(&places, PEERS);
 	ingest = (struct ingest){.memory = &memory};
 	buf_init(&ingest.body, BODY_MAX, &memory);
 	if (!loop_init(&loop))
 		return -1;
 	pump = (struct loop_timer){.fire = pumped};
 	loop_timer_add(&loop, &pump);
-	return connections_init(&all, &loop, &ingest, &desk) ? 0 : -1;
+	return connections_init(&all, &loop, &ingest, &desk, &places) ? 0 : -1;
 }
 
 /* Whatever a test did: no memory, no descriptor and no exchange is left. */
@@ -252,6 +253,7 @@ static int tear_down(void **state)
 			close(peers[i]);
 	assert_int_equal(live, 0);
 	assert_int_equal(budget_used(&memory), 0);
+	assert_int_equal(budget_used(&places), 0);
 	assert_int_equal(free_fd(), lowest_fd);
 	return 0;
 }
@@ -282,6 +284,7 @@ static size_t connect_peer(void)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends),
 			 0);
 	peers[peer_count] = ends[1];
+	assert_true(budget_take(&places, 1));
 	connections_add(&all, ends[0]);
 	return peer_count++;
 }
@@ -921,6 +924,37 @@ static void test_unsent_while_waiting__hang_up__relayed_all_the_same(void **stat
 	assert_int_equal(all.count, 0);
 }
 
+/* ---- room for others ---- */
+
+static void test_idlest__of_all__who_asked_last_stays_longest(void **state)
+{
+	size_t first = connect_peer(), second = connect_peer(), half = connect_peer();
+	size_t waiting = connect_peer(), writing = connect_peer(), silent = connect_peer();
+
+	(void)state;
+	put_head(FCGI_KEEP_CONN);
+	send_wire(half);
+	send_request(waiting, "relay");
+	send_request(writing, "big");
+	send_request(second, "b");
+	send_request(first, "a");
+	EXPECT(first, "re:a;");
+	EXPECT(second, "re:b;");
+	/* It has been at rest since it came. */
+	assert_true(connections_end_idlest(&all));
+	EXPECT(silent, "end");
+	assert_true(connections_end_idlest(&all));
+	EXPECT(second, "end");
+	assert_true(connections_end_idlest(&all));
+	EXPECT(first, "end");
+	assert_false(connections_end_idlest(&all));
+	assert_int_equal(budget_used(&places), 3);
+	EXPECT(writing, "1000000 bytes;");
+	end_delivery(0);
+	EXPECT(waiting, "done:relay;");
+	EXPECT(half, "");
+}
+
 /* ---- the end ---- */
 
 static void test_end__idle_at_once_others_after_their_answer(void **state)
@@ -962,7 +996,7 @@ static void test_release__with_a_request_waiting__cancels_it(void **state)
 	EXPECT(half, "end");
 	/* For the tear-down. The loop's timers are those of the first. */
 	loop.timers = NULL;
-	assert_true(connections_init(&all, &loop, &ingest, &desk));
+	assert_true(connections_init(&all, &loop, &ingest, &desk, &places));
 }
 
 /* ---- memory ---- */
@@ -1043,7 +1077,7 @@ static void test_init__no_memory__can_be_released(void **state)
 	connections_release(&all);
 	loop.timers = NULL;
 	fail_at = allocations;
-	assert_false(connections_init(&all, &loop, &ingest, &desk));
+	assert_false(connections_init(&all, &loop, &ingest, &desk, &places));
 	fail_at = -1;
 }
 
@@ -1074,6 +1108,7 @@ int main(void)
 		TEST(test_unsent_while_waiting__taken__both_are_answered),
 		TEST(test_unsent_while_waiting__slow_to_take__relayed_all_the_same),
 		TEST(test_unsent_while_waiting__hang_up__relayed_all_the_same),
+		TEST(test_idlest__of_all__who_asked_last_stays_longest),
 		TEST(test_end__idle_at_once_others_after_their_answer),
 		TEST(test_release__with_a_request_waiting__cancels_it),
 		TEST(test_memory__each_allocation_fails__answered_or_ended),

@@ -372,7 +372,7 @@ static void test_fcgi__asides__are_answered_as_specified(void **state)
 	} rows[] = {
 		{"values that we know, in our order", put_management,
 		 VIEW_CONSTANT("\1\12\0\0\0\46\0\0\16\4FCGI_MAX_CONNS"
-			       "8192\17\1FCGI_MPXS_CONNS"
+			       "4096\17\1FCGI_MPXS_CONNS"
 			       "0"
 			       "\1\13\0\0\0\10\0\0M\0\0\0\0\0\0\0" REPLY("\1", "1"))},
 		{"a second request at a time is refused, the first goes on", put_strangers,

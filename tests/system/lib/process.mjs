@@ -17,11 +17,21 @@ export const anonymousKb = (pid) => statusKb(pid, "RssAnon");
 /* A build with sanitizers has terabytes of shadow; what is resident of it is no word on ours. */
 export const isSanitized = (pid) => statusKb(pid, "VmPeak") > 100 * 2 ** 20;
 
-/* How many are open. faro-ingest does not let its own user see them (PR_SET_DUMPABLE), only root. */
-export function descriptors(pid) {
+/* Those that are open. faro-ingest does not let its own user see them (PR_SET_DUMPABLE), only root. */
+function openDescriptors(pid) {
 	const folder = `/proc/${pid}/fd`;
-	if (process.getuid() === 0) return readdirSync(folder).length;
-	return execFileSync("sudo", ["-n", "ls", folder], { encoding: "utf8" }).split("\n").length - 1;
+	if (process.getuid() === 0) return readdirSync(folder);
+	return execFileSync("sudo", ["-n", "ls", folder], { encoding: "utf8" }).split("\n").slice(0, -1);
+}
+
+export const descriptors = (pid) => openDescriptors(pid).length;
+
+/* As RLIMIT_NOFILE: with it, this many more can be opened. */
+export function descriptorLimit(pid, more) {
+	const open = new Set(openDescriptors(pid).map(Number));
+	let limit = 0;
+	for (; more > 0 || open.has(limit); limit++) if (!open.has(limit)) more--;
+	return limit;
 }
 
 /* A stop reaches its threads one by one. */
