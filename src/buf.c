@@ -40,7 +40,7 @@ void budget_give_back(struct budget *budget, size_t amount)
 	atomic_fetch_sub_explicit(&budget->used, amount, memory_order_relaxed);
 }
 
-size_t budget_used(struct budget *budget)
+size_t budget_used(const struct budget *budget)
 {
 	return atomic_load_explicit(&budget->used, memory_order_relaxed);
 }

@@ -62,7 +62,7 @@ void budget_init(struct budget *budget, size_t max);
 /* False, and nothing taken, when `amount` more would exceed the maximum. */
 bool budget_take(struct budget *budget, size_t amount);
 void budget_give_back(struct budget *budget, size_t amount);
-size_t budget_used(struct budget *budget);
+size_t budget_used(const struct budget *budget);
 
 enum buf_result {
 	BUF_OK,

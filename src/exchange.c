@@ -57,8 +57,11 @@ static void free_exchange(struct exchange *exchange)
 
 void exchange_put(struct exchange_pool *pool, struct exchange *exchange)
 {
+	const struct budget *memory = pool->ingest->memory;
+
 	pool->busy_count--;
-	if (pool->spare_count >= SPARES_MAX) {
+	/* Nothing is kept from others where half of the memory is in use. */
+	if (pool->spare_count >= SPARES_MAX || budget_used(memory) > memory->max / 2) {
 		free_exchange(exchange);
 		return;
 	}

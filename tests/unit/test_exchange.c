@@ -15,6 +15,7 @@ enum {
 	SECOND = 1000000,
 	SPARES_MAX = 64, /* of exchange.c */
 	BODY_MAX = 100000,
+	MEMORY_BYTES = 10 * BODY_MAX,
 };
 
 static struct loop loop;
@@ -64,7 +65,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	loop = (struct loop){.now_us = SECOND};
-	budget_init(&memory, 10 * BODY_MAX);
+	budget_init(&memory, MEMORY_BYTES);
 	ingest = (struct ingest){.memory = &memory};
 	buf_init(&ingest.body, BODY_MAX, &memory);
 	exchange_init_pool(&pool, &loop, &ingest);
@@ -106,6 +107,32 @@ static void test_pool__given_back__taken_again_up_to_the_maximum(void **state)
 	assert_int_equal(pool.spare_count, SPARES_MAX);
 	assert_ptr_equal(exchange_take(&pool), exchanges[SPARES_MAX - 1]);
 	exchange_put(&pool, exchanges[SPARES_MAX - 1]);
+}
+
+/* The labelled body of a spare is what others lack. */
+static void test_pool__given_back__kept_while_half_of_the_memory_is_free(void **state)
+{
+	static const struct {
+		size_t others, spares;
+	} rows[] = {
+		{MEMORY_BYTES / 2 - BODY_MAX - 1, 1},
+		{MEMORY_BYTES / 2 - BODY_MAX, 1},
+		{MEMORY_BYTES / 2 - BODY_MAX + 1, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct exchange *exchange = exchange_take(&pool);
+
+		assert_non_null(exchange);
+		assert_int_equal(buf_reserve(&exchange->request.labelled, BODY_MAX), BUF_OK);
+		assert_int_equal(exchange->request.labelled.cap, BODY_MAX);
+		assert_true(budget_take(&memory, rows[i].others));
+		exchange_put(&pool, exchange);
+		assert_int_equal(pool.spare_count, rows[i].spares);
+		budget_give_back(&memory, rows[i].others);
+	}
+	assert_int_equal(budget_used(&memory), 0);
 }
 
 static void test_pool__no_memory__null(void **state)
@@ -228,6 +255,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_pool__given_back__taken_again_up_to_the_maximum),
+		TEST(test_pool__given_back__kept_while_half_of_the_memory_is_free),
 		TEST(test_pool__no_memory__null),
 		TEST(test_trim__unused_for_a_second__all_is_given_back_once),
 		TEST(test_trim__traffic__only_what_it_does_not_need_goes),
