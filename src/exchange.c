@@ -60,6 +60,9 @@ void exchange_put(struct exchange_pool *pool, struct exchange *exchange)
 	const struct budget *memory = pool->ingest->memory;
 
 	pool->busy_count--;
+	exchange->used_us = pool->loop->now_us;
+	if (pool->trim_timer.due_us == INT64_MAX)
+		pool->trim_timer.due_us = exchange->used_us + TRIM_AFTER_US;
 	/* Nothing is kept from others where half of the memory is in use. */
 	if (pool->spare_count >= SPARES_MAX || budget_used(memory) > memory->max / 2) {
 		free_exchange(exchange);
@@ -68,12 +71,9 @@ void exchange_put(struct exchange_pool *pool, struct exchange *exchange)
 	request_clear(&exchange->request);
 	buf_release(&exchange->body);
 	exchange->connection = NULL;
-	exchange->used_us = pool->loop->now_us;
 	exchange->next_spare = pool->spares;
 	pool->spares = exchange;
 	pool->spare_count++;
-	if (pool->trim_timer.due_us == INT64_MAX)
-		pool->trim_timer.due_us = exchange->used_us + TRIM_AFTER_US;
 }
 
 static void free_spares(struct exchange_pool *pool, int64_t unused_since_us)
