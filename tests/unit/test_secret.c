@@ -34,8 +34,10 @@ void log_write(enum log_level level, const char *event, const char *msg,
 	unreadable_lines += strcmp(event, "api_key_unreadable") == 0;
 	readable_lines += strcmp(event, "api_key_readable") == 0;
 	for (; fields->key; fields++) {
-		/* The key itself is in no line. */
-		assert_null(strstr(fields->text.ptr ? fields->text.ptr : "", "s3cret"));
+		/* Neither the key nor what was in its place is in any line. */
+		assert_null(strstr(fields->text.ptr ? fields->text.ptr : "", "s3cr"));
+		assert_true(secret.len == 0 ||
+			    !memmem(fields->text.ptr, fields->text.len, secret.value, secret.len));
 		if (strcmp(fields->key, "reason") == 0)
 			snprintf(last_reason, sizeof(last_reason), "%s", fields->text.ptr);
 	}
@@ -281,6 +283,35 @@ static void test_release__key_wiped(void **state)
 	assert_int_equal(secret_value(&secret).len, 0);
 }
 
+/* Below the caller's frame is what its calls have left there. */
+static __attribute__((noinline)) bool is_on_stack(struct view needle)
+{
+	static char bytes[65536];
+	const char *top = __builtin_frame_address(0);
+	int memory = open("/proc/self/mem", O_RDONLY);
+	ssize_t n =
+		pread(memory, bytes, sizeof(bytes), (off_t)(uintptr_t)top - (off_t)sizeof(bytes));
+
+	close(memory);
+	assert_int_equal(n, sizeof(bytes));
+	return memmem(bytes, sizeof(bytes), needle.ptr, needle.len);
+}
+
+static void test_refresh__key_read__no_copy_on_the_stack(void **state)
+{
+	static char key[1000];
+	unsigned random = 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(key); i++)
+		key[i] = (char)('!' + rand_r(&random) % 90);
+	put(path, key, sizeof(key));
+	assert_true(look());
+	assert_memory_equal(secret.value, key, sizeof(key));
+	for (size_t i = 0; i + 16 <= sizeof(key); i += 16)
+		assert_false(is_on_stack((struct view){key + i, 16}));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -297,6 +328,7 @@ int main(void)
 		TEST(test_refresh__unchanged__one_stat_a_second),
 		TEST(test_refresh__young_file__read_again),
 		TEST(test_release__key_wiped),
+		TEST(test_refresh__key_read__no_copy_on_the_stack),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
