@@ -55,12 +55,14 @@ scenario("no other process of its user reads its memory, environment or files", 
 	for (const file of ["status", "limits", "stat"]) assert.equal(await looksAt(stage, process.child.pid, file), true, file);
 });
 
-scenario("the spool is for its owner alone, the socket for whom --listen-mode says", async (stage) => {
+scenario("the spool, and what else it makes, is for its owner alone, the socket for whom --listen-mode says", async (stage) => {
 	const spool = stage.path("spool"), socket = stage.path("faro.sock");
 	const process = start(stage, ["--listen", `unix:${socket}`, "--listen-mode", "0626"], { FARO_SPOOL_DIR: spool });
 	await process.line(/event=started/);
 	if (isRoot) assert.equal(status(process.child.pid, "Uid").split("\t")[0], USER);
 	assert.equal(mode(socket), "626");
+	/* Whatever a library writes. */
+	assert.equal(status(process.child.pid, "Umask"), "0077");
 	assert.equal(mode(spool), "700");
 	assert.equal((await sendOne(socket, smallBeacon)).status, 202);
 	const files = readdirSync(spool);
