@@ -210,6 +210,20 @@ scenario("requests that come all at once, and replies that are taken late: each 
 	assert.equal(behind.requests.length, 50);
 });
 
+scenario("what comes behind a beacon that waits counts in the memory until it is served", async (stage) => {
+	const { socket, statusPort, behind } = await start(stage, { FARO_WORKERS: "1" });
+	const held = async () => (await metrics({ statusPort })).get("inflight_bytes");
+	behind.status = null;
+	const client = await FastcgiClient.open(socket);
+	stage.after(() => client.close());
+	const before = await held();
+	const replies = client.sendAll([[beaconParams(smallBeacon.length), smallBeacon], [beaconParams(9), Buffer.alloc(50_000, "x")]]);
+	const waiting = await behind.arrived(1);
+	assert.ok(await held() >= before + 40_000, `${await held()} bytes held`);
+	waiting.answer();
+	assert.deepEqual((await replies).map(({ status }) => status), [202, 400]);
+});
+
 scenario("a thousand half bodies stay within the memory that is set, and give it back", async (stage) => {
 	const MIB = 1 << 20, limit = 64 * MIB;
 	const { socket, statusPort, behind, ingest } = await start(stage, { FARO_WORKERS: "1", FARO_MAX_MEMORY_BYTES: "64MiB" });

@@ -231,3 +231,16 @@ scenario("a beacon that its labels would make fifty times as large is refused, w
 	assertMemory(pid, limit, "after it");
 	assert.equal((await ask(gzip, "gzip")).status, 202, "there is room again");
 });
+
+scenario("long labels on many resources: beyond the labelled body's limit it is 413, whatever memory there is", async (stage) => {
+	const value = "v".repeat(255);
+	const { behind, ask } = await start(stage, {
+		OTEL_SERVICE_NAME: value, OTEL_RESOURCE_ATTRIBUTES: `service.namespace=${value},service.version=${value},deployment.environment=${value}`,
+	});
+	const resources = (n) => gzipSync(`{"traces":{"resourceSpans":[${"{},".repeat(n - 1)}{}]}}`);
+	assert.equal((await ask(resources(5000), "gzip")).status, 202);
+	assert.ok(behind.last.body.length > 5 * MIB);
+	const reply = await ask(resources(12_000), "gzip");
+	assert.equal(reply?.status, 413, reply?.text);
+	assert.equal(behind.requests.length, 1);
+});
