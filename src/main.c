@@ -14,7 +14,7 @@
 #include "cgi.h"
 #include "check.h"
 #include "config.h"
-#include "fcgi.h"
+#include "connection.h"
 #include "heap.h"
 #include "listener.h"
 #include "log.h"
@@ -70,21 +70,24 @@ static void raise_file_limit(void)
 	}
 }
 
-/* Each connection of a web server may want one to the receiver, and some descriptors are neither. */
-static size_t connections_max(const struct config *config)
+/* Each connection of a web server may want one to the receiver, and some descriptors are neither. What
+ * is left are the places that loops share. */
+static size_t shared_places(const struct config *config)
 {
 	size_t receivers = (size_t)config->upstream_max_inflight * (config->workers + 1), left = 0;
 	size_t others = OTHER_DESCRIPTORS + config->workers * WORKER_DESCRIPTORS;
-	struct rlimit limit;
+	size_t own = config->workers * CONNECTIONS_OWN_PLACES;
+	struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return FCGI_CONNECTIONS_MAX;
+	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur > others)
 		left = limit.rlim_cur - others;
 	if (receivers > left / 2)
 		receivers = left / 2;
 	left -= receivers;
-	return left < 1 ? 1 : left > FCGI_CONNECTIONS_MAX ? FCGI_CONNECTIONS_MAX : left;
+	if (left > FCGI_CONNECTIONS_MAX)
+		left = FCGI_CONNECTIONS_MAX;
+	return left > own ? left - own : 0;
 }
 
 static void drain(const struct worker_shared *shared, struct worker **workers, size_t count,
@@ -192,7 +195,7 @@ static int serve(const struct config *config, struct listener *listener)
 	raise_file_limit();
 	budget_init(&shared.memory, config->max_memory_bytes);
 	budget_init(&shared.inflight, config->upstream_max_inflight);
-	budget_init(&shared.places, connections_max(config));
+	budget_init(&shared.places, shared_places(config));
 	signal_fd = take_signals();
 	if (signal_fd >= 0 && set_up_shared(&shared))
 		status = run_workers(&shared, listener, signal_fd);
@@ -271,11 +274,13 @@ static bool arguments_are_the_clients(void)
  */
 static bool harden(void)
 {
+	int failed = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+
+	failed |= prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	umask(077);
 	/* --supervise starts us as "exe". */
 	prctl(PR_SET_NAME, "faro-ingest", 0, 0, 0);
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+	return failed == 0;
 }
 
 int main(int argc, char **argv)

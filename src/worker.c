@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -68,20 +69,31 @@ static void resume_accepting(struct loop_timer *timer)
 		timer->due_us = loop_now_us() + ACCEPT_PAUSE_US;
 }
 
+static bool has_connection(const struct listener *listener)
+{
+	struct pollfd listening = {.fd = listener->fd, .events = POLLIN};
+
+	return poll(&listening, 1, 0) > 0;
+}
+
 static bool accept_one(struct worker *worker)
 {
-	struct budget *places = &worker->shared->places;
 	int fd;
 
-	if (!budget_take(places, 1) &&
-	    !(connections_end_idlest(&worker->connections) && budget_take(places, 1))) {
-		errno = EMFILE;
-		return false;
+	if (!connections_take_place(&worker->connections)) {
+		/* Nobody makes room for a connection that another worker has taken. */
+		if (!has_connection(worker->shared->listener))
+			return true;
+		if (!connections_end_idlest(&worker->connections) ||
+		    !connections_take_place(&worker->connections)) {
+			errno = EMFILE;
+			return false;
+		}
 	}
 	fd = accept4(worker->shared->listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
 		return connections_add(&worker->connections, fd) != NULL;
-	budget_give_back(places, 1);
+	connections_give_place_back(&worker->connections);
 	/* Another worker took it, or the peer is gone already. */
 	return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
 }
