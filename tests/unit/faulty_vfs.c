@@ -10,7 +10,7 @@ struct faulty_file {
 };
 
 static sqlite3_vfs vfs, *real_vfs;
-static long calls, fail_at = -1;
+static long calls, syncs, fail_at = -1;
 static bool fails_for_ever;
 static int fail_code;
 
@@ -25,6 +25,11 @@ void faulty_vfs_fail(long n, bool for_ever, int code)
 long faulty_vfs_calls(void)
 {
 	return calls;
+}
+
+long faulty_vfs_syncs(void)
+{
+	return syncs;
 }
 
 static bool fails(void)
@@ -64,6 +69,7 @@ static int do_truncate(sqlite3_file *file, sqlite3_int64 size)
 
 static int do_sync(sqlite3_file *file, int flags)
 {
+	syncs++;
 	return fails() ? SQLITE_IOERR_FSYNC : real_of(file)->pMethods->xSync(real_of(file), flags);
 }
 

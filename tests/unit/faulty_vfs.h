@@ -15,5 +15,7 @@ void faulty_vfs_install(void);
 void faulty_vfs_fail(long n, bool for_ever, int code);
 /* The calls since then. */
 long faulty_vfs_calls(void);
+/* Those of fsync alone, since ever. */
+long faulty_vfs_syncs(void);
 
 #endif

@@ -615,6 +615,35 @@ static void test_faults__each_call_once_and_for_ever__no_false_promise_and_heale
 	}
 }
 
+/* --- fsync --------------------------------------------------------------------------------------*/
+
+/* A transaction is on the disk when it is committed, or else before the log that has it is used anew. */
+static void test_sync__full_or_normal__each_commit_or_each_checkpoint(void **state)
+{
+	(void)state;
+	for (int full = 0; full < 2; full++) {
+		const struct store_options options = {.directory = directory,
+						      .max_bytes = 64 << 20,
+						      .sync_full = full,
+						      .max_record_bytes = 1 << 20};
+		long before;
+
+		store_free(store);
+		remove_files(directory);
+		store = store_new(&options);
+		assert_non_null(store);
+		assert_int_equal(store_open(store), STORE_OK);
+		assert_int_equal(put(0), STORE_OK);
+		before = faulty_vfs_syncs();
+		assert_int_equal(put(1), STORE_OK);
+		assert_int_equal(faulty_vfs_syncs() > before, full);
+		for (int n = 2; faulty_vfs_syncs() == before; n++) {
+			assert_true(n < RECORDS * 10);
+			assert_int_equal(put(n % RECORDS), STORE_OK);
+		}
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -634,6 +663,7 @@ int main(void)
 		TEST(test_damage__database_cut_or_flipped_at_200_places__serves),
 		TEST(test_damage__log_cut_or_flipped__serves),
 		TEST(test_faults__each_call_once_and_for_ever__no_false_promise_and_healed),
+		TEST(test_sync__full_or_normal__each_commit_or_each_checkpoint),
 	};
 
 	faulty_vfs_install();
