@@ -87,12 +87,6 @@ static void put_exchange(struct connection *connection)
 	exchange_put(&connection->all->exchanges, exchange);
 }
 
-void connections_give_place_back(struct connections *connections)
-{
-	if (connections->count >= CONNECTIONS_OWN_PLACES)
-		budget_give_back(connections->places, 1);
-}
-
 static void free_connection(struct connection *connection)
 {
 	struct connections *all = connection->all;
@@ -105,7 +99,7 @@ static void free_connection(struct connection *connection)
 	buf_release(&connection->unsent);
 	ring_remove(&connection->link);
 	all->count--;
-	connections_give_place_back(all);
+	budget_give_back(all->places, 1);
 	free(connection);
 }
 
@@ -453,6 +447,30 @@ void connections_release(struct connections *connections)
 	free(connections->input);
 }
 
+struct connection *connections_add(struct connections *connections, int fd)
+{
+	struct connection *connection = calloc(1, sizeof(*connection));
+
+	if (!connection) {
+		close(fd);
+		budget_give_back(connections->places, 1);
+		return NULL;
+	}
+	connection->all = connections;
+	connection->watch = (struct loop_watch){.fd = fd, .ready = connection_ready};
+	connection->due_us = INT64_MAX;
+	fcgi_init(&connection->stream);
+	buf_init(&connection->early, INPUT_BYTES, connections->ingest->memory);
+	buf_init(&connection->unsent, SIZE_MAX, connections->ingest->memory);
+	ring_add(&connections->ring, &connection->link);
+	connections->count++;
+	watch_for(connection, EPOLLIN);
+	if (!connection->dead)
+		return connection;
+	free_connection(connection);
+	return NULL;
+}
+
 static bool is_idle(const struct connection *connection)
 {
 	return !connection->exchange && connection->unsent.len == 0 &&
@@ -484,35 +502,6 @@ bool connections_end_idlest(struct connections *connections)
 		tries--;
 	}
 	return false;
-}
-
-bool connections_take_place(struct connections *connections)
-{
-	return connections->count < CONNECTIONS_OWN_PLACES || budget_take(connections->places, 1);
-}
-
-struct connection *connections_add(struct connections *connections, int fd)
-{
-	struct connection *connection = calloc(1, sizeof(*connection));
-
-	if (!connection) {
-		close(fd);
-		connections_give_place_back(connections);
-		return NULL;
-	}
-	connection->all = connections;
-	connection->watch = (struct loop_watch){.fd = fd, .ready = connection_ready};
-	connection->due_us = INT64_MAX;
-	fcgi_init(&connection->stream);
-	buf_init(&connection->early, INPUT_BYTES, connections->ingest->memory);
-	buf_init(&connection->unsent, SIZE_MAX, connections->ingest->memory);
-	ring_add(&connections->ring, &connection->link);
-	connections->count++;
-	watch_for(connection, EPOLLIN);
-	if (!connection->dead)
-		return connection;
-	free_connection(connection);
-	return NULL;
 }
 
 void connections_end(struct connections *connections)

@@ -11,17 +11,11 @@
 #include "exchange.h"
 #include "ring.h"
 
-enum {
-	/* The first ones of a loop have places of their own: where one waits at the listener that many
-	 * loops share, a single one of them may know. */
-	CONNECTIONS_OWN_PLACES = 4,
-};
-
 struct connections {
 	struct loop *loop;
 	struct ingest *ingest;
 	struct delivery_desk *desk;
-	struct budget *places; /* that all loops share, for the others */
+	struct budget *places; /* of all loops */
 
 	char *input; /* what was read last, of any of them */
 	struct buf response, output;
@@ -40,16 +34,12 @@ bool connections_init(struct connections *connections, struct loop *loop, struct
 /* Also with exchanges under way, but none that the spool has. */
 void connections_release(struct connections *connections);
 
-/* Before one more is accepted. False: none is free. */
-bool connections_take_place(struct connections *connections);
-/* Makes room: ends the connection that has been idle for longest. False: none is idle. */
-bool connections_end_idlest(struct connections *connections);
-/* Nobody was there. */
-void connections_give_place_back(struct connections *connections);
-
-/* Takes over a connected, non-blocking socket, with a place. NULL without memory: the socket is closed, and
- * the place given back. */
+/* Takes over a connected, non-blocking socket and the place that was taken for it. NULL without memory:
+ * the socket is closed, and the place given back. */
 struct connection *connections_add(struct connections *connections, int fd);
+
+/* Ends the connection that has been idle for longest, and gives its place back. False: none is idle. */
+bool connections_end_idlest(struct connections *connections);
 
 /* From here on a reply ends its connection; those that wait for a request, or for the rest of one, end
  * now, and what waits for the receiver goes to the spool. It is over when `count` is 0. */

@@ -14,7 +14,7 @@
 #include "cgi.h"
 #include "check.h"
 #include "config.h"
-#include "connection.h"
+#include "fcgi.h"
 #include "heap.h"
 #include "listener.h"
 #include "log.h"
@@ -30,6 +30,7 @@ enum {
 	WORKER_DESCRIPTORS = 4,
 	/* Three of every process, listener, signals; the spool's loop and files; a lookup of a name. */
 	OTHER_DESCRIPTORS = 24,
+	FEW_PLACES = 64,
 };
 
 /* Threads inherit the blocked signals, so that no read or write of theirs is interrupted; main takes
@@ -70,13 +71,12 @@ static void raise_file_limit(void)
 	}
 }
 
-/* Each connection of a web server may want one to the receiver, and some descriptors are neither. What
- * is left are the places that loops share. */
-static size_t shared_places(const struct config *config)
+/* How many connections web servers may make: each may want one to the receiver, and some descriptors are
+ * neither. */
+static size_t count_places(const struct config *config)
 {
 	size_t receivers = (size_t)config->upstream_max_inflight * (config->workers + 1), left = 0;
 	size_t others = OTHER_DESCRIPTORS + config->workers * WORKER_DESCRIPTORS;
-	size_t own = config->workers * CONNECTIONS_OWN_PLACES;
 	struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
 
 	getrlimit(RLIMIT_NOFILE, &limit);
@@ -85,9 +85,16 @@ static size_t shared_places(const struct config *config)
 	if (receivers > left / 2)
 		receivers = left / 2;
 	left -= receivers;
+	if (left < FEW_PLACES)
+		log_event(
+			LOG_WARN, "few_descriptors",
+			"The limit of open files leaves room for few connections; raise it to 1024 "
+			"or more.",
+			LOG_NUM("limit", (int64_t)limit.rlim_cur),
+			LOG_NUM("connections", (int64_t)left));
 	if (left > FCGI_CONNECTIONS_MAX)
-		left = FCGI_CONNECTIONS_MAX;
-	return left > own ? left - own : 0;
+		return FCGI_CONNECTIONS_MAX;
+	return left > 0 ? left : 1;
 }
 
 static void drain(const struct worker_shared *shared, struct worker **workers, size_t count,
@@ -195,7 +202,7 @@ static int serve(const struct config *config, struct listener *listener)
 	raise_file_limit();
 	budget_init(&shared.memory, config->max_memory_bytes);
 	budget_init(&shared.inflight, config->upstream_max_inflight);
-	budget_init(&shared.places, shared_places(config));
+	budget_init(&shared.places, count_places(config));
 	signal_fd = take_signals();
 	if (signal_fd >= 0 && set_up_shared(&shared))
 		status = run_workers(&shared, listener, signal_fd);

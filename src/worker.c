@@ -63,9 +63,10 @@ static void resume_accepting(struct loop_timer *timer)
 {
 	struct worker *worker = OWNER(timer, struct worker, accept_timer);
 
-	/* One worker of several is woken for a connection. */
+	/* All workers are woken for a connection. With EPOLLEXCLUSIVE it would be one, which may be
+	 * the only one without a place. */
 	if (!worker->connections.closing &&
-	    !loop_watch_set(&worker->loop, &worker->accept_watch, EPOLLIN | EPOLLEXCLUSIVE))
+	    !loop_watch_set(&worker->loop, &worker->accept_watch, EPOLLIN))
 		timer->due_us = loop_now_us() + ACCEPT_PAUSE_US;
 }
 
@@ -78,14 +79,14 @@ static bool has_connection(const struct listener *listener)
 
 static bool accept_one(struct worker *worker)
 {
+	struct budget *places = &worker->shared->places;
 	int fd;
 
-	if (!connections_take_place(&worker->connections)) {
+	if (!budget_take(places, 1)) {
 		/* Nobody makes room for a connection that another worker has taken. */
 		if (!has_connection(worker->shared->listener))
 			return true;
-		if (!connections_end_idlest(&worker->connections) ||
-		    !connections_take_place(&worker->connections)) {
+		if (!connections_end_idlest(&worker->connections) || !budget_take(places, 1)) {
 			errno = EMFILE;
 			return false;
 		}
@@ -93,7 +94,7 @@ static bool accept_one(struct worker *worker)
 	fd = accept4(worker->shared->listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
 		return connections_add(&worker->connections, fd) != NULL;
-	connections_give_place_back(&worker->connections);
+	budget_give_back(places, 1);
 	/* Another worker took it, or the peer is gone already. */
 	return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
 }
@@ -107,9 +108,10 @@ static void listener_ready(struct loop_watch *watch, uint32_t events)
 		return;
 	log_limited(
 		LOG_WARN, "accept_paused",
-		"No further connection can be taken for now; lower the connections that nginx makes, or, "
-		"if there are far fewer than 4096, raise the limit of open files.",
-		LOG_NUM("connections", (int64_t)budget_used(&worker->shared->places)));
+		"No further connection can be taken for now; let nginx make fewer, or, where the limit is "
+		"below 4096, raise the limit of open files.",
+		LOG_NUM("connections", (int64_t)budget_used(&worker->shared->places)),
+		LOG_NUM("limit", (int64_t)worker->shared->places.max));
 	pause_accepting(worker);
 }
 

@@ -25,7 +25,7 @@ struct worker_shared {
 	struct spool *spool;    /* NULL: none */
 	struct budget memory;   /* bytes of all beacons */
 	struct budget inflight; /* calls to the receiver */
-	struct budget places;   /* connections of web servers, besides each worker's own */
+	struct budget places;   /* connections of web servers */
 };
 
 struct worker;

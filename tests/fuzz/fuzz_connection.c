@@ -103,7 +103,7 @@ static void peer_connect(struct peer *p, int room)
 	if (room > 0)
 		setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	p->fd = pair[0];
-	check(connections_take_place(&connections), "no place");
+	check(budget_take(&places, 1), "no place");
 	p->connection = connections_add(&connections, pair[1]);
 }
 

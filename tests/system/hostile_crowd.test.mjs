@@ -84,6 +84,21 @@ scenario("idle connections take no descriptor that a beacon needs: who asked las
 	assert.doesNotMatch(process.stderr, /accept_paused/);
 });
 
+scenario("two workers: none of them keeps a connection waiting that the other one has a place for", async (stage) => {
+	const behind = await receiver(stage);
+	const { process, socket } = await startWithFew(stage, behind.url, FEW, { FARO_WORKERS: "2" });
+	/* Four descriptors more are a worker's. */
+	const slow = await Promise.all(Array.from({ length: PLACES - 3 }, () => FastcgiClient.open(socket)));
+	const clients = [...slow];
+	stage.after(() => clients.forEach((client) => client.close()));
+	for (const client of slow) client.begin();
+	for (let n = 0; n < 3 * PLACES; n++) {
+		clients.push(await FastcgiClient.open(socket));
+		assert.equal((await good(clients.at(-1)))?.status, 202);
+	}
+	assert.doesNotMatch(process.stderr, /event=peer_too_slow/, "nobody's time was over yet");
+});
+
 scenario("every place taken by requests that do not end: it waits instead of spinning, says so, and serves who waits", async (stage) => {
 	const behind = await receiver(stage);
 	const { process, socket, pid } = await startWithFew(stage, behind.url, FEW, { FARO_WORKERS: "1" });

@@ -284,7 +284,7 @@ static size_t connect_peer(void)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends),
 			 0);
 	peers[peer_count] = ends[1];
-	assert_true(connections_take_place(&all));
+	assert_true(budget_take(&places, 1));
 	connections_add(&all, ends[0]);
 	return peer_count++;
 }
@@ -948,30 +948,11 @@ static void test_idlest__of_all__who_asked_last_stays_longest(void **state)
 	assert_true(connections_end_idlest(&all));
 	EXPECT(first, "end");
 	assert_false(connections_end_idlest(&all));
-	assert_int_equal(all.count, 3);
+	assert_int_equal(budget_used(&places), 3);
 	EXPECT(writing, "1000000 bytes;");
 	end_delivery(0);
 	EXPECT(waiting, "done:relay;");
 	EXPECT(half, "");
-}
-
-static void test_places__beyond_its_own__as_many_as_are_shared(void **state)
-{
-	size_t peer;
-
-	(void)state;
-	for (size_t i = 0; i < CONNECTIONS_OWN_PLACES; i++)
-		peer = connect_peer();
-	assert_int_equal(budget_used(&places), 0);
-	places.max = 0;
-	assert_false(connections_take_place(&all));
-	places.max = 1;
-	peer = connect_peer();
-	assert_false(connections_take_place(&all));
-	hang_up(peer);
-	assert_true(connections_take_place(&all));
-	assert_int_equal(budget_used(&places), 1);
-	connections_give_place_back(&all);
 }
 
 /* ---- the end ---- */
@@ -1127,7 +1108,6 @@ int main(void)
 		TEST(test_unsent_while_waiting__taken__both_are_answered),
 		TEST(test_unsent_while_waiting__slow_to_take__relayed_all_the_same),
 		TEST(test_unsent_while_waiting__hang_up__relayed_all_the_same),
-		TEST(test_places__beyond_its_own__as_many_as_are_shared),
 		TEST(test_idlest__of_all__who_asked_last_stays_longest),
 		TEST(test_end__idle_at_once_others_after_their_answer),
 		TEST(test_release__with_a_request_waiting__cancels_it),
