@@ -271,7 +271,8 @@ static void read_some(struct http_transfer *t, bool hung_up)
 			t->engine->base.ended(&t->base);
 	} else if (n > 0) {
 		result = http_reply_feed(&t->reply, (struct view){received, (size_t)n}, &used);
-		on_reply(t, result, used == (size_t)n && !hung_up);
+		/* Where the buffer is full, more may be there, which is nobody's answer. */
+		on_reply(t, result, used == (size_t)n && n < RECEIVE_BYTES && !hung_up);
 	} else if (n == 0 && t->reply.seen > 0) {
 		on_reply(t, http_reply_end(&t->reply), false);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -312,6 +313,11 @@ static void on_ready(struct http_connection *connection, uint32_t events)
 	}
 	if (is_connecting(t) && !finish_connecting(t))
 		return;
+	/* Nor is what was there before the first byte of it could be written. */
+	if ((events & EPOLLIN) && t->written == 0) {
+		read_some(t, hung_up);
+		return;
+	}
 	/* Where it cannot be written, the answer may be there all the same. */
 	if ((events & EPOLLOUT) && t->written < total(t) && !write_some(t))
 		hung_up = true;

@@ -31,7 +31,7 @@ struct line {
 	unsigned call;      /* the number of the present one; 0: none */
 	bool shut;          /* for writing */
 	bool spent;         /* must not be used again */
-	bool polluted;      /* of a kept one: something came before the present request */
+	bool polluted;      /* something came before the present request */
 };
 
 struct call {
@@ -212,7 +212,7 @@ static void begin_request(struct line *l, const struct msghdr *message)
 	check(!l->spent, "a connection that is spent is used");
 	check(l->call == 0 || l->call == call->number, "two requests at a time");
 	check(l->sent == l->total || l->sent == 0, "a request within another one's body");
-	l->polluted = turning && l->answered > 0 && l->wrote.len > l->answered;
+	l->polluted = turning && l->wrote.len > l->answered;
 	l->call = call->number;
 	l->total = total;
 	l->sent = 0;

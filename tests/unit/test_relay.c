@@ -910,6 +910,20 @@ static void test_kept_connection__answer_before_the_request_is_written__not_take
 	assert_int_equal(bench->stub.accepted, 2);
 }
 
+static void test_kept_connection__answer_and_room_at_once__not_taken(void **state)
+{
+	(void)state;
+	call_and_wait();
+	no_room = true;
+	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
+	stub_send_stray(&bench->stub, "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n");
+	answer_with("HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
+	no_room = false;
+	TURN_UNTIL(bench->done == 2);
+	assert_int_equal(bench->calls[0].status, 429);
+	assert_int_equal(bench->stub.accepted, 2);
+}
+
 /* In one turn of the loop a call starts on an idle connection, and then the connection's own event
  * comes, of something that was there before the request. */
 
@@ -972,6 +986,21 @@ static void check_not_used_again(const char *answer)
 	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(bench->stub.accepted, accepted + 2);
+}
+
+/* As much as is read at once, and more behind it. */
+static void test_connection__answer_that_fills_the_buffer__not_used_again(void **state)
+{
+	static const char head[] = "HTTP/1.1 202 X\r\nContent-Length: 16343\r\n\r\n",
+			  stray[] = "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n";
+	static char answer[16384 + sizeof(stray)];
+
+	(void)state;
+	memset(answer, 'x', sizeof(answer));
+	memcpy(answer, head, strlen(head));
+	assert_int_equal(strlen(head) + 16343, 16384);
+	memcpy(answer + 16384, stray, sizeof(stray));
+	check_not_used_again(answer);
 }
 
 static void test_connection__not_to_be_used_again__is_not(void **state)
@@ -1530,6 +1559,7 @@ int main(void)
 		TEST(test_idle_connection__stray_answer__not_taken_for_the_next),
 		TEST(test_idle_connection__stray_answer_in_the_turn_of_a_start__not_taken),
 		TEST(test_idle_connection__closed_in_the_turn_of_a_start__another_is_used),
+		TEST(test_connection__answer_that_fills_the_buffer__not_used_again),
 		TEST(test_connection__not_to_be_used_again__is_not),
 		TEST(test_descriptors__exhausted__unavailable_without_a_spin),
 		TEST(test_reused_connection__dies_unanswered__sent_again_and_counted),
@@ -1552,6 +1582,7 @@ int main(void)
 		TEST(test_idle_connection__for_thirty_seconds__closed),
 		TEST(test_idle_connections__the_last_used_is_next__others_age),
 		TEST(test_kept_connection__answer_before_the_request_is_written__not_taken),
+		TEST(test_kept_connection__answer_and_room_at_once__not_taken),
 		TEST(test_busy_connection__a_minute_old__replaced),
 		TEST(test_refusal__before_the_body_is_read__connection_not_kept),
 		TEST(test_connection__two_answers_at_once__not_used_again),
