@@ -118,10 +118,16 @@ int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
-static bool no_room; /* in any socket */
+static bool no_room;    /* in any socket */
+static int write_error; /* of the next write; 0: none */
 
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 {
+	if (write_error) {
+		errno = write_error;
+		write_error = 0;
+		return -1;
+	}
 	if (!no_room)
 		return __real_sendmsg(fd, message, flags);
 	errno = EAGAIN;
@@ -408,6 +414,9 @@ static void test_hints__of_the_receiver__checked_and_capped(void **state)
 		{"Retry-After: 30\r\n", 30, ""},
 		{"Retry-After: 31\r\n", 30, ""},
 		{"Retry-After: 999999999\r\n", 30, ""},
+		/* As 32 and as 64 bits go round. */
+		{"Retry-After: 4294967297\r\n", 30, ""},
+		{"Retry-After: 18446744073709551617\r\n", 30, ""},
 		{"Retry-After: -5\r\n", 0, ""},
 		{"Retry-After: soon\r\n", 0, ""},
 		/* Dates: long ago, far away. */
@@ -921,6 +930,16 @@ static void test_kept_connection__answer_and_room_at_once__not_taken(void **stat
 	no_room = false;
 	TURN_UNTIL(bench->done == 2);
 	assert_int_equal(bench->calls[0].status, 429);
+	assert_int_equal(bench->stub.accepted, 2);
+}
+
+/* The kernel refuses, and epoll has nothing to say about it. */
+static void test_kept_connection__cannot_be_written__another_is_used(void **state)
+{
+	(void)state;
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	write_error = ENOBUFS;
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(bench->stub.accepted, 2);
 }
 
@@ -1582,6 +1601,7 @@ int main(void)
 		TEST(test_idle_connection__for_thirty_seconds__closed),
 		TEST(test_idle_connections__the_last_used_is_next__others_age),
 		TEST(test_kept_connection__answer_before_the_request_is_written__not_taken),
+		TEST(test_kept_connection__cannot_be_written__another_is_used),
 		TEST(test_kept_connection__answer_and_room_at_once__not_taken),
 		TEST(test_busy_connection__a_minute_old__replaced),
 		TEST(test_refusal__before_the_body_is_read__connection_not_kept),
