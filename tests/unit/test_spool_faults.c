@@ -232,14 +232,21 @@ static void put_old_ones(void)
 	store_free(store);
 }
 
+/* Record by record, since the counter that the database keeps may tell of what is not there. */
 static int64_t count_what_is_there(void)
 {
 	struct store *store = new_store();
-	int64_t records;
+	struct spool_record record = {.id = INT64_MIN};
+	struct buf body;
+	int64_t records = 0;
 
 	arm(NULL, -1, false, 0);
+	buf_init(&body, 1 << 20, NULL);
 	assert_int_equal(store_open(store), STORE_OK);
-	records = store_records(store);
+	while (store_next(store, record.id, &record, &body) == STORE_OK)
+		records++;
+	assert_int_equal(records, store_records(store));
+	buf_release(&body);
 	store_free(store);
 	return records;
 }
