@@ -12,10 +12,8 @@ enum {
 	CUT_INTERVAL_US = 1000 * 1000,
 };
 
-static double min_rate(const struct pace *pace)
-{
-	return pace->max_rate < 1 ? pace->max_rate : 1;
-}
+/* A second; FARO_REPLAY_RATE is no less. */
+static const double min_rate = 1;
 
 void pace_init(struct pace *pace, struct breaker *breaker, double max_rate, int64_t now_us)
 {
@@ -25,8 +23,8 @@ void pace_init(struct pace *pace, struct breaker *breaker, double max_rate, int6
 			      .cut_us = now_us - CUT_INTERVAL_US,
 			      .troubles = atomic_load(&breaker->troubles),
 			      .random = (unsigned)now_us};
-	if (pace->rate < min_rate(pace))
-		pace->rate = min_rate(pace);
+	if (pace->rate < min_rate)
+		pace->rate = min_rate;
 }
 
 void pace_hurry(struct pace *pace)
@@ -42,8 +40,8 @@ static void cut_rate(struct pace *pace, int64_t now_us)
 		return;
 	pace->cut_us = now_us;
 	pace->rate /= 2;
-	if (pace->rate < min_rate(pace))
-		pace->rate = min_rate(pace);
+	if (pace->rate < min_rate)
+		pace->rate = min_rate;
 }
 
 static void follow_live_traffic(struct pace *pace, int64_t now_us)
@@ -111,7 +109,7 @@ void pace_failed(struct pace *pace, unsigned retry_after_s, int64_t now_us)
 		bound_us *= 2;
 	if (bound_us > PAUSE_MAX_US)
 		bound_us = PAUSE_MAX_US;
-	if (pace->hurried && bound_us > HURRIED_PAUSE_US)
+	if (pace->hurried)
 		bound_us = HURRIED_PAUSE_US;
 	cut_rate(pace, now_us);
 	pace->failures++;

@@ -61,7 +61,7 @@ static bool pack(struct store *store, struct view body)
 
 static void bind_view(sqlite3_stmt *statement, int column, struct view value)
 {
-	if (value.ptr && value.len <= ID_MAX_BYTES)
+	if (value.ptr)
 		sqlite3_bind_text(statement, column, value.ptr, (int)value.len, SQLITE_STATIC);
 	else
 		sqlite3_bind_null(statement, column);
