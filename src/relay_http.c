@@ -275,7 +275,7 @@ static void read_some(struct http_transfer *t, bool hung_up)
 		on_reply(t, result, used == (size_t)n && n < RECEIVE_BYTES && !hung_up);
 	} else if (n == 0 && t->reply.seen > 0) {
 		on_reply(t, http_reply_end(&t->reply), false);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+	} else if (n == 0 || hung_up || (errno != EAGAIN && errno != EINTR)) {
 		if (!survive(t, n == 0 ? "The connection was closed without an answer"
 				       : strerror(errno)))
 			t->engine->base.ended(&t->base);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -118,14 +119,16 @@ int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
-static bool no_room;    /* in any socket */
-static int write_error; /* of the next write; 0: none */
+static bool no_room;          /* in any socket */
+static int write_error;       /* of the next write; 0: none */
+static int write_errors_left; /* and of so many more */
 
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	if (write_error) {
 		errno = write_error;
-		write_error = 0;
+		if (write_errors_left-- <= 0)
+			write_error = 0;
 		return -1;
 	}
 	if (!no_room)
@@ -943,6 +946,16 @@ static void test_kept_connection__cannot_be_written__another_is_used(void **stat
 	assert_int_equal(bench->stub.accepted, 2);
 }
 
+static void test_new_connection__cannot_be_written__unavailable_without_a_spin(void **state)
+{
+	(void)state;
+	write_error = ENOBUFS;
+	write_errors_left = INT_MAX;
+	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
+	assert_true(bench->turns < 20);
+	write_error = 0;
+}
+
 /* In one turn of the loop a call starts on an idle connection, and then the connection's own event
  * comes, of something that was there before the request. */
 
@@ -1602,6 +1615,7 @@ int main(void)
 		TEST(test_idle_connections__the_last_used_is_next__others_age),
 		TEST(test_kept_connection__answer_before_the_request_is_written__not_taken),
 		TEST(test_kept_connection__cannot_be_written__another_is_used),
+		TEST(test_new_connection__cannot_be_written__unavailable_without_a_spin),
 		TEST(test_kept_connection__answer_and_room_at_once__not_taken),
 		TEST(test_busy_connection__a_minute_old__replaced),
 		TEST(test_refusal__before_the_body_is_read__connection_not_kept),
