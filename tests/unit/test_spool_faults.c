@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -61,6 +62,10 @@ int __real_open(const char *path, int flags, mode_t mode);
 int __wrap_open(const char *path, int flags, mode_t mode);
 int __real_fstat(int fd, struct stat *status);
 int __wrap_fstat(int fd, struct stat *status);
+uid_t __real_geteuid(void);
+uid_t __wrap_geteuid(void);
+int __real_statvfs(const char *path, struct statvfs *vfs);
+int __wrap_statvfs(const char *path, struct statvfs *vfs);
 int __real_rename(const char *from, const char *to);
 int __wrap_rename(const char *from, const char *to);
 void *__real_calloc(size_t count, size_t size);
@@ -88,6 +93,20 @@ int __wrap_open(const char *path, int flags, mode_t mode)
 int __wrap_fstat(int fd, struct stat *status)
 {
 	return fails("fstat") ? -1 : __real_fstat(fd, status);
+}
+
+uid_t __wrap_geteuid(void)
+{
+	return __real_geteuid() + (fails("geteuid") ? 1 : 0);
+}
+
+int __wrap_statvfs(const char *path, struct statvfs *vfs)
+{
+	int result = fails("statvfs") ? -1 : __real_statvfs(path, vfs);
+
+	if (fails("full disk"))
+		vfs->f_bavail = 0;
+	return result;
 }
 
 int __wrap_rename(const char *from, const char *to)
@@ -350,6 +369,101 @@ static void test_files__no_inode__no_promise(void **state)
 	store_free(store);
 }
 
+/* It is made without being certain that its name survives a power cut. */
+static void test_files__directory_not_to_be_synced__serves(void **state)
+{
+	enum {
+		AFTER_LOCK_AND_DATABASE = 2
+	};
+	struct store *store = new_store();
+
+	(void)state;
+	arm("open", AFTER_LOCK_AND_DATABASE, false, 0);
+	assert_int_equal(put_some(store, 1), 1);
+	assert_int_equal(calls, AFTER_LOCK_AND_DATABASE + 1);
+	store_free(store);
+}
+
+/* How many pages the database has that nothing is in. */
+static int64_t unused_pages(void)
+{
+	sqlite3_stmt *statement;
+	char path[128];
+	sqlite3 *db;
+	int64_t pages;
+
+	snprintf(path, sizeof(path), "%s/spool.db", directory);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA freelist_count", -1, &statement, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	pages = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	return pages;
+}
+
+/* Ends all that is there in one transaction. */
+static void end_all(struct store *store)
+{
+	struct store_settled settled[64];
+	int64_t id = INT64_MIN, stored_s;
+	size_t count = 0;
+
+	while (count < 64 && store_peek(store, id, &id, &stored_s) == STORE_OK)
+		settled[count++] = (struct store_settled){id, STORE_DELIVERED};
+	assert_int_equal(store_settle(store, settled, count), STORE_OK);
+	assert_int_equal(store_records(store), 0);
+}
+
+/* No record is taken, but records end, without the pages being moved, for which there is no room. */
+static void test_disk__full__only_ends_records_until_there_is_room(void **state)
+{
+	enum {
+		COUNT = 50 /* of 2 pages each: more than are given back at a time */
+	};
+	struct store *store = new_store();
+	int64_t unused;
+
+	(void)state;
+	assert_int_equal(put_some(store, COUNT), COUNT);
+	arm("full disk", 0, true, 0);
+	assert_int_equal(put_some(store, 1), 0);
+	assert_int_equal(store_records(store), COUNT);
+	end_all(store);
+	unused = unused_pages();
+	assert_in_range(unused, 64, 1000);
+	arm(NULL, -1, false, 0);
+	end_all(store);
+	assert_int_equal(unused_pages(), unused - 64);
+	assert_int_equal(put_some(store, 1), 1);
+	store_free(store);
+}
+
+static void test_disk__does_not_say_what_room_it_has__used(void **state)
+{
+	struct store *store = new_store();
+
+	(void)state;
+	arm("statvfs", 0, true, 0);
+	assert_int_equal(put_some(store, 1), 1);
+	store_free(store);
+}
+
+static void test_directory__somebody_elses_and_wide__left_as_it_is(void **state)
+{
+	struct store *store = new_store();
+	struct stat status;
+
+	(void)state;
+	assert_int_equal(chmod(directory, 0777), 0);
+	arm("geteuid", 0, true, 0);
+	assert_int_equal(store_open(store), STORE_OK);
+	assert_int_equal(stat(directory, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0777);
+	store_free(store);
+}
+
 static void test_files__damaged_and_not_to_be_moved__failed_until_they_can(void **state)
 {
 	struct store *store;
@@ -365,6 +479,9 @@ static void test_files__damaged_and_not_to_be_moved__failed_until_they_can(void 
 	fclose(file);
 	store = new_store();
 	arm("rename", 0, true, 0);
+	assert_int_equal(store_open(store), STORE_FAILED);
+	/* The log is moved before the database. */
+	arm("rename", 1, false, 0);
 	assert_int_equal(store_open(store), STORE_FAILED);
 	arm(NULL, -1, false, 0);
 	assert_int_equal(store_open(store), STORE_OK);
@@ -414,7 +531,11 @@ int main(void)
 		TEST(test_steps__done_where_a_row_is_due__no_crash),
 		TEST(test_files__each_call_fails__healed),
 		TEST(test_files__no_inode__no_promise),
+		TEST(test_files__directory_not_to_be_synced__serves),
 		TEST(test_files__damaged_and_not_to_be_moved__failed_until_they_can),
+		TEST(test_disk__full__only_ends_records_until_there_is_room),
+		TEST(test_disk__does_not_say_what_room_it_has__used),
+		TEST(test_directory__somebody_elses_and_wide__left_as_it_is),
 		TEST(test_directory__too_long_or_wide__refused_or_narrowed),
 		TEST(test_new__each_allocation_fails__null),
 	};

@@ -283,6 +283,29 @@ static void test_dedup__after_a_restart__known(void **state)
 	dedup_free(dedup);
 }
 
+static void test_dedup__older_than_it_remembers__not_told(void **state)
+{
+	struct dedup *dedup = dedup_new();
+	struct dedup_waiter waiter = {.mailbox = NULL};
+	struct dedup_hash hash = numbered(3).hash;
+
+	(void)state;
+	assert_int_equal(put(3), STORE_OK);
+	store_tell(store, dedup, time(NULL) + DEDUP_KEEP_S + 1, loop_now_us());
+	assert_int_equal(dedup_begin(dedup, &hash, &waiter, loop_now_us()), DEDUP_FIRST);
+	dedup_free(dedup);
+}
+
+static void test_begin__not_open__failed(void **state)
+{
+	struct store *closed = open_new(64 << 20);
+
+	(void)state;
+	assert_int_equal(store_begin(closed), STORE_FAILED);
+	assert_false(store_is_open(closed));
+	store_free(closed);
+}
+
 /* --- what is no database of ours ----------------------------------------------------------------*/
 
 static void path_of(char *path, size_t size, const char *name)
@@ -327,6 +350,7 @@ static void test_open__foreign_newer_or_no_database__moved_aside(void **state)
 		{"DROP TABLE quarantine", "damaged"},
 		{"DELETE FROM counters", "damaged"},
 		{"UPDATE counters SET records=-1", "damaged"},
+		{"UPDATE counters SET last_id=9223372036854775807", "damaged"},
 		{"ALTER TABLE records RENAME COLUMN body TO text", "damaged"},
 	};
 
@@ -345,11 +369,14 @@ static void test_record__anything_in_it_changed__is_damaged_alone(void **state)
 		"stored_s = stored_s + 1",
 		"hash = zeroblob(16)",
 		"session_id = 'another'",
+		"session_id = ''",
+		"session_id = hex(zeroblob(65))", /* 130 bytes, and no header has more than 128 */
 		"idempotency_key = NULL",
 		"traceparent = 'x'",
 		"logs = logs + 1",
 		"spans = 0",
 		"size = size - 1",
+		"size = size + 1",
 		"crc = crc + 1",
 		"size = 0",
 		"size = 1 << 40",
@@ -401,6 +428,42 @@ static void test_ids__after_a_restart_or_in_a_fresh_database__never_twice(void *
 			store = open_new(64 << 20);
 			assert_int_equal(store_open(store), STORE_OK);
 		}
+	}
+}
+
+/* As after the clock was put back. */
+static void test_ids__last_one_in_the_future__go_on_from_there(void **state)
+{
+	const int64_t last = INT64_C(4000000000000000000);
+	struct spool_record record;
+
+	(void)state;
+	store_free(store);
+	execute("UPDATE counters SET last_id=4000000000000000000");
+	store = open_new(64 << 20);
+	assert_int_equal(store_open(store), STORE_OK);
+	for (int64_t n = 1; n <= 2; n++) {
+		assert_int_equal(put(1), STORE_OK);
+		assert_int_equal(store_next(store, last + n - 1, &record, &body), STORE_OK);
+		assert_int_equal(record.id, last + n);
+	}
+}
+
+/* Counters that tell of more than there is: what is there goes, and they are right again. */
+static void test_quarantine__counted_too_high__emptied_and_counted_anew(void **state)
+{
+	struct spool_record record;
+
+	(void)state;
+	store_free(store);
+	execute("UPDATE counters SET quarantined=1001");
+	store = open_new(64 << 20);
+	assert_int_equal(store_open(store), STORE_OK);
+	for (int64_t n = 0; n <= 1; n++) {
+		assert_int_equal(put(1), STORE_OK);
+		assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
+		assert_int_equal(end_record(record.id, STORE_REJECTED), STORE_OK);
+		assert_int_equal(store_quarantined(store), n);
 	}
 }
 
@@ -657,9 +720,13 @@ int main(void)
 		TEST(test_limit__filled__never_above_and_room_comes_back),
 		TEST(test_lock__second_process__cannot_use_it),
 		TEST(test_dedup__after_a_restart__known),
+		TEST(test_dedup__older_than_it_remembers__not_told),
+		TEST(test_begin__not_open__failed),
 		TEST(test_open__foreign_newer_or_no_database__moved_aside),
 		TEST(test_record__anything_in_it_changed__is_damaged_alone),
 		TEST(test_ids__after_a_restart_or_in_a_fresh_database__never_twice),
+		TEST(test_ids__last_one_in_the_future__go_on_from_there),
+		TEST(test_quarantine__counted_too_high__emptied_and_counted_anew),
 		TEST(test_damage__database_cut_or_flipped_at_200_places__serves),
 		TEST(test_damage__log_cut_or_flipped__serves),
 		TEST(test_faults__each_call_once_and_for_ever__no_false_promise_and_healed),
