@@ -21,6 +21,8 @@
 
 enum {
 	IDLE_TRANSFERS_MAX = 64,
+	/* What was not needed for this long is freed: before a loop at rest gives its heap back. */
+	TRIM_AFTER_US = 500 * 1000,
 	/* Connections made after a new route begin with another address of the name. */
 	ROUTE_LIFETIME_US = 10 * 1000000,
 };
@@ -32,6 +34,7 @@ struct relay {
 	struct budget *inflight;
 	struct relay_engine *engine;
 	struct loop_timer deferred_timer;
+	struct loop_timer trim_timer; /* armed while there are idle ones */
 	struct relay_transfer *idle, *deferred;
 	size_t idle_count;
 	struct secret secret;
@@ -71,8 +74,28 @@ static void give_back(struct relay_transfer *transfer)
 		return;
 	}
 	transfer->next = relay->idle;
+	transfer->idle_us = relay->loop->now_us;
 	relay->idle = transfer;
 	relay->idle_count++;
+	if (relay->trim_timer.due_us == INT64_MAX)
+		relay->trim_timer.due_us = transfer->idle_us + TRIM_AFTER_US;
+}
+
+static void trim(struct loop_timer *timer)
+{
+	struct relay *relay = OWNER(timer, struct relay, trim_timer);
+	struct relay_transfer **link = &relay->idle, *transfer;
+
+	while (*link && (*link)->idle_us > relay->loop->now_us - TRIM_AFTER_US)
+		link = &(*link)->next;
+	/* Those behind it have been idle for longer. */
+	while ((transfer = *link)) {
+		*link = transfer->next;
+		relay->idle_count--;
+		relay->engine->operations->free_transfer(transfer);
+	}
+	if (relay->idle)
+		timer->due_us = relay->loop->now_us + TRIM_AFTER_US;
 }
 
 static void learn_from_failure(struct relay *relay, enum relay_failure failure, int64_t now_us)
@@ -225,6 +248,7 @@ struct relay *relay_new(struct loop *loop, const struct config *config, struct r
 	relay->resolver = resolver;
 	relay->inflight = inflight;
 	relay->deferred_timer.fire = on_deferred;
+	relay->trim_timer.fire = trim;
 	secret_init(&relay->secret, config->upstream_api_key_file);
 	relay->engine = config->upstream_tls ? relay_curl_new(loop, config, finish)
 					     : relay_http_new(loop, config, finish);
@@ -233,6 +257,7 @@ struct relay *relay_new(struct loop *loop, const struct config *config, struct r
 		return NULL;
 	}
 	loop_timer_add(loop, &relay->deferred_timer);
+	loop_timer_add(loop, &relay->trim_timer);
 	return relay;
 }
 

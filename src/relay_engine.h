@@ -23,6 +23,7 @@ struct relay_transfer {
 	struct relay_route *route; /* while in flight */
 	bool deferred;
 	int64_t started_us;
+	int64_t idle_us; /* since when */
 
 	/* The engine's to set. */
 	unsigned attempts; /* how often the request was begun to be written */

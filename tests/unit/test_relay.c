@@ -18,12 +18,14 @@
 
 #include <arpa/inet.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
 
 #include "build-config.h"
+#include "counted_allocations.h"
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
@@ -922,6 +924,22 @@ static void test_kept_connection__answer_before_the_request_is_written__not_take
 	assert_int_equal(bench->stub.accepted, 2);
 }
 
+/* On a connection of ours to the stub, which has not been read; without a turn of the loop. */
+static bool bytes_are_there(void)
+{
+	for (int fd = 3; fd < 256; fd++) {
+		struct sockaddr_in peer = {.sin_port = 0};
+		socklen_t size = sizeof(peer);
+		int unread = 0;
+
+		if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 &&
+		    ntohs(peer.sin_port) == bench->stub.port && ioctl(fd, FIONREAD, &unread) == 0 &&
+		    unread > 0)
+			return true;
+	}
+	return false;
+}
+
 static void test_kept_connection__answer_and_room_at_once__not_taken(void **state)
 {
 	(void)state;
@@ -929,6 +947,8 @@ static void test_kept_connection__answer_and_room_at_once__not_taken(void **stat
 	no_room = true;
 	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
 	stub_send_stray(&bench->stub, "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n");
+	while (!bytes_are_there())
+		poll(NULL, 0, 1);
 	answer_with("HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
 	no_room = false;
 	TURN_UNTIL(bench->done == 2);
@@ -954,6 +974,22 @@ static void test_new_connection__cannot_be_written__unavailable_without_a_spin(v
 	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
 	assert_true(bench->turns < 20);
 	write_error = 0;
+}
+
+static void test_transfers__not_needed_for_a_moment__freed(void **state)
+{
+	long kept;
+
+	(void)state;
+	for (size_t i = 0; i < CALLS; i++)
+		assert_int_equal(start(&bench->calls[i]), VERDICT_OK);
+	TURN_UNTIL(bench->done == CALLS);
+	kept = live;
+	forward_s++;
+	turn();
+	assert_int_equal(live, kept - CALLS);
+	/* And the next call has what it needs. */
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
 }
 
 /* In one turn of the loop a call starts on an idle connection, and then the connection's own event
@@ -1592,6 +1628,7 @@ int main(void)
 		TEST(test_idle_connection__stray_answer_in_the_turn_of_a_start__not_taken),
 		TEST(test_idle_connection__closed_in_the_turn_of_a_start__another_is_used),
 		TEST(test_connection__answer_that_fills_the_buffer__not_used_again),
+		TEST(test_transfers__not_needed_for_a_moment__freed),
 		TEST(test_connection__not_to_be_used_again__is_not),
 		TEST(test_descriptors__exhausted__unavailable_without_a_spin),
 		TEST(test_reused_connection__dies_unanswered__sent_again_and_counted),
