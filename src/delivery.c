@@ -15,10 +15,10 @@ enum {
 	KEY_MAX_BYTES = 128 /* longer ones are not forwarded, and say nothing */
 };
 
+/* Of a first one, which is no duplicate. */
 static bool is_promise(enum verdict verdict)
 {
-	return verdict == VERDICT_ACCEPTED || verdict == VERDICT_SPOOLED ||
-	       verdict == VERDICT_DUPLICATE;
+	return verdict == VERDICT_ACCEPTED || verdict == VERDICT_SPOOLED;
 }
 
 static void end_first(struct delivery *delivery, enum verdict verdict)
