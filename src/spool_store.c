@@ -291,12 +291,12 @@ static int read_counters(struct store *store)
 
 	if (code != SQLITE_OK)
 		return code == SQLITE_NOTFOUND ? SQLITE_CORRUPT : code;
-	store->counters = (struct counters){columns[0], columns[1], columns[2], columns[3]};
-	if (store->counters.last_id < id)
-		store->counters.last_id = id;
 	for (int i = 0; i < 4; i++)
 		if (columns[i] < 0 || columns[i] > INT64_MAX / 2)
 			return SQLITE_CORRUPT;
+	store->counters = (struct counters){columns[0], columns[1], columns[2], columns[3]};
+	if (store->counters.last_id < id)
+		store->counters.last_id = id;
 	return SQLITE_OK;
 }
 
