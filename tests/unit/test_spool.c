@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +17,7 @@
 #include "metrics.h"
 #include "relay.h"
 #include "spool.h"
+#include "spool_folder.h"
 
 /*
  * Links the spool with its store, pace and replay, and what those need, but for the relay: that is one of
@@ -184,7 +184,6 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 
 /* --- the stage -------------------------------------------------------------------------------------- */
 
-static char directory[64];
 static struct config config;
 static struct breaker breaker;
 static struct dedup *dedup;
@@ -198,21 +197,6 @@ struct beacon {
 	char body[BODY_BYTES];
 	bool done;
 };
-
-static void remove_directory(void)
-{
-	DIR *dir = opendir(directory);
-	struct dirent *entry;
-	char name[512];
-
-	while (dir && (entry = readdir(dir))) {
-		snprintf(name, sizeof(name), "%s/%s", directory, entry->d_name);
-		unlink(name);
-	}
-	if (dir)
-		closedir(dir);
-	rmdir(directory);
-}
 
 static struct spool *open_spool(void)
 {
@@ -229,8 +213,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	log_init(0, LOG_ERROR + 1);
-	strcpy(directory, "faro-spool-XXXXXX");
-	if (!mkdtemp(directory))
+	if (!make_directory())
 		return -1;
 	config = (struct config){.spool_dir = directory,
 				 .spool_max_bytes = 16 << 20,
@@ -263,8 +246,7 @@ static int tear_down(void **state)
 	loop_release(&loop);
 	dedup_free(dedup);
 	assert_int_equal(budget_used(&memory), 0);
-	remove_directory();
-	return 0;
+	return remove_directory();
 }
 
 static void on_done(struct spool_put *put)

@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -17,6 +16,7 @@
 #include <sqlite3.h>
 
 #include "log.h"
+#include "spool_folder.h"
 #include "spool_store.h"
 
 /*
@@ -139,33 +139,18 @@ struct libdeflate_decompressor *__wrap_libdeflate_alloc_decompressor(void)
 
 /* --- the stage -------------------------------------------------------------------------------------- */
 
-static char directory[64], body_text[8000];
+static char body_text[8000];
 static struct dedup *dedup;
-
-static void remove_files(void)
-{
-	DIR *dir = opendir(directory);
-	struct dirent *entry;
-	char name[512];
-
-	while (dir && (entry = readdir(dir))) {
-		snprintf(name, sizeof(name), "%s/%s", directory, entry->d_name);
-		unlink(name);
-	}
-	if (dir)
-		closedir(dir);
-}
 
 static int set_up(void **state)
 {
 	(void)state;
 	log_init(0, LOG_ERROR + 1);
-	strcpy(directory, "faro-spool-XXXXXX");
 	srand(1);
 	for (size_t i = 0; i < sizeof(body_text); i++)
 		body_text[i] = (char)rand();
 	dedup = dedup_new();
-	return mkdtemp(directory) && dedup ? 0 : -1;
+	return make_directory() && dedup ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -173,8 +158,7 @@ static int tear_down(void **state)
 	(void)state;
 	arm(NULL, -1, false, 0);
 	dedup_free(dedup);
-	remove_files();
-	return rmdir(directory);
+	return remove_directory();
 }
 
 static struct store *new_store(void)

@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -16,6 +15,7 @@
 #include "faulty_vfs.h"
 #include "log.h"
 #include "metrics.h"
+#include "spool_folder.h"
 #include "spool_store.h"
 
 /* Links the store with its files, dedup, mailbox, loop, metrics, log, buf. */
@@ -25,24 +25,9 @@ enum {
 	DAMAGES = 200,
 };
 
-static char directory[64], body_text[20000];
+static char body_text[20000];
 static struct store *store;
 static struct buf body;
-
-static void remove_files(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	char name[512];
-
-	if (!dir)
-		return;
-	while ((entry = readdir(dir))) {
-		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
-		unlink(name);
-	}
-	closedir(dir);
-}
 
 static struct store *open_new(size_t max_bytes)
 {
@@ -59,8 +44,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	log_init(0, LOG_ERROR + 1);
-	strcpy(directory, "faro-spool-XXXXXX");
-	if (!mkdtemp(directory))
+	if (!make_directory())
 		return -1;
 	/* Nothing that deflate makes small. */
 	srand(1);
@@ -77,8 +61,7 @@ static int tear_down(void **state)
 	faulty_vfs_fail(-1, false, 0);
 	store_free(store);
 	buf_release(&body);
-	remove_files(directory);
-	return rmdir(directory);
+	return remove_directory();
 }
 
 /* Sizes differ, so that small records share pages and large ones have several. */
@@ -568,7 +551,7 @@ static void test_damage__database_cut_or_flipped_at_200_places__serves(void **st
 		found += n;
 		whole += n >= RECORDS - 1;
 		store_free(store);
-		remove_files(directory);
+		remove_files();
 		store = open_new(64 << 20);
 	}
 	/* Most flips are in bodies, and cost one record. */
@@ -591,7 +574,7 @@ static void test_damage__log_cut_or_flipped__serves(void **state)
 	assert_true(wal_size > 0);
 	for (int round = 0; round < DAMAGES; round++) {
 		store_free(store);
-		remove_files(directory);
+		remove_files();
 		store = open_new(64 << 20);
 		write_file("spool.db", db, db_size);
 		damage_and_use("spool.db-wal", wal, wal_size, round);
@@ -664,7 +647,7 @@ static void test_faults__each_call_once_and_for_ever__no_false_promise_and_heale
 			struct promise promise = {{false}, {false}, {false}};
 
 			store_free(store);
-			remove_files(directory);
+			remove_files();
 			store = open_new(64 << 20);
 			faulty_vfs_fail(n, variant % 2, codes[variant / 2]);
 			work(&promise);
@@ -692,7 +675,7 @@ static void test_sync__full_or_normal__each_commit_or_each_checkpoint(void **sta
 		long before;
 
 		store_free(store);
-		remove_files(directory);
+		remove_files();
 		store = store_new(&options);
 		assert_non_null(store);
 		assert_int_equal(store_open(store), STORE_OK);
