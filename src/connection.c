@@ -434,9 +434,12 @@ bool connections_init(struct connections *connections, struct loop *loop, struct
 
 void connections_release(struct connections *connections)
 {
-	while (!ring_is_empty(&connections->ring)) {
-		struct connection *c = OWNER(connections->ring.next, struct connection, link);
+	struct ring *ring = &connections->ring;
 
+	for (struct ring *link = ring->next, *next; link != ring; link = next) {
+		struct connection *c = OWNER(link, struct connection, link);
+
+		next = link->next;
 		if (c->waiting)
 			delivery_cancel(&c->exchange->delivery);
 		free_connection(c);
