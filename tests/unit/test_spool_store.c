@@ -334,6 +334,8 @@ static void test_open__foreign_newer_or_no_database__moved_aside(void **state)
 		{"DELETE FROM counters", "damaged"},
 		{"UPDATE counters SET records=-1", "damaged"},
 		{"UPDATE counters SET quarantined=9223372036854775807", "damaged"},
+		/* Nor does the next id begin there. */
+		{"UPDATE counters SET last_id=9223372036854775807", "damaged"},
 		{"ALTER TABLE records RENAME COLUMN body TO text", "damaged"},
 	};
 
