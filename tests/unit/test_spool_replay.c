@@ -209,12 +209,29 @@ static int wait_for_call(void)
 
 enum answer {
 	ACCEPT,
-	FAIL,  /* 503 */
-	SILENT /* sent, and no answer */
+	REFUSE,       /* 400 */
+	UNAUTHORIZED, /* 401 */
+	NOT_FOUND,    /* 404 */
+	THROTTLE,     /* 429, come again in 20 s */
+	FAIL,         /* 503 */
+	SILENT        /* sent, and no answer */
 };
 
 static void answer(int number, enum answer with)
 {
+	static const struct {
+		int status;
+		enum verdict verdict;
+		unsigned retry_after_s;
+	} answers[] = {
+		[ACCEPT] = {202, VERDICT_ACCEPTED, 0},
+		[REFUSE] = {400, VERDICT_UPSTREAM_REJECTED, 0},
+		[UNAUTHORIZED] = {401, VERDICT_UPSTREAM_MISCONFIGURED, 0},
+		[NOT_FOUND] = {404, VERDICT_UPSTREAM_MISCONFIGURED, 0},
+		[THROTTLE] = {429, VERDICT_UPSTREAM_THROTTLED, 20},
+		[FAIL] = {503, VERDICT_UPSTREAM_UNAVAILABLE, 0},
+		[SILENT] = {0, VERDICT_UPSTREAM_UNAVAILABLE, 0},
+	};
 	size_t i = 0;
 	struct relay_call *call;
 
@@ -225,8 +242,9 @@ static void answer(int number, enum answer with)
 	relay.count--;
 	memmove(relay.calls + i, relay.calls + i + 1, (relay.count - i) * sizeof(relay.calls[0]));
 	call->sent = true;
-	call->status = with == ACCEPT ? 202 : with == FAIL ? 503 : 0;
-	call->verdict = with == ACCEPT ? VERDICT_ACCEPTED : VERDICT_UPSTREAM_UNAVAILABLE;
+	call->status = answers[with].status;
+	call->verdict = answers[with].verdict;
+	call->retry_after_s = answers[with].retry_after_s;
 	call->done(call);
 }
 
@@ -369,6 +387,79 @@ static void test_unanswered__as_many_as_are_remembered__no_new_one_is_sent(void 
 	assert_int_equal(wait_for_call(), 4);
 	answer(4, ACCEPT);
 	assert_int_equal(wait_for_call(), RETRIES_MAX + 1);
+}
+
+/* --- what the receiver says ------------------------------------------------------------------------- */
+
+static void test_refused__quarantine_at_once_and_the_others_pass(void **state)
+{
+	(void)state;
+	keep(3);
+	wait_for_calls(3);
+	answer(1, ACCEPT);
+	answer(2, REFUSE);
+	answer(3, ACCEPT);
+	while (turn())
+		assert_int_equal(relay.count, 0);
+	assert_int_equal(store.ends[STORE_REJECTED], 1);
+	assert_int_equal(store.ends[STORE_DELIVERED], 2);
+	assert_null(first_after(&store, 0));
+}
+
+/* An operator's mistake says nothing about the beacons, however long it lasts. */
+static void test_answered_not_now__for_long__nothing_lost(void **state)
+{
+	static const enum answer rows[] = {UNAUTHORIZED, NOT_FOUND, THROTTLE, FAIL};
+
+	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		keep(3);
+		for (int n = 0; n < 100; n++)
+			answer(wait_for_call(), rows[row]);
+		for (int n = 1; n <= 3; n++) {
+			assert_int_equal(wait_for_call(), n);
+			answer(n, ACCEPT);
+		}
+		turn();
+		assert_int_equal(store.ends[STORE_DELIVERED], 3);
+		tear_down(state);
+		set_up(state);
+	}
+}
+
+/* It lives, so that it is not the breaker that holds the others back. */
+static void test_failure__others_wait__one_at_a_time_until_one_is_taken(void **state)
+{
+	(void)state;
+	keep(20);
+	wait_for_calls(SLOTS);
+	for (int n = 1; n <= SLOTS; n++)
+		answer(n, THROTTLE);
+	for (int n = 1; n <= 3; n++) {
+		assert_int_equal(wait_for_call(), 1);
+		for (int turns = 0; turns < 10; turns++)
+			turn();
+		assert_int_equal(relay.count, 1);
+		answer(1, THROTTLE);
+	}
+	assert_int_equal(wait_for_call(), 1);
+	answer(1, ACCEPT);
+	wait_for_calls(SLOTS);
+}
+
+static void test_retry_after__nobody_is_sent_before(void **state)
+{
+	int64_t told_us;
+
+	(void)state;
+	keep(3);
+	wait_for_calls(3);
+	answer(2, ACCEPT);
+	told_us = loop.now_us;
+	answer(1, THROTTLE);
+	answer(3, ACCEPT);
+	assert_int_equal(wait_for_call(), 1);
+	assert_true(loop.now_us >= told_us + 20 * SECOND);
+	assert_true(loop.now_us < told_us + 21 * SECOND);
 }
 
 /* --- what the store says ------------------------------------------------------------------------------ */
@@ -554,6 +645,10 @@ int main(void)
 		TEST(test_unanswered__others_are_taken__quarantine_after_5_attempts),
 		TEST(test_unanswered__nobody_is_taken__never_given_up),
 		TEST(test_unanswered__as_many_as_are_remembered__no_new_one_is_sent),
+		TEST(test_refused__quarantine_at_once_and_the_others_pass),
+		TEST(test_answered_not_now__for_long__nothing_lost),
+		TEST(test_failure__others_wait__one_at_a_time_until_one_is_taken),
+		TEST(test_retry_after__nobody_is_sent_before),
 		TEST(test_retry__gone_from_the_store__forgotten),
 		TEST(test_retry__store_fails_when_it_is_read__sent_once_it_is_open),
 		TEST(test_settle__store_cannot_be_opened__remembered_and_not_sent_again),
