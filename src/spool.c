@@ -316,8 +316,11 @@ struct spool *spool_new(const struct spool_options *options)
 		free(spool);
 		return NULL;
 	}
-	error = ENOMEM;
-	if (mailbox_init(&spool->inbox, &spool->loop) && set_up(spool, options))
+	if (!mailbox_init(&spool->inbox, &spool->loop))
+		error = errno;
+	else if (!set_up(spool, options))
+		error = ENOMEM;
+	else
 		error = pthread_create(&spool->thread, NULL, run, spool);
 	if (error == 0)
 		return spool;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,7 +158,8 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
 			  void *arg);
 
-static _Atomic long steps, step_fails_each; /* 0: none does */
+static _Atomic long steps, step_fails_each;        /* 0: none does */
+static _Atomic long inserts, insert_fails_at = -1; /* -1: none does */
 
 int __real_sqlite3_step(sqlite3_stmt *statement);
 int __wrap_sqlite3_step(sqlite3_stmt *statement);
@@ -166,6 +168,9 @@ int __wrap_sqlite3_step(sqlite3_stmt *statement)
 {
 	long each = step_fails_each;
 
+	if (strncmp(sqlite3_sql(statement), "INSERT INTO records", 19) == 0 &&
+	    atomic_fetch_add(&inserts, 1) == insert_fails_at)
+		return SQLITE_IOERR;
 	return each > 0 && atomic_fetch_add(&steps, 1) % each == each - 1
 		       ? SQLITE_IOERR
 		       : __real_sqlite3_step(statement);
@@ -232,6 +237,8 @@ static int set_up(void **state)
 		answered_by[i] = 0;
 	calloc_fails_at = -1;
 	step_fails_each = 0;
+	inserts = 0;
+	insert_fails_at = -1;
 	threads_fail = false;
 	spool = NULL;
 	return dedup && loop_init(&loop) && mailbox_init(&mailbox, &loop) ? 0 : -1;
@@ -419,6 +426,45 @@ static void test_put__the_database_fails_now_and_then__no_false_promise(void **s
 	assert_true(promised > 0);
 	wait_until_noted(promised);
 	assert_int_equal(end(10 * SECOND), 0);
+}
+
+/* Nobody of a batch is promised what only the others would have. */
+static void test_put__one_insert_of_many_fails__no_more_and_no_less_than_promised(void **state)
+{
+	enum {
+		COUNT = 300
+	};
+	struct beacon *beacons = calloc(COUNT, sizeof(*beacons));
+	int stored = 0, failed = 0;
+	int64_t sum = 0;
+
+	(void)state;
+	insert_fails_at = COUNT / 2;
+	answer = HOLD;
+	spool = open_spool();
+	for (int n = 0; n < COUNT; n++)
+		hand_over(&beacons[n], "ok", n);
+	for (int n = 0; n < COUNT; n++) {
+		while (!beacons[n].done)
+			loop_turn(&loop);
+		if (beacons[n].put.result == SPOOL_STORED) {
+			stored++;
+			sum += n;
+		} else {
+			assert_int_equal(beacons[n].put.result, SPOOL_FAILED);
+			failed++;
+		}
+	}
+	assert_true(stored >= COUNT / 2 - 63);
+	assert_true(failed > 0);
+	answer = ACCEPT;
+	spool_drain(spool);
+	assert_int_equal(end(20 * SECOND), 0);
+	assert_int_equal(noted_count, stored);
+	for (int i = 0; i < noted_count; i++)
+		sum -= noted[i];
+	assert_int_equal(sum, 0);
+	free(beacons);
 }
 
 /* --- replay ----------------------------------------------------------------------------------------- */
@@ -628,6 +674,27 @@ static void test_new__any_allocation_or_the_thread_fails__null(void **state)
 	assert_int_equal(errno, ENOMEM);
 }
 
+static void test_new__no_descriptor_left__null(void **state)
+{
+	struct rlimit before, fewer;
+	int last = dup(0), error;
+
+	(void)state;
+	assert_true(last >= 0);
+	close(last);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	/* None at all, and one for the loop but none for its mailbox. */
+	for (int left = 0; left <= 1; left++) {
+		fewer = (struct rlimit){(rlim_t)(last + left), before.rlim_max};
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &fewer), 0);
+		spool = open_spool();
+		error = errno;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_null(spool);
+		assert_int_equal(error, EMFILE);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -639,6 +706,7 @@ int main(void)
 		TEST(test_put__spool_full__told_and_nothing_lost),
 		TEST(test_put__no_directory__failed_until_there_is_one),
 		TEST(test_put__the_database_fails_now_and_then__no_false_promise),
+		TEST(test_put__one_insert_of_many_fails__no_more_and_no_less_than_promised),
 		TEST(test_replay__a_refused_one__quarantine_and_the_others_pass),
 		TEST(test_replay__failures__tried_again_until_taken),
 		TEST(test_replay__live_traffic_has_half_of_the_places__waits),
@@ -650,6 +718,7 @@ int main(void)
 		TEST(test_replay__a_damaged_record__dropped_and_the_others_pass),
 		TEST(test_free__a_call_without_end__kept_at_the_deadline),
 		TEST(test_new__any_allocation_or_the_thread_fails__null),
+		TEST(test_new__no_descriptor_left__null),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
