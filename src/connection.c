@@ -436,14 +436,16 @@ void connections_release(struct connections *connections)
 {
 	struct ring *ring = &connections->ring;
 
-	for (struct ring *link = ring->next, *next; link != ring; link = next) {
+	/* All of them before the first is freed: the end of one is posted to those that wait for it, and
+	 * what is posted is linked to what was posted before. */
+	for (struct ring *link = ring->next; link != ring; link = link->next) {
 		struct connection *c = OWNER(link, struct connection, link);
 
-		next = link->next;
 		if (c->waiting)
 			delivery_cancel(&c->exchange->delivery);
-		free_connection(c);
 	}
+	while (!ring_is_empty(ring))
+		free_connection(OWNER(ring->next, struct connection, link));
 	exchange_release_pool(&connections->exchanges);
 	buf_release(&connections->response);
 	buf_release(&connections->output);

@@ -97,19 +97,20 @@ scenario("SIGTERM with a receiver that never answers: exit 0 at the end of the d
 	assert.match(ingest.process.stderr, /event=stopped.* unanswered=2/);
 });
 
-scenario("SIGTERM with a receiver that never answers: who waits for another worker's beacon is promised nothing", async (stage) => {
-	const behind = await receiver(stage);
-	behind.status = null;
-	const env = { FARO_WORKERS: "4", FARO_DRAIN_TIMEOUT_MS: "500", FARO_UPSTREAM_TIMEOUT_MS: "60000" };
-	const ingest = await startIngest(stage, behind.url, { env });
-	const server = await nginx(stage, { socket: ingest.socket });
-	const keys = 8, each = 4;
-	const held = Array.from({ length: keys * each }, (_, i) => post(server.port, smallBeacon, { "Idempotency-Key": `k${i % keys}` }));
-	await behind.arrived(keys);
-	assert.deepEqual(await ingest.process.stop("SIGTERM"), { code: 0, signal: null });
-	assert.ok(statuses(await Promise.all(held)).every((status) => status >= 500));
-	assert.equal(behind.requests.length, keys);
-});
+/* More than a worker keeps exchanges for, so that some are freed while others are ended. */
+for (const { workers, keys, each } of [{ workers: 4, keys: 8, each: 4 }, { workers: 1, keys: 100, each: 2 }])
+	scenario(`SIGTERM with a receiver that never answers: who waits for one of ${keys} beacons with ${workers} workers is promised nothing`, async (stage) => {
+		const behind = await receiver(stage);
+		behind.status = null;
+		const env = { FARO_WORKERS: `${workers}`, FARO_DRAIN_TIMEOUT_MS: "500", FARO_UPSTREAM_TIMEOUT_MS: "60000" };
+		const ingest = await startIngest(stage, behind.url, { env });
+		const server = await nginx(stage, { socket: ingest.socket });
+		const held = Array.from({ length: keys * each }, (_, i) => post(server.port, smallBeacon, { "Idempotency-Key": `k${Math.floor(i / each)}` }));
+		await behind.arrived(keys);
+		assert.deepEqual(await ingest.process.stop("SIGTERM"), { code: 0, signal: null });
+		assert.ok(statuses(await Promise.all(held)).every((status) => status >= 500));
+		assert.equal(behind.requests.length, keys);
+	});
 
 for (const name of ["SIGINT", "SIGQUIT"])
 	scenario(`${name} drains as SIGTERM does`, async (stage) => {
