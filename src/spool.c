@@ -277,16 +277,11 @@ static void set_up_timers(struct spool *spool)
 static bool set_up(struct spool *spool, const struct spool_options *options)
 {
 	const struct config *config = options->config;
-	size_t largest = config->max_body_bytes > config->max_decoded_bytes
-				 ? config->max_body_bytes
-				 : config->max_decoded_bytes;
 
 	spool->store = store_new(&(struct store_options){
 		.directory = config->spool_dir,
 		.max_bytes = config->spool_max_bytes,
 		.sync_full = config->spool_sync_full,
-		/* What ingest gives to a labelled body, and a former process may have given. */
-		.max_record_bytes = 4 * largest + 1024 * 1024,
 	});
 	if (!spool->store)
 		return false;

@@ -135,24 +135,25 @@ enum store_result store_insert(struct store *store, const struct spool_record *g
 
 /* --- reading ------------------------------------------------------------------------------------*/
 
-static struct view append(struct buf *buf, sqlite3_stmt *row, int column)
+static struct view read_id(sqlite3_stmt *row, int column)
 {
 	const void *bytes = sqlite3_column_blob(row, column);
 	size_t len = (size_t)sqlite3_column_bytes(row, column);
-	char *at = buf->data + buf->len;
 
-	if (sqlite3_column_type(row, column) == SQLITE_NULL || len > ID_MAX_BYTES)
-		return (struct view){NULL, 0};
-	if (len > 0)
-		memcpy(at, bytes, len);
-	buf->len += len;
-	return (struct view){at, len};
+	return len <= ID_MAX_BYTES ? (struct view){bytes, len} : (struct view){NULL, 0};
 }
 
-static void read_numbers(sqlite3_stmt *row, struct spool_record *record)
+/* Its views point into the row, and its body is the length only. */
+static void read_columns(sqlite3_stmt *row, struct spool_record *record)
 {
-	*record = (struct spool_record){.id = sqlite3_column_int64(row, 0),
-					.stored_s = sqlite3_column_int64(row, 1)};
+	*record = (struct spool_record){
+		.id = sqlite3_column_int64(row, 0),
+		.stored_s = sqlite3_column_int64(row, 1),
+		.session_id = read_id(row, 3),
+		.idempotency_key = read_id(row, 4),
+		.traceparent = read_id(row, 5),
+		.body = {NULL, (size_t)sqlite3_column_int64(row, 11)},
+	};
 	if (sqlite3_column_bytes(row, 2) == DEDUP_HASH_BYTES)
 		memcpy(record->hash.bytes, sqlite3_column_blob(row, 2), DEDUP_HASH_BYTES);
 	record->counts = (struct enrich_counts){
@@ -164,30 +165,42 @@ static void read_numbers(sqlite3_stmt *row, struct spool_record *record)
 	};
 }
 
+/* There is room for it. */
+static void move_to(struct buf *buf, struct view *value)
+{
+	char *at = buf->data + buf->len;
+
+	if (!value->ptr)
+		return;
+	memcpy(at, value->ptr, value->len);
+	buf->len += value->len;
+	value->ptr = at;
+}
+
+/* The checksum comes first: what passes it was promised once, whatever the limits are today. */
 static enum store_result read_record(struct store *store, sqlite3_stmt *row,
 				     struct spool_record *record, struct buf *body)
 {
 	struct view packed = {sqlite3_column_blob(row, 13), (size_t)sqlite3_column_bytes(row, 13)};
-	int64_t size = sqlite3_column_int64(row, 11);
-	size_t got;
+	enum buf_result room;
 
-	read_numbers(row, record);
-	if (size <= 0 || (uint64_t)size > store->options.max_record_bytes || !packed.ptr)
+	read_columns(row, record);
+	if (record->body.len > INT32_MAX ||
+	    checksum(record, packed) != (uint32_t)sqlite3_column_int64(row, 12))
 		return STORE_DAMAGED;
 	buf_clear(body);
-	if (buf_reserve(body, (size_t)size + 3 * ID_MAX_BYTES) != BUF_OK)
-		return STORE_FULL;
+	room = buf_reserve(body, record->body.len + 3 * ID_MAX_BYTES);
+	if (room != BUF_OK)
+		return room == BUF_TOO_LARGE ? STORE_TOO_LARGE : STORE_FULL;
 	if (libdeflate_zlib_decompress(store->inflater, packed.ptr, packed.len, body->data,
-				       (size_t)size, &got) != LIBDEFLATE_SUCCESS ||
-	    got != (size_t)size)
+				       record->body.len, NULL) != LIBDEFLATE_SUCCESS)
 		return STORE_DAMAGED;
-	body->len = got;
-	record->body = (struct view){body->data, got};
-	record->session_id = append(body, row, 3);
-	record->idempotency_key = append(body, row, 4);
-	record->traceparent = append(body, row, 5);
-	return checksum(record, packed) == (uint32_t)sqlite3_column_int64(row, 12) ? STORE_OK
-										   : STORE_DAMAGED;
+	record->body.ptr = body->data;
+	body->len = record->body.len;
+	move_to(body, &record->session_id);
+	move_to(body, &record->idempotency_key);
+	move_to(body, &record->traceparent);
+	return STORE_OK;
 }
 
 enum store_result store_next(struct store *store, int64_t after, struct spool_record *record,

@@ -301,7 +301,19 @@ static bool send_one(struct replay *replay, struct slot *slot, int64_t now_us, i
 		settle(replay, record->id, STORE_BROKEN);
 		return true;
 	}
+	/* A former process had more memory, and another one may have it again. */
+	if (result == STORE_TOO_LARGE) {
+		log_limited(LOG_WARN, "spool_record_too_large",
+			    "A record of the spool needs more than FARO_MAX_MEMORY_BYTES and stays "
+			    "there; raise that and start again, or it is dropped for its age.",
+			    LOG_NUM("bytes", (int64_t)record->body.len));
+		replay->cursor = record->id;
+		return true;
+	}
 	if (result != STORE_OK) {
+		/* What is kept for the next records may be what this one needs. */
+		if (result == STORE_FULL && replay->busy == 0)
+			replay_trim(replay);
 		*next_us = result == STORE_FULL ? now_us + POLL_US : INT64_MAX;
 		return false;
 	}
@@ -422,7 +434,7 @@ struct replay *replay_new(const struct spool_options *options, struct loop *loop
 		  loop_now_us());
 	for (size_t i = 0; i < SLOTS; i++) {
 		replay->slots[i].replay = replay;
-		buf_init(&replay->slots[i].body, SIZE_MAX / 2, options->memory);
+		buf_init(&replay->slots[i].body, options->memory->max, options->memory);
 	}
 	budget_init(&replay->own, SLOTS);
 	replay->relay = relay_new(loop, &replay->config, options->resolver, &replay->own);

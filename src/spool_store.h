@@ -21,9 +21,10 @@
 
 enum store_result {
 	STORE_OK,
-	STORE_NONE,    /* no such record */
-	STORE_FULL,    /* the limit, or the disk's reserve, is reached; the others may fit */
-	STORE_DAMAGED, /* this record is; the id is valid */
+	STORE_NONE,      /* no such record */
+	STORE_FULL,      /* the limit, or the disk's reserve, is reached; the others may fit */
+	STORE_TOO_LARGE, /* this record, for what it is to be read into; the id is valid */
+	STORE_DAMAGED,   /* this record is; the id is valid */
 	STORE_FAILED,
 };
 
@@ -55,7 +56,6 @@ struct store_options {
 	const char *directory;
 	size_t max_bytes;
 	bool sync_full;
-	size_t max_record_bytes; /* of an inflated body; more is damage */
 };
 
 struct store;
@@ -74,7 +74,7 @@ enum store_result store_insert(struct store *store, const struct spool_record *r
 enum store_result store_commit(struct store *store);
 
 /* The first record with an id above `after`. Its body is inflated into `body`, where its views
- * point, too. STORE_FULL: `body` cannot grow just now. */
+ * point, too. STORE_FULL: `body` cannot grow just now; STORE_TOO_LARGE: it never can. */
 enum store_result store_next(struct store *store, int64_t after, struct spool_record *record,
 			     struct buf *body);
 /* Id and time of the first record above `after`. */

@@ -163,10 +163,8 @@ static int tear_down(void **state)
 
 static struct store *new_store(void)
 {
-	return store_new(&(struct store_options){.directory = directory,
-						 .max_bytes = 4 << 20,
-						 .sync_full = false,
-						 .max_record_bytes = 1 << 20});
+	return store_new(&(struct store_options){
+		.directory = directory, .max_bytes = 4 << 20, .sync_full = false});
 }
 
 static struct spool_record numbered(int n)

@@ -106,6 +106,7 @@ enum store_result store_next(struct store *of, int64_t after, struct spool_recor
 			     struct buf *body)
 {
 	const struct spool_record *found = first_after(of, after);
+	enum buf_result room;
 
 	if (of->on_next)
 		of->on_next();
@@ -115,8 +116,10 @@ enum store_result store_next(struct store *of, int64_t after, struct spool_recor
 		return STORE_NONE;
 	*record = *found;
 	buf_clear(body);
-	if (buf_printf(body, "%d", (int)found->id) != BUF_OK)
-		return STORE_FULL;
+	room = buf_reserve(body, found->body.len + sizeof("1000"));
+	if (room != BUF_OK)
+		return room == BUF_TOO_LARGE ? STORE_TOO_LARGE : STORE_FULL;
+	buf_printf(body, "%d", (int)found->id);
 	record->body = (struct view){body->data, body->len};
 	return STORE_OK;
 }
@@ -636,6 +639,38 @@ static void test_trim__one_in_flight__keeps_its_body_and_no_other(void **state)
 	assert_int_equal(budget_used(&memory), 0);
 }
 
+/* --- memory ----------------------------------------------------------------------------------------- */
+
+static void test_large__more_than_there_is__passed_by_and_kept(void **state)
+{
+	(void)state;
+	keep(3);
+	store.records[1].body.len = memory.max;
+	wait_for_calls(2);
+	assert_int_equal(number_of(relay.calls[1]), 3);
+	answer(1, ACCEPT);
+	answer(3, ACCEPT);
+	while (turn() && store.ends[STORE_DELIVERED] < 2)
+		;
+	assert_int_equal(store.ends[STORE_DELIVERED], 2);
+	assert_int_equal(store.records[1].id, 2);
+}
+
+/* The buffers of the others are kept for the next, and this one needs what they take. */
+static void test_large__all_there_is__sent_when_it_is_alone(void **state)
+{
+	(void)state;
+	keep(SLOTS);
+	wait_for_calls(SLOTS);
+	for (int n = 1; n <= SLOTS; n++)
+		answer(n, ACCEPT);
+	assert_in_range(budget_used(&memory), 1, memory.max);
+	keep(SLOTS + 1);
+	store.records[SLOTS].body.len = memory.max - sizeof("1000");
+	assert_int_equal(wait_for_call(), SLOTS + 1);
+	answer(SLOTS + 1, ACCEPT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -658,6 +693,8 @@ int main(void)
 		TEST(test_expire__store_is_closed__not_asked),
 		TEST(test_breaker__opens_while_a_record_is_read__sent_when_it_admits),
 		TEST(test_trim__one_in_flight__keeps_its_body_and_no_other),
+		TEST(test_large__more_than_there_is__passed_by_and_kept),
+		TEST(test_large__all_there_is__sent_when_it_is_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,10 +31,8 @@ static struct buf body;
 
 static struct store *open_new(size_t max_bytes)
 {
-	struct store *made = store_new(&(struct store_options){.directory = directory,
-							       .max_bytes = max_bytes,
-							       .sync_full = true,
-							       .max_record_bytes = 1 << 20});
+	struct store *made = store_new(&(struct store_options){
+		.directory = directory, .max_bytes = max_bytes, .sync_full = true});
 
 	assert_non_null(made);
 	return made;
@@ -238,6 +236,28 @@ static void test_limit__filled__never_above_and_room_comes_back(void **state)
 	}
 	assert_int_equal(put(RECORDS), STORE_OK);
 	assert_in_range(store_bytes(store), 1, max / 2);
+}
+
+static void test_next__no_room_for_it__stays_and_says_whether_there_can_be(void **state)
+{
+	struct spool_record record;
+	struct budget budget;
+	struct buf small;
+
+	(void)state;
+	assert_int_equal(put(39), STORE_OK);
+	budget_init(&budget, 4096);
+	buf_init(&small, 1 << 22, &budget);
+	assert_int_equal(store_next(store, 0, &record, &small), STORE_FULL);
+	budget.max = 1 << 22;
+	buf_init(&small, 4096, &budget);
+	assert_int_equal(store_next(store, 0, &record, &small), STORE_TOO_LARGE);
+	assert_int_equal(record.body.len, numbered(39).body.len);
+	assert_int_equal(store_records(store), 1);
+	buf_init(&small, 1 << 22, &budget);
+	assert_int_equal(store_next(store, record.id - 1, &record, &small), STORE_OK);
+	assert_true(is_the_same(&record, 39));
+	buf_release(&small);
 }
 
 static void test_lock__second_process__cannot_use_it(void **state)
@@ -670,10 +690,8 @@ static void test_sync__full_or_normal__each_commit_or_each_checkpoint(void **sta
 {
 	(void)state;
 	for (int full = 0; full < 2; full++) {
-		const struct store_options options = {.directory = directory,
-						      .max_bytes = 64 << 20,
-						      .sync_full = full,
-						      .max_record_bytes = 1 << 20};
+		const struct store_options options = {
+			.directory = directory, .max_bytes = 64 << 20, .sync_full = full};
 		long before;
 
 		store_free(store);
@@ -703,6 +721,7 @@ int main(void)
 		TEST(test_settled__each_end__gone_or_in_quarantine),
 		TEST(test_quarantine__more_than_its_share__the_oldest_go),
 		TEST(test_limit__filled__never_above_and_room_comes_back),
+		TEST(test_next__no_room_for_it__stays_and_says_whether_there_can_be),
 		TEST(test_lock__second_process__cannot_use_it),
 		TEST(test_dedup__after_a_restart__known),
 		TEST(test_dedup__older_than_it_remembers__not_told),

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 
 import { counter, eventually, Flood, numbered, pause, sendOne, status } from "../lib/beacons.mjs";
-import { startIngest } from "../lib/faro.mjs";
+import { beaconOfSize, startIngest } from "../lib/faro.mjs";
 import { scenario } from "../lib/stage.mjs";
 
 /* ./dev soak has it refuse for a minute. */
@@ -147,3 +147,29 @@ scenario("too old: dropped and counted", async (stage) => {
 	await drained(socket);
 	assert.equal((await status(socket))("spool_dropped_total", 'reason="age"'), 10);
 });
+
+for (const [what, less, larger] of [
+	["memory", { FARO_MAX_BODY_BYTES: "1MiB", FARO_MAX_DECODED_BYTES: "1MiB", FARO_MAX_MEMORY_BYTES: "3MiB" }, false],
+	["size", { FARO_MAX_BODY_BYTES: "256KiB", FARO_MAX_DECODED_BYTES: "256KiB" }, true],
+])
+	scenario(`less ${what} for the next process: what was promised by one that had more arrives`, async (stage) => {
+		let up = false;
+		const receiver = await counter(stage, () => (up ? 202 : 503));
+		const env = spoolEnv(stage, { FARO_MAX_MEMORY_BYTES: "64MiB", FARO_DRAIN_TIMEOUT_MS: "500" });
+		const first = await startIngest(stage, receiver.url, { env });
+		assert.equal((await sendOne(first.socket, beaconOfSize(4_500_000, "id=large; "))).status, 202);
+		for (let i = 0; i < 5; i++) assert.equal((await sendOne(first.socket, numbered(`l${i}`))).status, 202);
+		assert.equal((await first.process.stop("SIGTERM")).code, 0);
+		up = true;
+		const second = await startIngest(stage, receiver.url, { env: { ...env, ...less } });
+		await eventually("beacons", () => receiver.taken.size === (larger ? 6 : 5));
+		if (!larger) {
+			await second.process.line(/event=spool_record_too_large .*FARO_MAX_MEMORY_BYTES.* bytes=45\d{5}/);
+			await eventually("one record", async () => (await status(second.socket))("spool_records") === 1);
+		}
+		await second.process.stop("SIGTERM");
+		const third = await startIngest(stage, receiver.url, { env });
+		await drained(third.socket);
+		assert.equal(receiver.taken.size, 6);
+		assert.equal(receiver.duplicates, 0);
+	});
