@@ -1,6 +1,7 @@
 #include "cgi.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -121,6 +122,8 @@ int cgi_serve(const struct config *config)
 	struct budget memory;
 	bool written;
 
+	/* OpenSSL writes to a receiver that is gone as this does to a web server that is. */
+	signal(SIGPIPE, SIG_IGN);
 	budget_init(&memory, config->max_memory_bytes);
 	if (!ingest_init(&ingest, config, &memory)) {
 		log_event(LOG_ERROR, "no_memory", "There is not enough memory for one beacon.");

@@ -37,3 +37,13 @@ scenario("the three headers that are passed on reach the receiver from a CGI pro
 	assert.equal(parseCgi(stdout).status, 202);
 	for (const [name, value] of Object.entries(passed)) assert.equal(behind.last.headers[name], value);
 });
+
+scenario("a web server that is gone before the reply: relayed, and ended by no signal", async (stage) => {
+	const behind = await receiver(stage);
+	const process = stage.run("faro-ingest as CGI", ingestBinary, [],
+		{ env: { ...ingestEnv(behind.url), ...variables }, stdio: ["pipe", "pipe", "pipe"] });
+	process.child.stdout.destroy();
+	process.child.stdin.end(smallBeacon);
+	assert.deepEqual(await process.closed, { code: 1, signal: null });
+	assert.equal(behind.requests.length, 1);
+});
