@@ -136,6 +136,9 @@ int cgi_serve(const struct config *config)
 	if (ingest_begin(&ingest, &request) == INGEST_RELAY)
 		relay_once(config, &ingest, &request);
 	written = reply(&request);
+	if (!written)
+		log_event(LOG_WARN, "reply_not_taken", "The web server did not take the reply.",
+			  LOG_STR("error", strerror(errno)));
 	ingest_end(&request);
 	request_release(&request);
 	ingest_release(&ingest);

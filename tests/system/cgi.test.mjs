@@ -45,5 +45,6 @@ scenario("a web server that is gone before the reply: relayed, and ended by no s
 	process.child.stdout.destroy();
 	process.child.stdin.end(smallBeacon);
 	assert.deepEqual(await process.closed, { code: 1, signal: null });
+	assert.match(process.stderr, /event=reply_not_taken .*error="?Broken pipe/);
 	assert.equal(behind.requests.length, 1);
 });
