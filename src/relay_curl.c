@@ -10,6 +10,7 @@
  * flight ends then, and the multi handle with it.
  */
 #include <curl/curl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,6 +49,29 @@ struct curl_engine {
 	int64_t distrusted_us; /* connections from before are not used again; 0: all are trusted */
 	bool fresh; /* no answer has come since: what is as old as libcurl can tell is too old */
 };
+
+/* libcurl writes the key into each request's head, and leaves it in what it frees. */
+static void wipe_and_free(void *memory)
+{
+	if (memory)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+static void *reallocate(void *old, size_t size)
+{
+	size_t had = old ? malloc_usable_size(old) : 0;
+	void *memory;
+
+	if (old && size <= had)
+		return old;
+	memory = malloc(size);
+	if (memory && old) {
+		memcpy(memory, old, had);
+		wipe_and_free(old);
+	}
+	return memory;
+}
 
 /* Left to itself, libcurl keeps a connection to which a request could not be written, and TLS then takes
  * the next request for the rest of that one, whose answer it gets (7.88: multi_done() in lib/multi.c).
@@ -442,7 +466,8 @@ struct relay_engine *relay_curl_new(struct loop *loop, const struct config *conf
 		return NULL;
 	/* Libraries of TLS take milliseconds to set up, and memory; http:// does without. Threads
 	 * may do this at the same time, and each is counted. */
-	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
+	if (curl_global_init_mem(CURL_GLOBAL_ALL, malloc, wipe_and_free, reallocate, strdup,
+				 calloc) != CURLE_OK)
 		goto fail;
 	engine->base = (struct relay_engine){&operations, loop, config, ended};
 	engine->timer.fire = on_timer_fired;

@@ -1,12 +1,14 @@
 /* What the process is to others of its machine: its privileges, its memory, its files. */
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { sendOne } from "./lib/beacons.mjs";
-import { ingestEnv, smallBeacon } from "./lib/faro.mjs";
+import { counter, eventually, sendOne } from "./lib/beacons.mjs";
+import { ingestEnv, smallBeacon, startIngest } from "./lib/faro.mjs";
 import { isRoot } from "./lib/nginx.mjs";
+import { memoryHolds } from "./lib/process.mjs";
 import { ingestBinary, scenario } from "./lib/stage.mjs";
+import { makeCertificate } from "./lib/tls.mjs";
 
 const USER = "65534";
 
@@ -81,3 +83,27 @@ scenario("the key is in no log line and on no command line", async (stage) => {
 	await process.stop();
 	assert.ok(!process.stderr.includes(key));
 });
+
+for (const scheme of ["http", "https"])
+	scenario(`a replaced key is nowhere in the process (${scheme})`, async (stage) => {
+		const certificate = scheme === "https" ? await makeCertificate(stage) : undefined;
+		const behind = await counter(stage, () => 202, certificate);
+		const file = stage.path("key");
+		writeFileSync(file, "the-key-of-yesterday");
+		const env = { FARO_WORKERS: "1", FARO_UPSTREAM_API_KEY_FILE: file };
+		if (certificate) env.FARO_UPSTREAM_CA_FILE = certificate.ca;
+		const { process, socket } = await startIngest(stage, behind.url, { env });
+		const holds = (key) => memoryHolds(process.child.pid, key);
+		const send = async () => {
+			const replies = await Promise.all(Array.from({ length: 8 }, () => sendOne(socket, smallBeacon)));
+			for (const reply of replies) assert.equal(reply.status, 202);
+		};
+		await send();
+		assert.ok(holds("the-key-of-yesterday"));
+		writeFileSync(stage.path("new"), "another-key-for-today");
+		renameSync(stage.path("new"), file);
+		await eventually("new key alone", async () => {
+			await send();
+			return holds("another-key-for-today") && !holds("the-key-of-yesterday");
+		});
+	});

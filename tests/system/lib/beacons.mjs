@@ -160,8 +160,8 @@ export class Counter {
 	}
 }
 
-export async function counter(stage, behave) {
-	const made = new Counter(behave);
+export async function counter(stage, behave, certificate) {
+	const made = new Counter(behave, certificate);
 	await made.listen();
 	stage.after(() => made.stop());
 	return made;

@@ -17,12 +17,17 @@ export const anonymousKb = (pid) => statusKb(pid, "RssAnon");
 /* A build with sanitizers has terabytes of shadow; what is resident of it is no word on ours. */
 export const isSanitized = (pid) => statusKb(pid, "VmPeak") > 100 * 2 ** 20;
 
-/* Those that are open. faro-ingest does not let its own user see them (PR_SET_DUMPABLE), only root. */
-function openDescriptors(pid) {
-	const folder = `/proc/${pid}/fd`;
-	if (process.getuid() === 0) return readdirSync(folder);
-	return execFileSync("sudo", ["-n", "ls", folder], { encoding: "utf8" }).split("\n").slice(0, -1);
+/* faro-ingest does not let its own user see its memory and descriptors (PR_SET_DUMPABLE), only root. */
+const PAGE = 4096;
+const LARGEST = 2 ** 30; // more is the shadow of a build with sanitizers
+
+function asRoot(command, ...args) {
+	const words = process.getuid() === 0 ? [command, ...args] : ["sudo", "-n", command, ...args];
+	return execFileSync(words[0], words.slice(1), { maxBuffer: LARGEST, stdio: ["ignore", "pipe", "inherit"] });
 }
+
+/* Those that are open. */
+const openDescriptors = (pid) => asRoot("ls", `/proc/${pid}/fd`).toString().split("\n").slice(0, -1);
 
 export const descriptors = (pid) => openDescriptors(pid).length;
 
@@ -37,3 +42,14 @@ export function descriptorLimit(pid, more) {
 /* A stop reaches its threads one by one. */
 export const isStopped = (pid) => readdirSync(`/proc/${pid}/task`).every((thread) =>
 	readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8").split(" ")[2] === "T");
+
+/* Is `text` anywhere in what it can write? */
+export function memoryHolds(pid, text) {
+	for (const [, start, end] of asRoot("cat", `/proc/${pid}/maps`).toString().matchAll(/^(\w+)-(\w+) rw/gm)) {
+		const [first, last] = [start, end].map((address) => parseInt(address, 16) / PAGE);
+		if ((last - first) * PAGE >= LARGEST) continue;
+		if (asRoot("dd", `if=/proc/${pid}/mem`, `bs=${PAGE}`, `skip=${first}`, `count=${last - first}`, "status=none").includes(text))
+			return true;
+	}
+	return false;
+}
