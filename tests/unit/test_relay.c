@@ -987,7 +987,8 @@ static void test_transfers__not_needed_for_a_moment__freed(void **state)
 	kept = live;
 	forward_s++;
 	turn();
-	assert_int_equal(live, kept - CALLS);
+	/* Each was one allocation, and with libcurl more. */
+	assert_true(live <= kept - CALLS);
 	/* And the next call has what it needs. */
 	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
 }
