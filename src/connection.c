@@ -444,8 +444,10 @@ void connections_release(struct connections *connections)
 		if (c->waiting)
 			delivery_cancel(&c->exchange->delivery);
 	}
-	while (!ring_is_empty(ring))
-		free_connection(OWNER(ring->next, struct connection, link));
+	for (struct ring *link = ring->next, *next; link != ring; link = next) {
+		next = link->next;
+		free_connection(OWNER(link, struct connection, link));
+	}
 	exchange_release_pool(&connections->exchanges);
 	buf_release(&connections->response);
 	buf_release(&connections->output);
