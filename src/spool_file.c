@@ -38,15 +38,12 @@ static bool fail(const char *msg, const char *path)
 	return false;
 }
 
-/* An operator's directory may be wider, as an emptyDir is; the files are ours alone in any case. */
+/* One that is there already stays as wide as it is, be it an emptyDir or, for root, /var/lib; the files are
+ * ours alone in any case. */
 static bool make_directory(const struct spool_file *file)
 {
-	struct stat st;
-
 	if (mkdir(file->directory, 0700) < 0 && errno != EEXIST)
 		return fail("The directory of the spool cannot be made.", file->directory);
-	if (stat(file->directory, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) != 0)
-		chmod(file->directory, 0700);
 	return true;
 }
 
