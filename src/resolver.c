@@ -9,7 +9,8 @@
  *	resolver_hurry() shortens any wait to HURRY_US after the last lookup's start.
  *
  * The addresses are kept sorted, so that a name server which rotates its answers does not look like
- * one whose answer changed. Limit: RESOLVER_ADDRESSES_MAX addresses; the rest is left out.
+ * one whose answer changed. Limit: RESOLVER_ADDRESSES_MAX addresses; of more, those that are in use
+ * already stay in use, and the rest is left out.
  */
 #include "resolver.h"
 
@@ -86,8 +87,9 @@ static bool contains(const struct resolver_addresses *addresses, const char *tex
 	return false;
 }
 
+/* Of `known` those that were found; where it is NULL all of them. */
 static void collect_family(struct resolver_addresses *addresses, const struct addrinfo *found,
-			   int family)
+			   int family, const struct resolver_addresses *known)
 {
 	for (; found && addresses->count < RESOLVER_ADDRESSES_MAX; found = found->ai_next) {
 		struct resolver_address *address = &addresses->list[addresses->count];
@@ -103,6 +105,7 @@ static void collect_family(struct resolver_addresses *addresses, const struct ad
 					 ->sin_addr;
 		address->family = family;
 		if (inet_ntop(family, bytes, address->text, sizeof(address->text)) &&
+		    (!known || contains(known, address->text)) &&
 		    !contains(addresses, address->text))
 			addresses->count++;
 	}
@@ -115,14 +118,18 @@ static int compare(const void *a, const void *b)
 }
 
 /* Sorted within each family; which family comes first is the system's preference (RFC 6724). */
-static void collect(struct resolver_addresses *addresses, const struct addrinfo *found)
+static void collect(struct resolver_addresses *addresses, const struct addrinfo *found,
+		    const struct resolver_addresses *known)
 {
 	int first = found->ai_family == AF_INET6 ? AF_INET6 : AF_INET;
+	int second = first == AF_INET ? AF_INET6 : AF_INET;
 
 	memset(addresses, 0, sizeof(*addresses));
-	collect_family(addresses, found, first);
+	collect_family(addresses, found, first, known);
+	collect_family(addresses, found, first, NULL);
 	addresses->preferred = addresses->count;
-	collect_family(addresses, found, first == AF_INET ? AF_INET6 : AF_INET);
+	collect_family(addresses, found, second, known);
+	collect_family(addresses, found, second, NULL);
 	qsort(addresses->list, addresses->preferred, sizeof(struct resolver_address), compare);
 	qsort(addresses->list + addresses->preferred, addresses->count - addresses->preferred,
 	      sizeof(struct resolver_address), compare);
@@ -139,7 +146,8 @@ static int look_up(const struct resolver *resolver, int flags, struct resolver_a
 	error = getaddrinfo(resolver->host, port, &hints, &found);
 	if (error != 0)
 		return error;
-	collect(addresses, found);
+	/* The thread alone writes what is known, so it may read that without the mutex. */
+	collect(addresses, found, &resolver->addresses);
 	freeaddrinfo(found);
 	return addresses->count > 0 ? 0 : EAI_NONAME;
 }

@@ -38,20 +38,17 @@ static bool unchanged(const struct secret *secret, const struct stat *now)
 	       same_time(seen->st_ctim, now->st_ctim);
 }
 
-/* What is wrong with the file's content, or NULL; *len loses the line's end. */
-static const char *check(const char *text, size_t *len)
+const char *secret_problem(const char *text, size_t *len)
 {
-	size_t i;
-
 	if (*len > CONFIG_SECRET_MAX_BYTES)
 		return "it is longer than 4096 bytes";
-	while (*len > 0 && (text[*len - 1] == '\n' || text[*len - 1] == '\r'))
+	while (*len > 0 && memchr(" \t\r\n", text[*len - 1], 4))
 		(*len)--;
 	if (*len == 0)
 		return "it is empty";
-	for (i = 0; i < *len; i++)
+	for (size_t i = 0; i < *len; i++)
 		if (text[i] < ' ' || text[i] > '~')
-			return "it holds something else than one line of printable ASCII";
+			return "it has more than one line, or other than ASCII characters";
 	return NULL;
 }
 
@@ -104,7 +101,7 @@ static bool reread(struct secret *secret)
 	const char *problem = read_file(secret->path, &seen, text, sizeof(text), &len);
 
 	if (!problem)
-		problem = check(text, &len);
+		problem = secret_problem(text, &len);
 	report(secret, problem);
 	secret->seen = seen;
 	secret->settled = !problem && seen.st_ctim.tv_sec + SETTLED_AFTER_S < time(NULL);

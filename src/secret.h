@@ -32,6 +32,9 @@ void secret_release(struct secret *secret);
  * changed. True: the key is another one than before. */
 bool secret_refresh(struct secret *secret, int64_t now_us);
 
+/* What is wrong with a key file's content, or NULL; *len loses the line's end, and blanks before it. */
+const char *secret_problem(const char *text, size_t *len);
+
 /* A single line without its end, fit for a header's value; empty if there was never a good key. */
 static inline struct view secret_value(const struct secret *secret)
 {

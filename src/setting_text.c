@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "secret.h"
 #include "setting.h"
 
 static bool is_printable_ascii(const char *text)
@@ -142,21 +143,6 @@ void setting_parse_ca_file(struct reading *reading, enum setting_id id, const ch
 	reading->config->upstream_ca_file = text;
 }
 
-static const char *key_problem(const char *bytes, size_t n)
-{
-	if (n > CONFIG_SECRET_MAX_BYTES)
-		return "it is longer than 4096 bytes";
-	while (n > 0 && strchr(" \t\r\n", bytes[n - 1]))
-		n--;
-	if (n == 0)
-		return "it is empty";
-	for (size_t i = 0; i < n; i++) {
-		if (bytes[i] < ' ' || bytes[i] > '~')
-			return "it has more than one line, or other than ASCII characters";
-	}
-	return NULL;
-}
-
 void setting_parse_key_file(struct reading *reading, enum setting_id id, const char *text)
 {
 	char bytes[CONFIG_SECRET_MAX_BYTES + 1];
@@ -164,7 +150,7 @@ void setting_parse_key_file(struct reading *reading, enum setting_id id, const c
 	const char *wrong = read_start(text, bytes, sizeof(bytes), &n);
 
 	if (!wrong)
-		wrong = key_problem(bytes, n);
+		wrong = secret_problem(bytes, &n);
 	if (wrong)
 		setting_problem(reading, id, text,
 				"expected a readable file with the key in it: %s", wrong);

@@ -411,7 +411,7 @@ scenario("templates take another path, socket and list of origins", async (stage
 	const dir = makeImage(stage);
 	const socket = stage.path("other.sock");
 	render(dir, {
-		FARO_PATH: "/rum/v1", FARO_SOCKET: socket, FARO_CONFIG_JS: `${dir}/conf.d/faro/config.js`,
+		FARO_PATH: "/rum/v1/", FARO_SOCKET: socket, FARO_CONFIG_JS: `${dir}/conf.d/faro/config.js`,
 		FARO_ALLOWED_ORIGINS: "https://a.example,https://b.example", FARO_APP_NAMES: 'shop,say "hi"\\',
 	});
 	const server = await startImage(stage, dir);

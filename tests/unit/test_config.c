@@ -461,6 +461,7 @@ static void test_key_file__content__checked(void **state)
 		const char *content, *problem; /* NULL: good */
 	} rows[] = {
 		{"key\r\n", NULL},
+		{"key \t\r\n", NULL},
 		{"", "it is empty"},
 		{"\n \n", "it is empty"},
 		{"a\nb", "it has more than one line, or other than ASCII characters"},

@@ -294,28 +294,20 @@ static unsigned count(const char *text, char c)
 	return n;
 }
 
+static const char *const many[ANSWERS_MAX] = {
+	"fd00:1111:2222:3333:4444:5555:6666:1000", "fd00:1111:2222:3333:4444:5555:6666:1001",
+	"fd00:1111:2222:3333:4444:5555:6666:1002", "fd00:1111:2222:3333:4444:5555:6666:1003",
+	"fd00:1111:2222:3333:4444:5555:6666:1004", "fd00:1111:2222:3333:4444:5555:6666:1005",
+	"fd00:1111:2222:3333:4444:5555:6666:1006", "fd00:1111:2222:3333:4444:5555:6666:1007",
+	"fd00:1111:2222:3333:4444:5555:6666:1008", "fd00:1111:2222:3333:4444:5555:6666:1009",
+	"fd00:1111:2222:3333:4444:5555:6666:100a", "fd00:1111:2222:3333:4444:5555:6666:100b",
+	"fd00:1111:2222:3333:4444:5555:6666:100c", "fd00:1111:2222:3333:4444:5555:6666:100d",
+	"fd00:1111:2222:3333:4444:5555:6666:100e", "fd00:1111:2222:3333:4444:5555:6666:100f",
+	"fd00:1111:2222:3333:4444:5555:6666:1010", "fd00:1111:2222:3333:4444:5555:6666:1011",
+};
+
 static void test_addresses__more_than_the_limit__cut_off(void **state)
 {
-	static const char *const many[ANSWERS_MAX] = {
-		"fd00:1111:2222:3333:4444:5555:6666:1000",
-		"fd00:1111:2222:3333:4444:5555:6666:1001",
-		"fd00:1111:2222:3333:4444:5555:6666:1002",
-		"fd00:1111:2222:3333:4444:5555:6666:1003",
-		"fd00:1111:2222:3333:4444:5555:6666:1004",
-		"fd00:1111:2222:3333:4444:5555:6666:1005",
-		"fd00:1111:2222:3333:4444:5555:6666:1006",
-		"fd00:1111:2222:3333:4444:5555:6666:1007",
-		"fd00:1111:2222:3333:4444:5555:6666:1008",
-		"fd00:1111:2222:3333:4444:5555:6666:1009",
-		"fd00:1111:2222:3333:4444:5555:6666:100a",
-		"fd00:1111:2222:3333:4444:5555:6666:100b",
-		"fd00:1111:2222:3333:4444:5555:6666:100c",
-		"fd00:1111:2222:3333:4444:5555:6666:100d",
-		"fd00:1111:2222:3333:4444:5555:6666:100e",
-		"fd00:1111:2222:3333:4444:5555:6666:100f",
-		"fd00:1111:2222:3333:4444:5555:6666:1010",
-		"fd00:1111:2222:3333:4444:5555:6666:1011",
-	};
 	char line[LINE_BYTES];
 	struct resolver *resolver;
 	size_t n;
@@ -332,6 +324,27 @@ static void test_addresses__more_than_the_limit__cut_off(void **state)
 				 n < RESOLVER_ADDRESSES_MAX ? n : RESOLVER_ADDRESSES_MAX);
 		resolver_free(resolver);
 	}
+}
+
+/* Those that fell to us of the first answer are as good as any. */
+static void test_addresses__more_than_the_limit_in_another_order__stay(void **state)
+{
+	struct resolver *resolver;
+
+	(void)state;
+	set_answers(NULL, NULL, NULL);
+	memcpy(server.answers, many, (RESOLVER_ADDRESSES_MAX + 1) * sizeof(*many));
+	server.error = 0;
+	resolver = new_resolver();
+	assert_true(resolver_wait(resolver, GUARD_US / 1000));
+	pthread_mutex_lock(&server.mutex);
+	server.answers[0] = many[RESOLVER_ADDRESSES_MAX];
+	server.answers[RESOLVER_ADDRESSES_MAX] = many[0];
+	pthread_mutex_unlock(&server.mutex);
+	look_up_again(resolver);
+	look_up_again(resolver);
+	assert_int_equal(resolver_generation(resolver), 1);
+	resolver_free(resolver);
 }
 
 static void test_generation__changes_only_with_the_addresses(void **state)
@@ -495,6 +508,7 @@ int main(void)
 		TEST(test_line__forms),
 		TEST(test_line__successive_readings__begin_with_successive_addresses),
 		TEST(test_addresses__more_than_the_limit__cut_off),
+		TEST(test_addresses__more_than_the_limit_in_another_order__stay),
 		TEST(test_generation__changes_only_with_the_addresses),
 		TEST(test_first_lookup__fails__then_tried_again),
 		TEST(test_hurry__many_times__one_lookup),
