@@ -1,5 +1,6 @@
 /* main: options, mode, wiring; nothing else. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,12 +291,26 @@ static bool harden(void)
 	return failed == 0;
 }
 
+/* Where one of them is closed, a socket of ours would get its number, and with it our log. What is written
+ * there fails, as it does where it is closed. */
+static void occupy_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct config config;
 	int status, command_at;
 	bool hardened;
 
+	occupy_standard_files();
 	if (arguments_are_the_clients() && argc > 1)
 		argc = 1;
 	command_at = supervise_find(argc, argv);

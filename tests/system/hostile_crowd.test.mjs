@@ -27,7 +27,7 @@ const ATTACKS = [
 for (const [what, options] of ATTACKS)
 	scenario(`slowhttptest, ${what}: every other beacon is 202`, async (stage) => {
 		const behind = await receiver(stage);
-		const { socket } = await startIngest(stage, behind.url);
+		const { process, socket } = await startIngest(stage, behind.url);
 		const server = await nginx(stage, { socket });
 		const attack = stage.run("slowhttptest", "slowhttptest",
 			[...options, ...common(`http://127.0.0.1:${server.port}/faro/collect`)]);
@@ -48,6 +48,8 @@ for (const [what, options] of ATTACKS)
 		const page = await metrics(server);
 		assert.equal(page.get("inflight"), 0);
 		assert.equal(page.get("requests_total", 'code="202"'), beacons);
+		assert.equal(page.get("requests_total", 'code="400"'), 0);
+		assert.doesNotMatch(process.stderr, /event=(peer_too_slow|connection_dropped)/);
 	});
 
 /* --- descriptors ------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { counter, eventually, sendOne } from "./lib/beacons.mjs";
 import { ingestEnv, smallBeacon, startIngest } from "./lib/faro.mjs";
 import { isRoot } from "./lib/nginx.mjs";
-import { memoryHolds } from "./lib/process.mjs";
+import { fileBehind, memoryHolds } from "./lib/process.mjs";
 import { ingestBinary, scenario } from "./lib/stage.mjs";
 import { makeCertificate } from "./lib/tls.mjs";
 
@@ -70,6 +70,16 @@ scenario("the spool, and what else it makes, is for its owner alone, the socket 
 	const files = readdirSync(spool);
 	assert.ok(files.includes("spool.db") && files.includes("lock"), String(files));
 	for (const name of files) assert.equal(mode(join(spool, name)), "600", name);
+});
+
+/* Else the log would go to whom a socket with that number leads. */
+scenario("started without standard files: no socket of ours takes their numbers", async (stage) => {
+	const behind = await counter(stage);
+	const socket = stage.path("faro.sock");
+	const { child } = stage.run("faro-ingest", "sh", ["-c", 'exec "$0" "$@" <&- >&- 2>&-', ingestBinary, "--listen", `unix:${socket}`],
+		{ env: ingestEnv(behind.url, { FARO_LOG_LEVEL: "debug" }) });
+	await eventually("responder", async () => (await sendOne(socket, smallBeacon))?.status === 202);
+	for (const descriptor of [0, 1, 2]) assert.equal(fileBehind(child.pid, descriptor), "/dev/null");
 });
 
 scenario("the key is in no log line and on no command line", async (stage) => {

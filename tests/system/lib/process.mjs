@@ -30,6 +30,7 @@ function asRoot(command, ...args) {
 const openDescriptors = (pid) => asRoot("ls", `/proc/${pid}/fd`).toString().split("\n").slice(0, -1);
 
 export const descriptors = (pid) => openDescriptors(pid).length;
+export const fileBehind = (pid, descriptor) => asRoot("readlink", `/proc/${pid}/fd/${descriptor}`).toString().trim();
 
 /* As RLIMIT_NOFILE: with it, this many more can be opened. */
 export function descriptorLimit(pid, more) {
