@@ -251,14 +251,14 @@ static void check_memory(struct reading *reading)
 		setting_problem(
 			reading, SETTING_MAX_MEMORY_BYTES, text,
 			"expected at least %zu, which one beacon of the greatest size needs "
-			"(FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES)",
+			"(FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); or lower those",
 			needed);
 	else
 		setting_report(
 			reading->errors,
 			"warning: FARO_MAX_MEMORY_BYTES: %zu by default is less than the %zu that "
 			"one beacon of the greatest size needs; such beacons are answered 429: lower "
-			"FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, or raise the memory limit",
+			"FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, or set it, or raise the memory limit",
 			config->max_memory_bytes, needed);
 }
 

@@ -13,6 +13,10 @@
 #include "secret.h"
 #include "setting.h"
 
+enum {
+	CA_START_BYTES = 64 * 1024 /* there may be remarks before the first certificate */
+};
+
 static bool is_printable_ascii(const char *text)
 {
 	for (; *text; text++) {
@@ -130,12 +134,15 @@ static const char *read_start(const char *path, char *bytes, size_t size, size_t
 
 void setting_parse_ca_file(struct reading *reading, enum setting_id id, const char *text)
 {
-	char byte;
+	static const char begin[] = "-----BEGIN ";
+	char bytes[CA_START_BYTES];
 	size_t n;
-	const char *wrong = read_start(text, &byte, 1, &n);
+	const char *wrong = read_start(text, bytes, sizeof(bytes), &n);
 
 	if (!wrong && n == 0)
 		wrong = "it is empty";
+	else if (!wrong && !memmem(bytes, n, begin, sizeof(begin) - 1))
+		wrong = "it has no line that begins with -----BEGIN";
 	if (wrong)
 		setting_problem(reading, id, text,
 				"expected a readable file with certificates in PEM form: %s",

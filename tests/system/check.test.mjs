@@ -218,7 +218,7 @@ scenario("a certificate that is over: tls_expired", async (stage) => {
 
 scenario("a file that holds no certificates: tls_ca_file", async (stage) => {
 	const { port } = await startTlsReceiver(stage);
-	writeFileSync(stage.path("no.pem"), "no certificate\n");
+	writeFileSync(stage.path("no.pem"), "-----BEGIN CERTIFICATE-----\nno certificate\n-----END CERTIFICATE-----\n");
 	await expectFinding(stage, `https://localhost:${port}`, "tls_ca_file", /PEM/, { env: { FARO_UPSTREAM_CA_FILE: stage.path("no.pem") } });
 });
 

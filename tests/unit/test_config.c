@@ -181,7 +181,8 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		{"--max-memory-bytes=3GiB", P "--max-memory-bytes=3GiB" BYTES_EXPECTED("2GiB")},
 		{"--max-memory-bytes=15728639", P
 		 "--max-memory-bytes=15728639: expected at least 15728640, which one beacon of the "
-		 "greatest size needs (FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES)\n"},
+		 "greatest size needs (FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); or lower "
+		 "those\n"},
 		{"--log-format=xml", P "--log-format=xml: expected logfmt or json\n"},
 		{"--log-level=INFO", P "--log-level=INFO: expected debug, info, warn or error\n"},
 		{"--upstream-url=alloy:12347", P "--upstream-url=alloy:12347" URL_EXPECTED
@@ -501,6 +502,21 @@ static void test_files__pipe__refused_without_waiting(void **state)
 	assert_non_null(strstr(errors, "PEM form: it is not a regular file\n"));
 }
 
+static void test_ca_file__no_certificate_in_it__refused(void **state)
+{
+	char argument[300];
+	struct config config;
+
+	(void)state;
+	snprintf(argument, sizeof(argument), "--upstream-ca-file=%s", in_directory("no.pem"));
+	put_file("no.pem", "");
+	assert_false(init(&config, argument));
+	assert_non_null(strstr(errors, "PEM form: it is empty\n"));
+	put_file("no.pem", "----BEGIN CERTIFICATE----\n");
+	assert_false(init(&config, argument));
+	assert_non_null(strstr(errors, "PEM form: it has no line that begins with -----BEGIN\n"));
+}
+
 static void test_variables__unknown__warned_about_unless_made_by_others(void **state)
 {
 	/* name, value, whether there is a warning */
@@ -617,7 +633,7 @@ static void test_memory__small_container__starts_with_a_warning(void **state)
 		errors, P "warning: FARO_MAX_MEMORY_BYTES: 11184810 by default is less than the "
 			  "15728640 that one beacon of the greatest size needs; such beacons are "
 			  "answered 429: lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, or "
-			  "raise the memory limit\n");
+			  "set it, or raise the memory limit\n");
 	config_release(&config);
 	put_file("sys/fs/cgroup/memory.max", NULL);
 }
@@ -642,7 +658,7 @@ static void test_authorities__not_named__those_of_the_system(void **state)
 	assert_null(config.upstream_ca_file);
 	config_release(&config);
 	config_file_root = directory;
-	put_file("mine.pem", "x");
+	put_file("mine.pem", "# mine\n-----BEGIN CERTIFICATE-----\n");
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
 		char argument[512];
 
@@ -887,6 +903,7 @@ int main(void)
 		TEST(test_path_and_origins__good_forms__normal_form),
 		TEST(test_key_file__content__checked),
 		TEST(test_files__pipe__refused_without_waiting),
+		TEST(test_ca_file__no_certificate_in_it__refused),
 		TEST(test_variables__unknown__warned_about_unless_made_by_others),
 		TEST(test_memory__default__a_third_of_the_smallest_limit),
 		TEST(test_memory__small_container__starts_with_a_warning),
