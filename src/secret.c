@@ -38,11 +38,16 @@ static bool unchanged(const struct secret *secret, const struct stat *now)
 	       same_time(seen->st_ctim, now->st_ctim);
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 const char *secret_problem(const char *text, size_t *len)
 {
 	if (*len > CONFIG_SECRET_MAX_BYTES)
 		return "it is longer than 4096 bytes";
-	while (*len > 0 && memchr(" \t\r\n", text[*len - 1], 4))
+	while (*len > 0 && is_blank(text[*len - 1]))
 		(*len)--;
 	if (*len == 0)
 		return "it is empty";
