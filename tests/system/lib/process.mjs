@@ -12,6 +12,7 @@ const statusKb = (pid, name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m"
 
 /* The most that was ever resident. */
 export const highWaterBytes = (pid) => statusKb(pid, "VmHWM") * 1024;
+export const residentKb = (pid) => statusKb(pid, "VmRSS");
 /* What is resident and no file's. */
 export const anonymousKb = (pid) => statusKb(pid, "RssAnon");
 /* A build with sanitizers has terabytes of shadow; what is resident of it is no word on ours. */
