@@ -29,7 +29,7 @@ static void walk_values(struct walk *walk)
 			walk_refuse(
 				walk, name.offset, VERDICT_RESERVED_NAME,
 				"Rule 6 (reserved_name): a measurement's value has the name of a "
-				"label (kind, app_..., session_attr_...); give it another name.");
+				"label (kind, app_..., session_attr_...) or Loki's (__error__); give it another name.");
 		else
 			json_skip(&walk->json);
 	}

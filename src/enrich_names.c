@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "utf8.h"
+
 /* What go-logfmt's keyRuneFilter drops from a key; U+FFFD also stands for lone surrogates. */
 static bool logfmt_drops(uint32_t rune)
 {
@@ -19,16 +21,37 @@ static char label_char(uint32_t rune)
 	return may_stand_in_label(rune) ? (char)rune : '_';
 }
 
-/* The key as it stands in the log line, cut to `size`; what is not ASCII becomes 0x7f, which is in
- * none of our names. Returns the length. */
-static size_t line_key(struct json_string key, char *out, size_t size)
-{
-	uint32_t rune;
-	size_t n = 0;
+/* How the receiver writes its lines (log_format), and whether it puts a prefix before the key. */
+enum line_format {
+	LINE_LOGFMT,
+	LINE_JSON
+};
+enum key_place {
+	KEY_ALONE,
+	KEY_PREFIXED
+};
 
-	while (n < size && json_next_rune(&key, &rune))
-		if (!logfmt_drops(rune))
+/* The key as it stands in the log line, without the white space that Loki trims, cut to `size`. What
+ * is not ASCII and space within it become 0x7f, which is in none of our names. Returns the length. */
+static size_t line_key(struct json_string key, enum line_format format, enum key_place place,
+		       char *out, size_t size)
+{
+	size_t n = 0, spaces = 0;
+	uint32_t rune;
+
+	while (n < size && json_next_rune(&key, &rune)) {
+		if (format == LINE_LOGFMT && logfmt_drops(rune))
+			continue;
+		if (utf8_is_space(rune)) {
+			if (n > 0 || place == KEY_PREFIXED)
+				spaces++;
+			continue;
+		}
+		for (; spaces > 0 && n < size; spaces--)
+			out[n++] = 0x7f;
+		if (n < size)
 			out[n++] = rune < 0x7f ? (char)rune : 0x7f;
+	}
 	return n;
 }
 
@@ -43,21 +66,22 @@ static bool starts(struct view text, struct view prefix)
 	return text.len >= prefix.len && memcmp(text.ptr, prefix.ptr, prefix.len) == 0;
 }
 
-bool enrich_name_is_reserved(struct json_string name)
+static bool is_reserved_as(struct json_string name, enum line_format format)
 {
 	static const struct view labels[] = {
-		VIEW_LITERAL("app_name"),        VIEW_LITERAL("app_namespace"),
-		VIEW_LITERAL("app_release"),     VIEW_LITERAL("app_version"),
+		VIEW_LITERAL("app_name"),
+		VIEW_LITERAL("app_namespace"),
+		VIEW_LITERAL("app_release"),
+		VIEW_LITERAL("app_version"),
 		VIEW_LITERAL("app_environment"),
+		/* Loki's own: a line that has one fails a query that counts it, with all its lines. */
+		VIEW_LITERAL("__error__"),
+		VIEW_LITERAL("__error_details__"),
+		VIEW_LITERAL("__preserve_error__"),
 	};
 	char text[32];
-	struct view key = {text, 0};
+	struct view key = {text, line_key(name, format, KEY_ALONE, text, sizeof(text))};
 
-	/* The usual case: what begins with another plain letter cannot become one of these. */
-	if (name.plain && name.len > 0 && may_stand_in_label((unsigned char)name.ptr[0]) &&
-	    !memchr("aks", name.ptr[0], 3))
-		return false;
-	key.len = line_key(name, text, sizeof(text));
 	if (view_equals(key, VIEW_LITERAL("kind")) || starts(key, VIEW_LITERAL("app_")))
 		return true;
 	as_label(text, key.len);
@@ -67,14 +91,47 @@ bool enrich_name_is_reserved(struct json_string name)
 	return starts(key, VIEW_LITERAL("session_attr_"));
 }
 
-size_t enrich_names_session(const struct enrich_names *names, struct json_string key)
+bool enrich_name_is_reserved(struct json_string name)
 {
-	struct view found = {names->scratch, line_key(key, names->scratch, names->longest + 1)};
-	size_t i;
+	/* The usual case: what begins with another plain letter cannot become one of these. */
+	if (name.plain && name.len > 0 && may_stand_in_label((unsigned char)name.ptr[0]) &&
+	    !memchr("aks_", name.ptr[0], 4))
+		return false;
+	return is_reserved_as(name, LINE_LOGFMT) || is_reserved_as(name, LINE_JSON);
+}
 
-	as_label(names->scratch, found.len);
+static size_t session_as(const struct enrich_names *names, struct json_string key,
+			 enum line_format format)
+{
+	size_t i, n = line_key(key, format, KEY_PREFIXED, names->scratch, names->longest + 1);
+	struct view found = {names->scratch, n};
+
+	as_label(names->scratch, n);
 	for (i = 0; i < names->identity->attribute_count; i++)
 		if (view_equals(found, names->session[i]))
+			break;
+	return i;
+}
+
+size_t enrich_names_session(const struct enrich_names *names, struct json_string key)
+{
+	size_t found = session_as(names, key, LINE_LOGFMT);
+
+	return found < names->identity->attribute_count ? found : session_as(names, key, LINE_JSON);
+}
+
+static struct view decoded(const struct enrich_names *names, struct json_string string)
+{
+	return json_decode(string, names->scratch, names->longest + 4);
+}
+
+size_t enrich_names_app(const struct enrich_names *names, struct json_string name)
+{
+	struct view text = decoded(names, name);
+	size_t i;
+
+	for (i = 0; i < names->identity->app_count; i++)
+		if (view_equals(text, names->identity->apps[i].name))
 			break;
 	return i;
 }
@@ -82,18 +139,20 @@ size_t enrich_names_session(const struct enrich_names *names, struct json_string
 enum enrich_owner enrich_names_attribute(const struct enrich_names *names, struct json_string key,
 					 struct view *ours)
 {
-	if (json_string_is(key, VIEW_LITERAL("service.name")))
+	struct view text = decoded(names, key);
+
+	if (view_equals(text, VIEW_LITERAL("service.name")))
 		return OWNER_APP_NAME;
 	for (size_t i = 0; i < names->label_count; i++)
-		if (json_string_is(key, names->labels[i].key)) {
+		if (view_equals(text, names->labels[i].key)) {
 			*ours = names->labels[i].value;
 			return OWNER_US;
 		}
 	*ours = VIEW_LITERAL("");
-	return json_string_begins(key, VIEW_LITERAL("k8s.")) ? OWNER_US : OWNER_BROWSER;
+	return starts(text, VIEW_LITERAL("k8s.")) ? OWNER_US : OWNER_BROWSER;
 }
 
-/* Never longer than the key itself. Nothing in it is dropped by logfmt: identity refuses such keys. */
+/* Never longer than the key itself. Nothing in it is dropped or trimmed: identity refuses such keys. */
 static bool normalise_ours(struct view *normal, struct view key)
 {
 	char *text = malloc(key.len + 1);
@@ -130,6 +189,12 @@ static bool init_labels(struct enrich_names *names)
 	return true;
 }
 
+static void measure(struct enrich_names *names, struct view text)
+{
+	if (text.len > names->longest)
+		names->longest = text.len;
+}
+
 bool enrich_names_init(struct enrich_names *names, const struct identity *identity)
 {
 	names->identity = identity;
@@ -139,10 +204,13 @@ bool enrich_names_init(struct enrich_names *names, const struct identity *identi
 	for (size_t i = 0; i < identity->attribute_count; i++) {
 		if (!normalise_ours(&names->session[i], identity->attributes[i].session_key))
 			return false;
-		if (names->session[i].len > names->longest)
-			names->longest = names->session[i].len;
+		measure(names, names->session[i]);
 	}
-	names->scratch = malloc(names->longest + 1);
+	for (size_t i = 0; i < names->label_count; i++)
+		measure(names, names->labels[i].key);
+	for (size_t i = 0; i < identity->app_count; i++)
+		measure(names, identity->apps[i].name);
+	names->scratch = malloc(names->longest + 4);
 	return names->scratch != NULL;
 }
 

@@ -2,9 +2,10 @@
  * enrich_names: which of the browser's free names would pass for a label of ours further on.
  *
  * Free names are the keys of resource attributes, of meta.session.attributes and of a measurement's
- * values. The first are compared as they are (decoded). The others go into a log line: the
- * receiver's logfmt drops some characters from them, and Loki's own `| logfmt` then writes _ for
- * whatever cannot stand in a label's name, so both are done before comparing.
+ * values. The first are compared as they are (decoded). The others go into a log line: as logfmt the
+ * receiver drops some characters from them, as JSON it drops none (log_format). Loki's `| logfmt` and
+ * `| json` then take white space from both ends of the line's keys and write _ for whatever cannot
+ * stand in a label's name (sanitizeLabelKey). Both are done, for both formats, before comparing.
  */
 #ifndef FARO_ENRICH_NAMES_H
 #define FARO_ENRICH_NAMES_H
@@ -28,8 +29,8 @@ struct enrich_names {
 	struct enrich_label *labels; /* service.name, whose value depends on the app, is not here */
 	size_t label_count;
 	struct view *session; /* normalised keys, in the order of identity->attributes */
-	size_t longest;
-	char *scratch; /* longest + 1 bytes */
+	size_t longest;       /* of these, the labels' keys and the apps' names, in bytes */
+	char *scratch;        /* longest + 4 bytes: a text that was cut for it is still too long */
 };
 
 /* False without memory; enrich_names_release() is due all the same. */
@@ -39,6 +40,8 @@ void enrich_names_release(struct enrich_names *names);
 /* Whose is a resource attribute? For OWNER_US *ours is our value, empty where nothing is known. */
 enum enrich_owner enrich_names_attribute(const struct enrich_names *names, struct json_string key,
 					 struct view *ours);
+/* The index of the app of that name, or app_count. */
+size_t enrich_names_app(const struct enrich_names *names, struct json_string name);
 /* The index of the attribute whose session key `key` would look like, or attribute_count. */
 size_t enrich_names_session(const struct enrich_names *names, struct json_string key);
 /* May no measurement's value be called so? */

@@ -43,7 +43,7 @@ const struct enrich_rule enrich_rules[] = {
 	{AT_SESSION, "meta.session", NAME("id"), NONE, JSON_NONE, DO_PASS, "passed"},
 
 	{AT_MEASUREMENT, "measurements[]", NAME("values"), NONE, JSON_OBJECT, DO_VALUES,
-	 "refused with kind, app_* or session_attr_* in it"},
+	 "refused with kind, app_*, session_attr_* or __error__ in it"},
 
 	{AT_TRACES, "traces", NAME("resourceSpans"), NAME("resource_spans"), JSON_ARRAY,
 	 DO_RESOURCE_SPANS, "walked"},

@@ -40,7 +40,7 @@ static bool walk_attribute(struct walk *walk)
 {
 	struct members members = {.level = AT_ATTRIBUTE};
 	const struct enrich_rule *rule;
-	struct json_string key = {.ptr = ""};
+	struct json_string key = {.ptr = "", .plain = true};
 	struct claim claim = {0};
 	enum enrich_owner owner;
 	struct view ours;

@@ -160,13 +160,9 @@ void walk_count_spoof(struct walk *walk, const struct claim *claim, struct view 
 
 size_t walk_claimed_app(const struct walk *walk, const struct claim *claim)
 {
-	const struct identity *identity = walk->enricher->identity;
-	size_t i;
-
-	for (i = 0; i < identity->app_count; i++)
-		if (claim_is(claim, identity->apps[i].name))
-			break;
-	return i;
+	if (!claim->is_string)
+		return walk->enricher->identity->app_count;
+	return enrich_names_app(&walk->enricher->names, claim->string);
 }
 
 void walk_remove_with_comma(struct walk *walk, struct removal *removal)

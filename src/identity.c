@@ -355,16 +355,20 @@ static bool is_always_stamped(struct view key)
 	return false;
 }
 
-/* The receiver's logfmt drops such characters from keys, so that two keys could become one there.
- */
-static bool key_survives_logfmt(struct view key)
+/* The receiver's logfmt drops such characters from keys, and Loki white space from their ends, so
+ * that two keys could become one there. */
+static bool key_survives(struct view key)
 {
 	size_t n;
 
 	for (size_t i = 0; i < key.len; i += n) {
+		uint32_t rune;
+
 		n = utf8_sequence(key.ptr + i, key.len - i);
-		if (n == 0 || utf8_is_control(key.ptr + i) || strchr(" =\"", key.ptr[i]) ||
-		    (n == 3 && memcmp(key.ptr + i, "\xef\xbf\xbd", 3) == 0))
+		if (n == 0 || utf8_is_control(key.ptr + i))
+			return false;
+		rune = utf8_rune(key.ptr + i, n);
+		if (utf8_is_space(rune) || rune == '=' || rune == '"' || rune == 0xfffd)
 			return false;
 	}
 	return key.len <= IDENTITY_VALUE_MAX_BYTES;
@@ -404,7 +408,7 @@ static bool may_label(struct build *build, struct view key)
 {
 	int n = (int)(key.len < IDENTITY_VALUE_MAX_BYTES ? key.len : IDENTITY_VALUE_MAX_BYTES);
 
-	if (!key_survives_logfmt(key))
+	if (!key_survives(key))
 		complain(build, true, LABEL_ATTRIBUTES,
 			 "%.*s has a space, '=', '\"' or control character, is not UTF-8 or longer "
 			 "than 255 bytes: such a key does not reach the log line; remove it",

@@ -100,17 +100,19 @@ static inline bool json_failed(const struct json *json)
 	return json->error != JSON_OK;
 }
 /*
- * Comparing strings without decoding them anywhere. A lone surrogate escape counts as U+FFFD, as
- * Go's decoders read it.
+ * Comparing strings. A lone surrogate escape counts as U+FFFD, as Go's decoders read it.
  */
 
 /* Takes the next code point off the front of `rest`; false at its end. */
 bool json_next_rune(struct json_string *rest, uint32_t *rune);
 /* The same for valid UTF-8 that is no JSON: nothing in it is an escape. */
 bool json_text_rune(struct view *text, uint32_t *rune);
+/* The text of a string that is compared with many: the raw bytes where they are plain, else decoded
+ * into `out`, up to a character that might no longer fit its `size` bytes. With 4 more than the
+ * longest of those texts, one that was cut is still longer than each. */
+struct view json_decode(struct json_string string, char *out, size_t size);
 /* Equal after decoding. */
 bool json_string_is(struct json_string string, struct view text);
-bool json_string_begins(struct json_string string, struct view prefix);
 
 enum json_match {
 	JSON_DIFFERENT,

@@ -1,8 +1,10 @@
-/* Comparing JSON strings with known texts, code point by code point and without decoding them
- * anywhere. json.h says what Go's habits have to do with it. */
+/* Comparing JSON strings with known texts, code point by code point. json.h says what Go's habits
+ * have to do with it. */
 #include "json.h"
 
 #include <string.h>
+
+#include "utf8.h"
 
 /* The escape was validated: exactly four hexadecimal digits. */
 static uint32_t hex_value(const char *four)
@@ -66,19 +68,18 @@ static uint32_t escaped_rune(struct json_string *rest)
 /* The bytes were validated when the string was scanned. */
 bool json_next_rune(struct json_string *rest, uint32_t *rune)
 {
-	const unsigned char *p = (const unsigned char *)rest->ptr;
+	unsigned char first;
 	size_t n;
 
 	if (rest->len == 0)
 		return false;
-	if (p[0] == '\\') {
+	if (*rest->ptr == '\\') {
 		*rune = escaped_rune(rest);
 		return true;
 	}
-	n = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	*rune = n == 1 ? p[0] : p[0] & (0xffu >> (n + 1));
-	for (size_t i = 1; i < n; i++)
-		*rune = *rune << 6 | (p[i] & 0x3fu);
+	first = (unsigned char)*rest->ptr;
+	n = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+	*rune = utf8_rune(rest->ptr, n);
 	advance(rest, n);
 	return true;
 }
@@ -98,29 +99,40 @@ bool json_text_rune(struct view *text, uint32_t *rune)
 	return true;
 }
 
-static bool begins(struct json_string *string, struct view prefix)
+/* Writes up to 4 bytes; returns how many. */
+static size_t encode_rune(uint32_t rune, char *out)
 {
-	uint32_t wanted, rune;
+	static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+	size_t n = rune < 0x80 ? 1 : rune < 0x800 ? 2 : rune < 0x10000 ? 3 : 4;
 
-	while (json_text_rune(&prefix, &wanted))
-		if (!json_next_rune(string, &rune) || rune != wanted)
-			return false;
-	return true;
+	for (size_t i = n - 1; i > 0; i--, rune >>= 6)
+		out[i] = (char)(0x80 | (rune & 0x3f));
+	out[0] = (char)(first[n] | rune);
+	return n;
 }
 
-bool json_string_begins(struct json_string string, struct view prefix)
+struct view json_decode(struct json_string string, char *out, size_t size)
 {
+	size_t n = 0;
+	uint32_t rune;
+
 	if (string.plain)
-		return string.len >= prefix.len &&
-		       (prefix.len == 0 || memcmp(string.ptr, prefix.ptr, prefix.len) == 0);
-	return begins(&string, prefix);
+		return (struct view){string.ptr, string.len};
+	while (n + 4 <= size && json_next_rune(&string, &rune))
+		n += encode_rune(rune, out + n);
+	return (struct view){out, n};
 }
 
 bool json_string_is(struct json_string string, struct view text)
 {
+	uint32_t wanted, rune;
+
 	if (string.plain)
 		return view_equals((struct view){string.ptr, string.len}, text);
-	return begins(&string, text) && string.len == 0;
+	while (json_text_rune(&text, &wanted))
+		if (!json_next_rune(&string, &rune) || rune != wanted)
+			return false;
+	return string.len == 0;
 }
 
 static uint32_t fold(uint32_t rune)

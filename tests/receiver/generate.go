@@ -374,6 +374,6 @@ func (g *generator) lookalike(key string) string {
 	for at > 0 && at < len(key) && !utf8.RuneStart(key[at]) {
 		at--
 	}
-	odd := pick(g, " ", "=", `"`, "\x00", "\n", "\x7f", "\ufffd", "\u00a0", "\u0085", ".", "_", "=  \"")
+	odd := pick(g, " ", "=", `"`, "\x00", "\n", "\x7f", "\ufffd", "\u00a0", "\u0085", "\u2003", "\u3000", ".", "_", "=  \"")
 	return key[:at] + odd + key[at:]
 }

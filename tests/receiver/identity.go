@@ -122,8 +122,11 @@ func (id *identity) claimsResource(key string) bool {
 // claimsSession tells session attributes that would be shown under the key of a label.
 func (id *identity) claimsSession(key string) bool {
 	for _, a := range id.attributes {
-		if asQueried(key) == asQueried(a.onLog()) {
-			return true
+		ours := asQueried("session_attr_" + a.onLog())
+		for _, theirs := range bothQueried("session_attr_" + key) {
+			if theirs == ours {
+				return true
+			}
 		}
 	}
 	return false

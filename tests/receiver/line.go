@@ -213,8 +213,8 @@ func asWritten(key string) string {
 	}, key)
 }
 
-// asQueried is a key as LogQL's `| logfmt` shows it: whatever a label may not have becomes _, so that
-// still more keys become one.
+// asQueried is a line's key as LogQL shows it: without white space at its ends, and whatever a label
+// may not have becomes _, so that still more keys become one.
 func asQueried(key string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -222,5 +222,11 @@ func asQueried(key string) string {
 			return r
 		}
 		return '_'
-	}, asWritten(key))
+	}, strings.TrimSpace(key))
+}
+
+// bothQueried are a key as `| logfmt` shows it, where lines are written as logfmt, and as `| json` does
+// where they are JSON, which drops nothing.
+func bothQueried(key string) [2]string {
+	return [2]string{asQueried(asWritten(key)), asQueried(key)}
 }

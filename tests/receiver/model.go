@@ -133,8 +133,16 @@ func mayBeAmbiguous(body *node) bool {
 
 // isReserved tells names of measurement values that would be read as labels.
 func isReserved(name string) bool {
-	name = asQueried(name)
-	return name == "kind" || strings.HasPrefix(name, "app_") || strings.HasPrefix(name, "session_attr_")
+	for _, key := range bothQueried(name) {
+		switch key {
+		case "kind", "__error__", "__error_details__", "__preserve_error__":
+			return true
+		}
+		if strings.HasPrefix(key, "app_") || strings.HasPrefix(key, "session_attr_") {
+			return true
+		}
+	}
+	return false
 }
 
 // mayBeReserved allows the refusal reserved_name.

@@ -139,6 +139,7 @@ func verifyRefusal(body []byte, did *outcome, received bool, t *tally) error {
 // wanted is a key that may stand once at most in a log line, and what it must say there.
 type wanted struct {
 	key, value string
+	shown      string // the key as a query has it
 	seen       int
 }
 
@@ -161,6 +162,9 @@ func verifyLines(id *identity, app string, p *payload, t *tally) (failed error) 
 	for _, a := range id.attributes {
 		keys = append(keys, wanted{key: "session_attr_" + a.onLog(), value: a.value})
 	}
+	for i := range keys {
+		keys[i].shown = asQueried(keys[i].key)
+	}
 	p.eachLine(func(kind string, l *line) {
 		t.lines++
 		if failed == nil {
@@ -179,6 +183,15 @@ func verifyLine(kind string, keys []wanted, l *line) error {
 			return fmt.Errorf("%s line: the label %s would be %v", kind, keys[i].key, label)
 		}
 	}
+	// A line of JSON has the keys as they are.
+	for at, key := range l.keys {
+		shown := asQueried(key)
+		for i := range keys {
+			if shown == keys[i].shown && l.values[at] != keys[i].value {
+				return fmt.Errorf("%s line: in JSON %q=%v, not %q", kind, key, l.values[at], keys[i].value)
+			}
+		}
+	}
 	text, err := l.encode()
 	if err != nil {
 		return nil // the receiver drops the line: a value's name consists of dropped characters only
@@ -187,8 +200,9 @@ func verifyLine(kind string, keys []wanted, l *line) error {
 	for decoder.ScanRecord() {
 		for decoder.ScanKeyval() {
 			key := decoder.Key()
+			shown := asQueried(string(key))
 			for i := range keys {
-				if asQueried(string(key)) != keys[i].key {
+				if shown != keys[i].shown {
 					continue
 				}
 				keys[i].seen++

@@ -54,45 +54,118 @@ bool oracle_can_read(struct view in)
 
 /* ---- names ---- */
 
-/* As the log line and then a label would have it. More than any key that a test or the fuzzer
- * makes. */
-static void normalise(const char *key, char *out, bool as_label)
-{
-	size_t n = 0;
+/* More than any key that a test or the fuzzer makes. */
+enum {
+	KEY_SIZE = 4096
+};
 
-	for (const unsigned char *p = (const unsigned char *)key; *p && n < 4090; p++) {
-		if (*p <= ' ' || *p == '=' || *p == '"' || *p == 0x7f || (*p & 0xc0) == 0x80)
-			continue;
-		if (memcmp(p, "\xef\xbf\xbd", strnlen((const char *)p, 3)) == 0 && *p == 0xef)
-			continue;
-		out[n++] = as_label && !isalnum(*p) ? '_' : (char)*p;
+/* The length of the first of these that the text begins with. */
+static size_t begins_with(const char *text, const char *const *list)
+{
+	for (; *list; list++)
+		if (strncmp(text, *list, strlen(*list)) == 0)
+			return strlen(*list);
+	return 0;
+}
+
+static const char *const spaces[] = {"\t",           "\n",
+				     "\v",           "\f",
+				     "\r",           " ",
+				     "\xc2\x85",     "\xc2\xa0",
+				     "\xe1\x9a\x80", "\xe2\x80\x80",
+				     "\xe2\x80\x81", "\xe2\x80\x82",
+				     "\xe2\x80\x83", "\xe2\x80\x84",
+				     "\xe2\x80\x85", "\xe2\x80\x86",
+				     "\xe2\x80\x87", "\xe2\x80\x88",
+				     "\xe2\x80\x89", "\xe2\x80\x8a",
+				     "\xe2\x80\xa8", "\xe2\x80\xa9",
+				     "\xe2\x80\xaf", "\xe2\x81\x9f",
+				     "\xe3\x80\x80", NULL};
+
+/* The key as the receiver writes it into a line of logfmt or JSON. */
+static void write_key(const char *prefix, const char *key, bool json, char *out)
+{
+	static const char *const dropped[] = {"=", "\"", "\x7f", "\xef\xbf\xbd", NULL};
+	size_t n = strlen(prefix), len = strnlen(key, KEY_SIZE - 64);
+
+	memcpy(out, prefix, n);
+	for (size_t i = 0; i < len;) {
+		size_t drop = (unsigned char)key[i] <= ' ' ? 1 : begins_with(key + i, dropped);
+
+		if (drop > 0 && !json)
+			i += drop;
+		else
+			out[n++] = key[i++];
 	}
 	out[n] = '\0';
 }
 
-static bool looks_like(const char *key, struct view ours)
+/* Trimmed, in place, as Loki does it to a line's key. */
+static char *trim(char *key)
 {
-	char a[4096], b[4096], text[512];
+	size_t n, end;
 
-	snprintf(text, sizeof(text), "%.*s", (int)ours.len, ours.ptr);
-	normalise(key, a, true);
-	normalise(text, b, true);
-	return strcmp(a, b) == 0;
+	while ((n = begins_with(key, spaces)) > 0)
+		key += n;
+	for (end = strlen(key); end > 0;) {
+		for (n = 1; n <= 3 && n <= end && begins_with(key + end - n, spaces) != n; n++)
+			;
+		if (n > 3 || n > end)
+			break;
+		end -= n;
+		key[end] = '\0';
+	}
+	return key;
 }
 
-static bool is_reserved(const char *key)
+/* What cannot stand in a label's name becomes _, in place. */
+static char *as_label(char *key)
 {
-	static const char *const labels[] = {"app_name", "app_namespace", "app_release",
-					     "app_version", "app_environment"};
-	char line[4096], label[4096];
+	char *to = key;
 
-	normalise(key, line, false);
-	normalise(key, label, true);
-	for (size_t i = 0; i < 5; i++)
-		if (strcmp(label, labels[i]) == 0)
+	for (const char *from = key; *from; from++)
+		if (((unsigned char)*from & 0xc0) != 0x80)
+			*to++ = (char)(isalnum((unsigned char)*from) ? *from : '_');
+	*to = '\0';
+	return key;
+}
+
+static bool looks_like(const char *key, struct view ours)
+{
+	char line[KEY_SIZE], wanted[KEY_SIZE], text[512];
+
+	snprintf(text, sizeof(text), "%.*s", (int)ours.len, ours.ptr);
+	write_key("session_attr_", text, true, wanted);
+	as_label(wanted);
+	for (int json = 0; json <= 1; json++) {
+		write_key("session_attr_", key, json, line);
+		if (strcmp(as_label(trim(line)), wanted) == 0)
 			return true;
-	return strcmp(line, "kind") == 0 || strncmp(line, "app_", 4) == 0 ||
-	       strncmp(label, "session_attr_", 13) == 0;
+	}
+	return false;
+}
+
+static bool is_reserved(const char *name)
+{
+	static const char *const labels[] = {
+		"app_name",          "app_namespace",      "app_release",
+		"app_version",       "app_environment",    "__error__",
+		"__error_details__", "__preserve_error__", NULL};
+	char line[KEY_SIZE], *key;
+
+	for (int json = 0; json <= 1; json++) {
+		write_key("", name, json, line);
+		key = trim(line);
+		if (strcmp(key, "kind") == 0 || strncmp(key, "app_", 4) == 0)
+			return true;
+		as_label(key);
+		for (size_t i = 0; labels[i]; i++)
+			if (strcmp(key, labels[i]) == 0)
+				return true;
+		if (strncmp(key, "session_attr_", 13) == 0)
+			return true;
+	}
+	return false;
 }
 
 static bool is_ours(const char *key, const struct identity *identity)

@@ -158,6 +158,13 @@ static void test_session__label_attributes_replace_their_likes(void **state)
 		{WITH_SESSION("{\"plan\":\"gold\" }"),
 		 WITH_SESSION("{\"plan\":\"gold\" ," SESSION_MEMBERS "}"), 0},
 		{WITH_SESSION("{\"team\":\"evil\"}"), WITH_SESSION(ATTRIBUTES), 1},
+		/* White space at the end is Loki's to take; at the front it stands behind session_attr_. */
+		{WITH_SESSION(
+			 "{\"\\u0001team\\u00a0\":\"x\",\"team\xe3\x80\x80\\u007f\xc2\x85\":\"x\"}"),
+		 WITH_SESSION(ATTRIBUTES), 2},
+		{WITH_SESSION("{\"\\u00a0team\":\"x\"}"),
+		 WITH_SESSION("{\"\\u00a0team\":\"x\"," SESSION_MEMBERS "}"), 0},
+		{WITH_SESSION("{\"k8s cluster name\":\"x\"}"), WITH_SESSION(ATTRIBUTES), 1},
 		{WITH_SESSION("{\"team\":\"tea \\\"m\\\"\"}"), WITH_SESSION(ATTRIBUTES), 0},
 		{WITH_SESSION("{ \"team\":1 , \"a\":\"b\" }"),
 		 WITH_SESSION("{  \"a\":\"b\" ," SESSION_MEMBERS "}"), 1},
@@ -462,6 +469,34 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		{"_kind", false},
 		{"Zapp_name", false},
 		{"kin\xc3\xa9", false},
+		/* Loki takes white space, also what is not ASCII, from both ends, */
+		{"kind\xc2\xa0", true},
+		{"\xc2\xa0\xe3\x80\x80kind", true},
+		{"\\u2003app_name", true},
+		{"\\u0085app_x", true},
+		{"kin\\u00a0d", false},
+		{"session\xe2\x80\xa8_attr_x", false},
+		{"\xe1\x9a\x80session_attr_x", true},
+		{"k\\u0001ind\xc2\xa0\x7f", true},
+		{"\xe2\x80\x8bkind", false},
+		{"kind\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaf\xe2\x81\x9f\xe2\x80\x80\xe2\x80\x8a",
+		 true},
+		{"\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0"
+		 "\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0"
+		 "\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0\xc2\xa0"
+		 "app_name",
+		 true},
+		/* from a line of JSON as well, which has the characters that logfmt drops, */
+		{"app name", true},
+		{"session attr=x", true},
+		{"session\\u0000attr\\\"x", true},
+		{"app\xef\xbf\xbdversion", true},
+		/* and has names of its own. */
+		{"__error__", true},
+		{"__error_details__", true},
+		{"__preserve_error__", true},
+		{"__error", false},
+		{"__load__", false},
 		{"\xc3\xa9kind", false},
 		/* Longer than any of ours; only the beginning matters. */
 		{"session_attr_abcdefghijklmnopqrstuvwxyz0123456789", true},

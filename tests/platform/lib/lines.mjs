@@ -18,11 +18,11 @@ export function fields(line) {
 }
 
 /* Sends bodies as faro-ingest labels them; the lines that the sink printed, spans' among them. */
-export async function linesOf(stage, bodies) {
+export async function linesOf(stage, bodies, env = identity) {
 	const sink = stage.run("faro-sink", sinkBinary, ["--listen", "127.0.0.1:0"]);
 	const [, port] = await sink.line(/listening on http:\S+:(\d+)/);
 	for (const body of bodies) {
-		const { code, stdout, stderr } = await runIngest(stage, ["--print"], { env: identity, stdin: body });
+		const { code, stdout, stderr } = await runIngest(stage, ["--print"], { env, stdin: body });
 		if (code !== 0) throw new Error(`--print: ${stderr}`);
 		const { status, text } = await post(port, stdout, {}, { path: "/collect" });
 		if (status !== 202) throw new Error(`faro-sink answered ${status}: ${text}`);
