@@ -4,57 +4,50 @@
 
 void breaker_init(struct breaker *breaker)
 {
-	atomic_init(&breaker->failures, 0);
-	atomic_init(&breaker->open_until_us, 0);
-	atomic_init(&breaker->open_us, 0);
-	atomic_init(&breaker->probing, false);
-	atomic_init(&breaker->accepted, 0);
-	atomic_init(&breaker->troubles, 0);
+	*breaker = (struct breaker){.mutex = PTHREAD_MUTEX_INITIALIZER};
 }
 
 bool breaker_admits(struct breaker *breaker, int64_t now_us)
 {
-	int64_t open_until_us = atomic_load(&breaker->open_until_us);
-	bool nobody = false;
+	bool closed, probes;
 
-	if (open_until_us == 0)
-		return true;
-	return now_us >= open_until_us &&
-	       atomic_compare_exchange_strong(&breaker->probing, &nobody, true);
+	pthread_mutex_lock(&breaker->mutex);
+	closed = breaker->open_until_us == 0;
+	probes = !closed && now_us >= breaker->open_until_us && !breaker->probing;
+	breaker->probing |= probes;
+	pthread_mutex_unlock(&breaker->mutex);
+	return closed || probes;
 }
 
 static void close_again(struct breaker *breaker)
 {
-	atomic_store(&breaker->failures, 0);
-	if (atomic_load(&breaker->open_until_us) == 0)
+	breaker->failures = 0;
+	if (breaker->open_until_us == 0)
 		return;
-	atomic_store(&breaker->open_us, 0);
-	atomic_store(&breaker->open_until_us, 0);
-	atomic_store(&breaker->probing, false);
+	breaker->open_us = 0;
+	breaker->open_until_us = 0;
+	breaker->probing = false;
 	metrics_set(METRIC_BREAKER_OPEN, 0);
 }
 
 /* Calls that began before it opened end later, and say nothing new: only the probe prolongs. */
 static void open_for_longer(struct breaker *breaker, int64_t now_us)
 {
-	int64_t open_until_us = atomic_load(&breaker->open_until_us);
-	int64_t open_us = 2 * atomic_load(&breaker->open_us);
-
-	if (open_until_us != 0 && (now_us < open_until_us || !atomic_load(&breaker->probing)))
+	if (breaker->open_until_us != 0 && (now_us < breaker->open_until_us || !breaker->probing))
 		return;
-	if (open_us < BREAKER_OPEN_MIN_US)
-		open_us = BREAKER_OPEN_MIN_US;
-	if (open_us > BREAKER_OPEN_MAX_US)
-		open_us = BREAKER_OPEN_MAX_US;
-	/* Two threads may do this at once; they then write the same, but for a moment. */
-	atomic_store(&breaker->open_us, open_us);
-	atomic_store(&breaker->open_until_us, now_us + open_us);
-	atomic_store(&breaker->probing, false);
+	breaker->open_us *= 2;
+	if (breaker->open_us < BREAKER_OPEN_MIN_US)
+		breaker->open_us = BREAKER_OPEN_MIN_US;
+	if (breaker->open_us > BREAKER_OPEN_MAX_US)
+		breaker->open_us = BREAKER_OPEN_MAX_US;
+	breaker->open_until_us = now_us + breaker->open_us;
+	breaker->probing = false;
 	metrics_set(METRIC_BREAKER_OPEN, 1);
 }
 
 void breaker_report(struct breaker *breaker, enum verdict verdict, int64_t now_us)
 {
+	pthread_mutex_lock(&breaker->mutex);
 	switch (verdict) {
 	case VERDICT_ACCEPTED:
 		atomic_fetch_add(&breaker->accepted, 1);
@@ -70,30 +63,40 @@ void breaker_report(struct breaker *breaker, enum verdict verdict, int64_t now_u
 		break;
 	default:
 		atomic_fetch_add(&breaker->troubles, 1);
-		if (atomic_fetch_add(&breaker->failures, 1) + 1 >= BREAKER_FAILURES)
+		if (++breaker->failures >= BREAKER_FAILURES)
 			open_for_longer(breaker, now_us);
 		break;
 	}
+	pthread_mutex_unlock(&breaker->mutex);
 }
 
 void breaker_forget(struct breaker *breaker)
 {
 	/* Whoever else probes just now is then not the only one, which does no harm. */
-	atomic_store(&breaker->probing, false);
+	pthread_mutex_lock(&breaker->mutex);
+	breaker->probing = false;
+	pthread_mutex_unlock(&breaker->mutex);
 }
 
 int64_t breaker_opens_us(struct breaker *breaker, int64_t now_us)
 {
-	int64_t open_until_us = atomic_load(&breaker->open_until_us);
+	int64_t opens_us = 0;
 
-	if (open_until_us == 0)
-		return 0;
-	if (now_us < open_until_us)
-		return open_until_us;
-	return atomic_load(&breaker->probing) ? INT64_MAX : 0;
+	pthread_mutex_lock(&breaker->mutex);
+	if (now_us < breaker->open_until_us)
+		opens_us = breaker->open_until_us;
+	else if (breaker->probing)
+		opens_us = INT64_MAX;
+	pthread_mutex_unlock(&breaker->mutex);
+	return opens_us;
 }
 
 bool breaker_is_open(struct breaker *breaker)
 {
-	return atomic_load(&breaker->open_until_us) != 0;
+	bool is_open;
+
+	pthread_mutex_lock(&breaker->mutex);
+	is_open = breaker->open_until_us != 0;
+	pthread_mutex_unlock(&breaker->mutex);
+	return is_open;
 }

@@ -12,6 +12,7 @@
 #ifndef FARO_BREAKER_H
 #define FARO_BREAKER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,10 +26,11 @@ enum {
 };
 
 struct breaker {
-	_Atomic int failures;          /* in a row */
-	_Atomic int64_t open_until_us; /* 0: closed */
-	_Atomic int64_t open_us;       /* the length of the last opening */
-	_Atomic bool probing;
+	pthread_mutex_t mutex; /* of all but the counters */
+	int failures;          /* in a row; BREAKER_FAILURES or more while it is open */
+	int64_t open_until_us; /* 0: closed */
+	int64_t open_us;       /* the length of the last opening */
+	bool probing;
 	_Atomic uint64_t accepted, troubles; /* 2xx; anything else but a refused beacon */
 };
 

@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -100,6 +101,43 @@ static void test_open__late_failures__do_not_prolong(void **state)
 	assert_int_equal(breaker_opens_us(&breaker, SECOND / 2), 1 + SECOND);
 }
 
+static _Atomic int64_t clock_us;
+
+/* Attempts that end in each way, while others are under way and openings end. */
+static void *attempt(void *seed)
+{
+	unsigned random = *(unsigned *)seed;
+
+	for (int i = 0; i < 3000 * 1000; i++) {
+		int64_t now_us = atomic_fetch_add(&clock_us, SECOND / 4) + SECOND / 4;
+
+		if (!breaker_admits(&breaker, now_us))
+			continue;
+		random = random * 1103515245 + 12345;
+		breaker_report(&breaker,
+			       (random >> 16 & 7) > 0 ? VERDICT_UPSTREAM_UNAVAILABLE
+						      : VERDICT_ACCEPTED,
+			       now_us);
+	}
+	return NULL;
+}
+
+static void test_threads__whatever_they_report__somebody_is_admitted_again(void **state)
+{
+	unsigned seeds[] = {1, 2, 3};
+	pthread_t threads[3];
+	bool admitted;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, attempt, &seeds[i]), 0);
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	admitted = breaker_admits(&breaker, clock_us + BREAKER_OPEN_MAX_US);
+	assert_true(admitted);
+	assert_int_equal(metrics_get(METRIC_BREAKER_OPEN), breaker_is_open(&breaker));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +146,8 @@ int main(void)
 		cmocka_unit_test_setup(test_open__over__one_probe_only, set_up),
 		cmocka_unit_test_setup(test_probes__failing__twice_as_long_up_to_30_s, set_up),
 		cmocka_unit_test_setup(test_open__late_failures__do_not_prolong, set_up),
+		cmocka_unit_test_setup(
+			test_threads__whatever_they_report__somebody_is_admitted_again, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
