@@ -148,6 +148,9 @@ static void settle(struct replay *replay, int64_t id, enum store_end end)
 
 	metrics_add(metrics[end], 1);
 	drop_retry(replay, id);
+	/* It may stand in the store for a while. */
+	if (id > replay->cursor)
+		replay->cursor = id;
 	replay->settled[replay->settled_count++] = (struct store_settled){id, end};
 	replay->settle_timer.due_us = replay->loop->now_us;
 }
@@ -297,7 +300,6 @@ static bool send_one(struct replay *replay, struct slot *slot, int64_t now_us, i
 	if (result == STORE_DAMAGED) {
 		log_limited(LOG_ERROR, "spool_record_damaged",
 			    "A record of the spool is damaged and is dropped.");
-		replay->cursor = record->id > replay->cursor ? record->id : replay->cursor;
 		settle(replay, record->id, STORE_BROKEN);
 		return true;
 	}

@@ -575,6 +575,22 @@ static void test_expire__in_flight_or_ended_already__left_alone(void **state)
 	assert_int_equal(store.ends[STORE_DELIVERED], 2);
 }
 
+static void test_expire__cannot_be_deleted_yet__not_sent_any_more(void **state)
+{
+	(void)state;
+	store.settle_fails = true;
+	keep(2);
+	store.records[1].stored_s = 1000;
+	replay_expire(replay, 1500);
+	assert_int_equal(wait_for_call(), 2);
+	assert_int_equal(relay.count, 1);
+	store.settle_fails = false;
+	answer(2, ACCEPT);
+	turn();
+	assert_int_equal(store.ends[STORE_EXPIRED], 1);
+	assert_int_equal(store.ends[STORE_DELIVERED], 1);
+}
+
 static void test_expire__many__a_batch_at_a_time(void **state)
 {
 	(void)state;
@@ -689,6 +705,7 @@ int main(void)
 		TEST(test_settle__store_cannot_be_opened__remembered_and_not_sent_again),
 		TEST(test_settle__fails_for_long__sending_stops_and_each_is_sent_once),
 		TEST(test_expire__in_flight_or_ended_already__left_alone),
+		TEST(test_expire__cannot_be_deleted_yet__not_sent_any_more),
 		TEST(test_expire__many__a_batch_at_a_time),
 		TEST(test_expire__store_is_closed__not_asked),
 		TEST(test_breaker__opens_while_a_record_is_read__sent_when_it_admits),
