@@ -59,19 +59,26 @@ static bool is_worn_out(const struct http_connection *c)
 	       c->pool->loop->now_us - c->made_us >= CONNECTION_LIFETIME_S * (int64_t)1000000;
 }
 
+/* What is there before the request is no answer to it: an event may not have told of it yet. */
+static bool is_quiet(const struct http_connection *c)
+{
+	char byte;
+
+	return recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 struct http_connection *http_pool_take(struct http_pool *pool, void *user)
 {
 	while (!ring_is_empty(&pool->idle)) {
 		struct http_connection *c = OWNER(pool->idle.prev, struct http_connection, link);
 
-		if (is_worn_out(c)) {
+		if (is_worn_out(c) || !is_quiet(c)) {
 			http_pool_close(c);
 			continue;
 		}
 		stop_idling(c);
 		c->user = user;
 		c->reused = true;
-		c->taken_us = pool->loop->now_us;
 		return c;
 	}
 	return NULL;

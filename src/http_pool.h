@@ -34,14 +34,13 @@ struct http_connection {
 	bool reused;
 	unsigned epoch;
 	int64_t made_us, kept_us;
-	int64_t taken_us; /* the turn of the loop in which it was taken from the idle ones */
 };
 
 void http_pool_init(struct http_pool *pool);
 /* Closes the idle ones; there are no others. */
 void http_pool_release(struct http_pool *pool);
 
-/* One that is idle and trusted, or NULL. */
+/* One that is idle and trusted, and on which nothing has come, or NULL. */
 struct http_connection *http_pool_take(struct http_pool *pool, void *user);
 /* A new one; `ready` says when it is there, or has failed. NULL with errno set. */
 struct http_connection *http_pool_connect(struct http_pool *pool,

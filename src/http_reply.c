@@ -194,6 +194,9 @@ static void end_header(struct http_reply *reply)
 	reply->answered = true;
 	reply->keep = !reply->says_close && (!reply->http_1_0 || reply->says_keep);
 	if (reply->status == 204 || reply->status == 304) {
+		/* A 204 that announces a body may send one, behind our back. */
+		if (reply->status == 204 && (reply->chunked || reply->left > 0))
+			reply->keep = false;
 		reply->state = REPLY_WHOLE;
 	} else if (reply->chunked) {
 		reply->state = REPLY_CHUNK_SIZE;

@@ -305,15 +305,9 @@ static void on_ready(struct http_connection *connection, uint32_t events)
 	struct http_transfer *t = connection->user;
 	bool hung_up = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 
-	/* What was there before the request is no answer to it. */
-	if (connection->reused && connection->taken_us == t->engine->base.loop->now_us) {
-		if (!survive(t, "The connection was not idle"))
-			t->engine->base.ended(&t->base);
-		return;
-	}
 	if (is_connecting(t) && !finish_connecting(t))
 		return;
-	/* Nor is what was there before the first byte of it could be written. */
+	/* What was there before the first byte of the request is no answer to it. */
 	if ((events & EPOLLIN) && t->written == 0) {
 		read_some(t, hung_up);
 		return;

@@ -37,7 +37,9 @@ static const struct row {
 	{"HTTP/1.1 304 X\r\nContent-Length: 9\r\n\r\n", OPEN, HTTP_REPLY_WHOLE, 304, true, 0},
 	/* A second reply, which nobody asked for, and a body where there is none. */
 	{OK "Content-Length: 0\r\n\r\n" OK, OPEN, HTTP_REPLY_WHOLE, 202, true, 23},
-	{"HTTP/1.1 204 X\r\nContent-Length: 2\r\n\r\nok", OPEN, HTTP_REPLY_WHOLE, 204, true, 2},
+	{"HTTP/1.1 204 X\r\nContent-Length: 2\r\n\r\nok", OPEN, HTTP_REPLY_WHOLE, 204, false, 2},
+	{"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", OPEN, HTTP_REPLY_WHOLE,
+	 204, false, 5},
 	/* Chunks: none, two, in capitals, with an extension and a trailer, with zeros before. */
 	{OK "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", OPEN, HTTP_REPLY_WHOLE, 202, true, 0},
 	{OK "Transfer-Encoding: Chunked\r\n\r\n1\r\na\r\n0A\r\n0123456789\r\n0\r\n\r\n", OPEN,

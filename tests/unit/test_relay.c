@@ -956,6 +956,19 @@ static void test_kept_connection__answer_and_room_at_once__not_taken(void **stat
 	assert_int_equal(bench->stub.accepted, 2);
 }
 
+/* It came while the loop was at work, so that no event has told of it. */
+static void test_kept_connection__stray_answer_unread__not_taken_for_the_next(void **state)
+{
+	(void)state;
+	call_and_wait();
+	stub_send_stray(&bench->stub, "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n");
+	while (!bytes_are_there())
+		poll(NULL, 0, 1);
+	answer_with("HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
+	assert_int_equal(call_and_wait()->status, 429);
+	assert_int_equal(bench->stub.accepted, 2);
+}
+
 /* The kernel refuses, and epoll has nothing to say about it. */
 static void test_kept_connection__cannot_be_written__another_is_used(void **state)
 {
@@ -1655,6 +1668,7 @@ int main(void)
 		TEST(test_kept_connection__cannot_be_written__another_is_used),
 		TEST(test_new_connection__cannot_be_written__unavailable_without_a_spin),
 		TEST(test_kept_connection__answer_and_room_at_once__not_taken),
+		TEST(test_kept_connection__stray_answer_unread__not_taken_for_the_next),
 		TEST(test_busy_connection__a_minute_old__replaced),
 		TEST(test_refusal__before_the_body_is_read__connection_not_kept),
 		TEST(test_connection__two_answers_at_once__not_used_again),
