@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "../tests/unit/enrich_identity.h"
-#include "enrich.h"
-#include "json.h"
+#include "beacon/enrich.h"
+#include "beacon/enrich_labels.h"
+#include "beacon/json.h"
 
 enum {
 	ROUNDS = 60,
@@ -197,7 +197,7 @@ static double measure(void (*run)(struct subject *), struct subject *subject)
 static void report(const char *name, struct view body)
 {
 	void (*const runs[])(struct subject *) = {run_skip, run_enrich, run_cjson};
-	struct subject subject = {.body = body, .enricher = enricher_new(&test_identity)};
+	struct subject subject = {.body = body, .enricher = enricher_new(&test_labels)};
 	double best[3] = {1e18, 1e18, 1e18};
 
 	if (!subject.enricher)

@@ -11,19 +11,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/malloc_tuning.h"
 #include "build-config.h"
-#include "cgi.h"
-#include "check.h"
-#include "config.h"
-#include "fcgi.h"
-#include "heap.h"
-#include "listener.h"
-#include "log.h"
-#include "loop.h"
-#include "ping.h"
-#include "resolver.h"
+#include "check/check.h"
+#include "config/config.h"
+#include "server/cgi.h"
+#include "server/fcgi.h"
+#include "server/listener.h"
+#include "server/ping.h"
+#include "server/worker.h"
 #include "supervise.h"
-#include "worker.h"
+#include "upstream/resolver.h"
 
 enum {
 	EXIT_USAGE = 2,
@@ -199,7 +199,7 @@ static int serve(const struct config *config, struct listener *listener)
 	int status = EXIT_FAILURE;
 	int signal_fd;
 
-	heap_init();
+	malloc_tuning_init();
 	raise_file_limit();
 	budget_init(&shared.memory, config->max_memory_bytes);
 	budget_init(&shared.inflight, config->upstream_max_inflight);

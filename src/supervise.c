@@ -29,8 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "log.h"
+#include "base/log.h"
+#include "config/config.h"
 
 enum {
 	PAUSE_FIRST_MS = 100,

@@ -10,9 +10,10 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const LINES_GOAL = 90, BRANCHES_GOAL = 95;
-const isTestTool = (file) => /^(faro-sink|sink_)/.test(file);
+const isTestTool = (file) => /^sink\//.test(file);
 const ROOMS = {
-	json: /^json(_string)?\.[ch]$/, enrich: /^(enrich|edits)/, decode: /^decode\.c$/, spool: /^spool/,
+	json: /^beacon\/json(_string)?\.[ch]$/, enrich: /^beacon\/(enrich|edits)/, decode: /^beacon\/decode\.c$/,
+	spool: /^delivery\/(spool|store|replay|pace)/,
 };
 
 /* A line of the log: its macros ask whether a literal is NULL. */
@@ -21,7 +22,7 @@ const OWN_BRANCHES = /\blog_(event|limited)\(|\bLOG_STR\(/;
 const build = resolve(process.argv[2] ?? ".build/coverage");
 const objects = join(build, "src");
 /* Objects of one program alone, such as those of test_json_plain, are another compilation. */
-const data = readdirSync(objects).filter((name) => /^[a-z_-]+\.gcda$/.test(name) && !name.startsWith("tests_"));
+const data = readdirSync(objects, { recursive: true }).filter((name) => /^([a-z]+\/)?[a-z_]+\.gcda$/.test(name));
 if (data.length === 0) throw new Error(`no .gcda files in ${objects}: run the tests of a build with --coverage first`);
 
 const files = new Map(); // name → Map(line number → { count, branches })
@@ -31,7 +32,7 @@ for (const name of data) {
 	/* What was killed while it wrote may have left half of a file. Its lines are there, and not reached. */
 	if (gcov.status !== 0) console.error(`coverage: ${name} is not whole and counts for nothing: ${gcov.stderr.trim()}`);
 	for (const { file, lines } of JSON.parse(gcov.stdout).files) {
-		const match = /(?:^|\/)src\/([^/]+)$/.exec(file);
+		const match = /(?:^|\/)src\/((?:[a-z]+\/)?[^/]+)$/.exec(file);
 		if (!match || isTestTool(match[1])) continue;
 		const into = files.get(match[1]) ?? files.set(match[1], new Map()).get(match[1]);
 		const source = readFileSync(join("src", match[1]), "utf8").split("\n");

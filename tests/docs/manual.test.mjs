@@ -13,7 +13,7 @@ import { beaconParams, FastcgiClient } from "../system/lib/fastcgi.mjs";
 import { literalBlocks } from "./lib/documents.mjs";
 import { runHere } from "./lib/machine.mjs";
 
-const page = (name) => readFileSync(join(root, "src", name), "utf8");
+const page = (name) => readFileSync(join(root, "man", name), "utf8");
 const PATH = `${dirname(ingestBinary)}:${dirname(sinkBinary)}:${process.env.PATH}`;
 
 /* Whose first word of stderr says that they serve. */
@@ -65,11 +65,11 @@ scenario("faro-ingest(8): the metrics, each with its label, are those on the pag
 	assert.deepEqual(listed(page("faro-ingest.8"), "Each family", "End of the families"), families.sort());
 });
 
-/* Names stand behind a level, or in the tables of relay_outcome and ingest; the latter's are rejected_REASON. */
+/* Names stand behind a level, or in the tables of upstream/outcome and ingest; the latter's are rejected_REASON. */
 scenario("faro-ingest(8): the events are those of the source", async () => {
 	const names = new Set(["rejected_*", "overloaded"]);
-	for (const file of readdirSync(join(root, "src")).filter((name) => /^(?!faro-sink|sink_).*\.c$/.test(name))) {
-		const text = page(file);
+	for (const file of readdirSync(join(root, "src"), { recursive: true }).filter((name) => /^(?!sink\/).*\.c$/.test(name))) {
+		const text = readFileSync(join(root, "src", file), "utf8");
 		for (const [, ...found] of text.matchAll(/LOG_(?:DEBUG|INFO|WARN|ERROR),\s*(?:\w+ \? )?"([a-z_]+)"(?:\s*:\s*"([a-z_]+)")?/g))
 			for (const name of found) if (name) names.add(name);
 		for (const [, name] of text.matchAll(/METRIC_UPSTREAM_\w+,\s*"([a-z_]+)"/g)) names.add(name);

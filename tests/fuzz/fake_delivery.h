@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "delivery.h"
+#include "delivery/delivery.h"
 
 enum {
 	FAKE_DELIVERIES_MAX = 256

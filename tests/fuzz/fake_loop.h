@@ -9,7 +9,7 @@
 
 #include <time.h>
 
-#include "loop.h"
+#include "base/loop.h"
 
 int __real_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout);
 int __wrap_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout);

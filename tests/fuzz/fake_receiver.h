@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "program.h"
-#include "relay.h"
+#include "upstream/relay.h"
 
 enum {
 	CALLS_MAX = 4,

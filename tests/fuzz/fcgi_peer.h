@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fcgi.h"
 #include "program.h"
+#include "server/fcgi.h"
 
 struct connection;
 

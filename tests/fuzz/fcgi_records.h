@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "fcgi.h"
+#include "server/fcgi.h"
 
 static inline void put_record(struct buf *out, unsigned type, unsigned id, struct view content,
 			      unsigned padding)

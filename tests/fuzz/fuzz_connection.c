@@ -11,12 +11,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "connection.h"
+#include "base/log.h"
 #include "fake_delivery.h"
 #include "fake_loop.h"
 #include "fcgi_peer.h"
 #include "fcgi_records.h"
-#include "log.h"
+#include "server/connection.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -424,14 +424,14 @@ static void check_rest(void)
 
 static void init_once(void)
 {
-	static const struct identity_source source = {.service_name = "shop"};
+	static const struct labels_source source = {.service_name = "shop"};
 	static bool done;
 
 	if (done)
 		return;
 	done = true;
 	log_init(LOG_FORMAT_LOGFMT, LOG_ERROR);
-	check(identity_init(&config.identity, &source, NULL, NULL) && loop_init(&loop) &&
+	check(labels_init(&config.labels, &source, NULL, NULL) && loop_init(&loop) &&
 		      ingest_init(&ingest, &config, &memory),
 	      "no memory");
 	fake_desk.answer = on_delivery;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-#include "decode.h"
+#include "beacon/decode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../unit/enrich_check.h"
-#include "../unit/enrich_identity.h"
+#include "beacon/enrich_check.h"
+#include "beacon/enrich_labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct checked checked;
 
 	if (!enricher)
-		enricher = enricher_new(&test_identity);
+		enricher = enricher_new(&test_labels);
 	if (!enricher)
 		return 0;
 	checked = check_beacon(enricher, (struct view){(const char *)data, size}, &out);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../unit/fcgi_transcript.h"
+#include "server/fcgi_transcript.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,16 +1,16 @@
-/* Programs of hostile receivers against the relay's own engine: relay.c, relay_http.c, http_pool.c.
+/* Programs of hostile receivers against the relay's own engine: relay.c, engine_http.c, http_pool.c.
  *
  * An input is a byte of options and a program, an operation a byte with its operands (see `operations`):
  * calls begin and are cancelled, connections come about, fail or hang, the receiver reads or does not,
  * writes pieces of replies or anything else, half-closes, closes, resets; time passes. Its connections
  * are socketpairs: socket(2) and connect(2) are replaced, and sendmsg(2) says which call went where.
  *
- * A second reader, http_reply fed with all that came behind the replies before,
+ * A second reader, http_response fed with all that came behind the replies before,
  * says what status a call may be told. Build with -fsanitize=fuzzer,address,undefined. */
+#include "base/log.h"
 #include "fake_loop.h"
 #include "fake_receiver.h"
-#include "http_reply.h"
-#include "log.h"
+#include "upstream/http_response.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,12 +44,12 @@ static struct view present(const struct line *l)
 /* Its call is over: what came for it is an answer, or the connection is spent. */
 static void end_request(struct line *l, int status)
 {
-	struct http_reply reply;
-	enum http_reply_result result;
+	struct http_response reply;
+	enum http_response_result result;
 	size_t used;
 
-	http_reply_init(&reply);
-	result = http_reply_feed(&reply, present(l), &used);
+	http_response_init(&reply);
+	result = http_response_feed(&reply, present(l), &used);
 	check(status == 0 || !l->polluted, "a status from before the request");
 	if (status > 0) {
 		char digits[16];
@@ -59,7 +59,7 @@ static void end_request(struct line *l, int status)
 		check(reply.answered && reply.status == status, "a status that nobody sent");
 		check(memmem(bytes.ptr, bytes.len, digits, (size_t)n), "a status out of thin air");
 	}
-	if (status == 0 || result != HTTP_REPLY_WHOLE || !reply.keep || l->sent != l->total)
+	if (status == 0 || result != HTTP_RESPONSE_WHOLE || !reply.keep || l->sent != l->total)
 		l->spent = true;
 	l->answered += used;
 	l->call = 0;

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "utf8.h"
+#include "base/utf8.h"
+#include "config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -86,25 +86,25 @@ static void check_string(struct view value, struct view json)
 	cJSON_Delete(tree);
 }
 
-static void check_identity(const struct identity *identity)
+static void check_labels(const struct labels *labels)
 {
 	cJSON *session;
 
-	if (identity->service_name.len == 0 || identity->app_count == 0)
+	if (labels->service_name.len == 0 || labels->app_count == 0)
 		fail("nobody", NULL);
-	check_string(identity->namespace_, identity->namespace_json);
-	check_string(identity->environment, identity->environment_json);
-	check_string(identity->version, identity->version_json);
-	for (size_t i = 0; i < identity->app_count; i++) {
-		cJSON *attributes = parse("[", identity->apps[i].resource_attributes, "]");
+	check_string(labels->namespace_, labels->namespace_json);
+	check_string(labels->environment, labels->environment_json);
+	check_string(labels->version, labels->version_json);
+	for (size_t i = 0; i < labels->app_count; i++) {
+		cJSON *attributes = parse("[", labels->apps[i].resource_attributes, "]");
 
-		check_string(identity->apps[i].name, identity->apps[i].json);
+		check_string(labels->apps[i].name, labels->apps[i].json);
 		if (cJSON_GetArraySize(attributes) < 1)
 			fail("no attributes", NULL);
 		cJSON_Delete(attributes);
 	}
-	session = parse("{", identity->session_members, "}");
-	if (cJSON_GetArraySize(session) != (int)identity->attribute_count)
+	session = parse("{", labels->session_members, "}");
+	if (cJSON_GetArraySize(session) != (int)labels->attribute_count)
 		fail("attributes of a session that are not those of the setting", NULL);
 	cJSON_Delete(session);
 }
@@ -131,7 +131,7 @@ static void check_config(const struct config *config)
 		    memchr(origin.ptr, ',', origin.len))
 			fail("an origin that is none", origin.ptr);
 	}
-	check_identity(&config->identity);
+	check_labels(&config->labels);
 }
 
 static void set_environment(char *text, size_t size)

@@ -219,7 +219,7 @@ test("attributes are percent-encoded as OpenTelemetry reads them", () => {
 });
 
 test("an emptyDir for the spool has room for twice the limit and the reserve", () => {
-	const [, factors] = /STORE_DISK_RESERVE_BYTES = ([\d *]+),/.exec(read(root, "src/spool_db.h"));
+	const [, factors] = /STORE_DISK_RESERVE_BYTES = ([\d *]+),/.exec(read(root, "src/delivery/store_private.h"));
 	const reserve = factors.split("*").reduce((product, factor) => product * Number(factor), 1);
 	for (const [name, limit] of [["include", 64], ["every-value", 128]]) {
 		const { volumes } = find(manifestsOf.get(name), "Deployment").spec.template.spec;

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../unit/enrich_identity.h"
-#include "enrich.h"
-#include "json.h"
+#include "beacon/enrich.h"
+#include "beacon/enrich_labels.h"
+#include "beacon/json.h"
 
 static const char *scan_word(struct view text)
 {
@@ -66,7 +66,7 @@ static bool read_text(struct buf *text)
 
 int main(void)
 {
-	struct enricher *enricher = enricher_new(&test_identity);
+	struct enricher *enricher = enricher_new(&test_labels);
 	struct buf text, out;
 
 	if (!enricher)

@@ -21,14 +21,15 @@ const source = join(here, '..', '..', 'src');
 const work = mkdtempSync(join(tmpdir(), 'faro-json-suite-'));
 after(() => rmSync(work, { recursive: true }));
 
-const rooms = ['buf', 'json', 'json_string', 'edits', 'enrich', 'enrich_walk', 'enrich_meta',
-	'enrich_traces', 'enrich_rules', 'enrich_texts', 'enrich_names'];
+const modules = ['base/buf.c',
+	...readdirSync(join(source, 'beacon')).filter((file) => /^(json|edits|enrich).*\.c$/.test(file)).map((file) => `beacon/${file}`)];
 
 function build(name, ...flags) {
 	const out = join(work, name);
 	execFileSync(process.env.CC ?? 'cc', ['-std=gnu11', '-O1', '-D_GNU_SOURCE', `-I${source}`,
+		`-I${join(here, '..', 'unit')}`,
 		...(process.env.CFLAGS ?? '').split(' ').filter(Boolean), ...flags,
-		join(here, 'driver.c'), ...rooms.map((room) => join(source, `${room}.c`)), '-o', out],
+		join(here, 'driver.c'), ...modules.map((file) => join(source, file)), '-o', out],
 	{ stdio: 'inherit' });
 	return out;
 }

@@ -338,5 +338,5 @@ export const reasons = [
 ];
 
 /* The package holds its cases as strings, so those that are not valid UTF-8 have U+FFFD in them
- * instead of the bytes. Their kinds are byte tables in tests/unit/test_json.c. */
+ * instead of the bytes. Their kinds are byte tables in tests/unit/beacon/test_json.c. */
 export const notInPackage = 25;

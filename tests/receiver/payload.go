@@ -2,7 +2,7 @@
 // Grafana Alloy's faro.receiver would, and says where a browser got past the labels or where a
 // byte that is nobody's business was changed.
 //
-// It is written from DESIGN's rules and from how the receiver behaves, not from src/enrich.c.
+// It is written from DESIGN's rules and from how the receiver behaves, not from src/beacon/enrich.c.
 //
 //	payload.go   the receiver's structs (encoding/json) and traces (the collector's own decoder)
 //	line.go      the log lines it writes from them (the logfmt encoder it uses)

@@ -336,8 +336,8 @@ scenario("beside a responder that serves: neither disturbs the other", async (st
 
 /* The manual has a row for each finding, and this file produces each. */
 test("every finding is in the manual and in a test", () => {
-	const table = readFileSync(`${root}/src/check_finding.c`, "utf8");
-	const manual = readFileSync(`${root}/src/faro-ingest.8`, "utf8");
+	const table = readFileSync(`${root}/src/check/finding.c`, "utf8");
+	const manual = readFileSync(`${root}/man/faro-ingest.8`, "utf8");
 	const tests = readFileSync(new URL(import.meta.url), "utf8") + readFileSync(new URL("dns.test.mjs", import.meta.url), "utf8");
 	const names = [...table.matchAll(/\[FINDING_\w+\] = \{\s*"(\w+)"/g)].map(([, name]) => name);
 	assert.equal(names.length, 25);

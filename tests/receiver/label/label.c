@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "enrich.h"
+#include "beacon/enrich.h"
 
 enum {
 	LABEL_ROOM = 8 << 20, /* the largest body; a multiple of the page size */
@@ -14,7 +14,7 @@ enum {
 };
 
 struct label {
-	struct identity identity;
+	struct labels labels;
 	struct enricher *enricher;
 	struct buf out;
 	char *room; /* LABEL_ROOM bytes and the unreadable page */
@@ -47,7 +47,7 @@ static bool label_map(struct label *label)
 
 struct label *label_new(const struct label_settings *settings)
 {
-	const struct identity_source source = {
+	const struct labels_source source = {
 		.service_name = set_or_null(settings->service_name),
 		.resource_attributes = set_or_null(settings->resource_attributes),
 		.app_names = set_or_null(settings->app_names),
@@ -58,11 +58,11 @@ struct label *label_new(const struct label_settings *settings)
 	if (!label)
 		return NULL;
 	buf_init(&label->out, LABEL_OUT_MAX, NULL);
-	if (!identity_init(&label->identity, &source, complain, NULL)) {
+	if (!labels_init(&label->labels, &source, complain, NULL)) {
 		free(label);
 		return NULL;
 	}
-	label->enricher = enricher_new(&label->identity);
+	label->enricher = enricher_new(&label->labels);
 	if (!label->enricher || !label_map(label)) {
 		label_free(label);
 		return NULL;
@@ -77,7 +77,7 @@ void label_free(struct label *label)
 	if (label->room)
 		munmap(label->room, label->room_len);
 	enricher_free(label->enricher);
-	identity_release(&label->identity);
+	labels_release(&label->labels);
 	buf_release(&label->out);
 	free(label);
 }

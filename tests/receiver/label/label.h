@@ -1,5 +1,5 @@
 /*
- * label: the labeller (src/enrich.h) behind three functions of plain C types, for tests that load
+ * label: the labeller (src/beacon/enrich.h) behind three functions of plain C types, for tests that load
  * it as a shared library. One struct label serves one thread.
  *
  * A body is run from memory that ends where the body ends and is followed by an unreadable page, so

@@ -1,0 +1,45 @@
+/*
+ * list: a list through links embedded in their owners; who has waited longest comes first.
+ *
+ * Where all wait equally long, the order of coming is that of the deadlines, so a queue of timers
+ * needs no heap. Adding and removing never allocate.
+ */
+#ifndef FARO_BASE_LIST_H
+#define FARO_BASE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct list {
+	struct list *next, *prev; /* of a head: the oldest and the newest; NULL: in no list */
+};
+
+static inline void list_init(struct list *head)
+{
+	head->next = head->prev = head;
+}
+
+static inline bool list_is_empty(const struct list *head)
+{
+	return head->next == head;
+}
+
+static inline void list_add(struct list *head, struct list *link)
+{
+	link->next = head;
+	link->prev = head->prev;
+	head->prev->next = link;
+	head->prev = link;
+}
+
+/* Once more is no harm. */
+static inline void list_remove(struct list *link)
+{
+	if (!link->next)
+		return;
+	link->next->prev = link->prev;
+	link->prev->next = link->next;
+	link->next = link->prev = NULL;
+}
+
+#endif

@@ -1,0 +1,121 @@
+#include "base/loop.h"
+
+#include <stddef.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The longest single wait; a timer further away than this costs a turn with nothing to do. */
+enum {
+	WAIT_MAX_MS = 3600 * 1000
+};
+
+int64_t loop_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+bool loop_init(struct loop *loop)
+{
+	*loop = (struct loop){.now_us = loop_now_us()};
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	return loop->epoll_fd >= 0;
+}
+
+void loop_release(struct loop *loop)
+{
+	if (loop->epoll_fd >= 0)
+		close(loop->epoll_fd);
+	loop->epoll_fd = -1;
+}
+
+static void forget(struct loop *loop, const struct loop_watch *watch)
+{
+	int i;
+
+	for (i = loop->batch_next; i < loop->batch_len; i++)
+		if (loop->batch[i].data.ptr == watch)
+			loop->batch[i].data.ptr = NULL;
+}
+
+bool loop_watch_set(struct loop *loop, struct loop_watch *watch, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = watch};
+	int operation = EPOLL_CTL_MOD;
+
+	if (events == watch->events)
+		return true;
+	if (events == 0)
+		operation = EPOLL_CTL_DEL;
+	else if (watch->events == 0)
+		operation = EPOLL_CTL_ADD;
+	if (epoll_ctl(loop->epoll_fd, operation, watch->fd, &event) != 0 && events != 0)
+		return false;
+	watch->events = events;
+	if (events == 0)
+		forget(loop, watch);
+	return true;
+}
+
+void loop_timer_add(struct loop *loop, struct loop_timer *timer)
+{
+	timer->due_us = INT64_MAX;
+	timer->next = loop->timers;
+	loop->timers = timer;
+}
+
+/* Rounded up, so that a timer is due when the wait ends and does not cost a second, empty one. */
+static int wait_ms(const struct loop *loop)
+{
+	const struct loop_timer *timer;
+	int64_t due_us = INT64_MAX, left_us;
+
+	for (timer = loop->timers; timer; timer = timer->next)
+		if (timer->due_us < due_us)
+			due_us = timer->due_us;
+	if (due_us == INT64_MAX)
+		return -1;
+	/* What was armed for "now" needs no look at the clock. */
+	if (due_us <= loop->now_us)
+		return 0;
+	left_us = due_us - loop_now_us();
+	if (left_us <= 0)
+		return 0;
+	if (left_us > (int64_t)WAIT_MAX_MS * 1000)
+		return WAIT_MAX_MS;
+	return (int)((left_us + 999) / 1000);
+}
+
+/* Each timer fires at most once a turn, so that one that arms itself for "now" cannot keep the loop
+ * from its sockets. */
+static void fire_timers(struct loop *loop)
+{
+	struct loop_timer *timer;
+
+	for (timer = loop->timers; timer; timer = timer->next) {
+		if (timer->due_us > loop->now_us)
+			continue;
+		timer->due_us = INT64_MAX;
+		timer->fire(timer);
+	}
+}
+
+void loop_turn(struct loop *loop)
+{
+	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, wait_ms(loop));
+
+	loop->now_us = loop_now_us();
+	loop->batch_len = n > 0 ? n : 0;
+	loop->batch_next = 0;
+	while (loop->batch_next < loop->batch_len) {
+		const struct epoll_event *event = &loop->batch[loop->batch_next++];
+		struct loop_watch *watch = event->data.ptr;
+
+		if (watch)
+			watch->ready(watch, event->events);
+	}
+	loop->batch_len = 0;
+	fire_timers(loop);
+}

@@ -1,0 +1,61 @@
+/*
+ * loop: epoll, a few timers, and nothing else. One thread drives one loop; nothing here is shared.
+ * Watches and timers are embedded in their owners, so adding one never allocates.
+ */
+#ifndef FARO_BASE_LOOP_H
+#define FARO_BASE_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+/* The struct that `pointer` is the member of: how a callback finds who it is for. */
+#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+struct loop_watch {
+	int fd;
+	uint32_t events; /* what epoll has of it; 0: it is not watched */
+	/* EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP … as epoll_wait(2) reports them. */
+	void (*ready)(struct loop_watch *watch, uint32_t events);
+};
+
+struct loop_timer {
+	int64_t due_us; /* on the clock of loop_now_us(); INT64_MAX: not armed */
+	void (*fire)(struct loop_timer *timer);
+	struct loop_timer *next;
+};
+
+enum {
+	LOOP_BATCH = 64
+};
+
+struct loop {
+	int epoll_fd;
+	struct loop_timer *timers; /* all that were added, armed or not; there are few */
+	int64_t now_us;            /* when the last wait ended */
+	struct epoll_event batch[LOOP_BATCH];
+	int batch_len, batch_next;
+};
+
+/* CLOCK_MONOTONIC in microseconds. */
+int64_t loop_now_us(void);
+
+/* False with errno set. */
+bool loop_init(struct loop *loop);
+void loop_release(struct loop *loop);
+
+/* Watches for these events from now on, level-triggered; nothing is asked of the kernel where it has
+ * them. False with errno set (EMFILE and ENOMEM among them): it is watched as before.
+ * 0 always succeeds, before close(2): it also takes back an event of this watch that is waiting in the
+ * current batch, so that its owner may be freed at once. */
+bool loop_watch_set(struct loop *loop, struct loop_watch *watch, uint32_t events);
+
+/* Once a timer; its due_us may then be set at any time, also within fire() (which it is reset
+ * before). A timer lives as long as its loop. */
+void loop_timer_add(struct loop *loop, struct loop_timer *timer);
+
+/* Waits once, at most until the next timer is due, and calls what is ready. */
+void loop_turn(struct loop *loop);
+
+#endif

@@ -1,0 +1,71 @@
+#include "base/mailbox.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static struct letter *take_all(struct mailbox *mailbox)
+{
+	struct letter *first;
+
+	pthread_mutex_lock(&mailbox->mutex);
+	first = mailbox->first;
+	mailbox->first = NULL;
+	mailbox->end = &mailbox->first;
+	pthread_mutex_unlock(&mailbox->mutex);
+	return first;
+}
+
+static void on_mail(struct loop_watch *watch, uint32_t events)
+{
+	/* `watch` is the first member. */
+	struct mailbox *mailbox = (struct mailbox *)(void *)watch;
+	struct letter *letter, *next;
+	uint64_t count;
+
+	(void)events;
+	/* Before the letters are taken: one that is posted in between rings again. */
+	if (read(watch->fd, &count, sizeof(count)) < 0)
+		return;
+	for (letter = take_all(mailbox); letter; letter = next) {
+		next = letter->next;
+		letter->open(letter);
+	}
+}
+
+bool mailbox_init(struct mailbox *mailbox, struct loop *loop)
+{
+	*mailbox = (struct mailbox){.loop = loop};
+	mailbox->end = &mailbox->first;
+	pthread_mutex_init(&mailbox->mutex, NULL);
+	mailbox->watch.ready = on_mail;
+	mailbox->watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return mailbox->watch.fd >= 0 && loop_watch_set(loop, &mailbox->watch, EPOLLIN);
+}
+
+void mailbox_release(struct mailbox *mailbox)
+{
+	if (mailbox->watch.fd >= 0) {
+		loop_watch_set(mailbox->loop, &mailbox->watch, 0);
+		close(mailbox->watch.fd);
+	}
+	mailbox->watch.fd = -1;
+	pthread_mutex_destroy(&mailbox->mutex);
+}
+
+void mailbox_post(struct mailbox *mailbox, struct letter *letter)
+{
+	const uint64_t one = 1;
+	bool was_empty;
+
+	letter->next = NULL;
+	pthread_mutex_lock(&mailbox->mutex);
+	was_empty = !mailbox->first;
+	*mailbox->end = letter;
+	mailbox->end = &letter->next;
+	/* Within the lock, so that the mailbox cannot be released in between by whoever gets the
+	 * letter. An eventfd that is full rings in any case. */
+	if (was_empty && write(mailbox->watch.fd, &one, sizeof(one)) < 0) {
+		/* It is full. */
+	}
+	pthread_mutex_unlock(&mailbox->mutex);
+}

@@ -1,0 +1,101 @@
+#include "beacon/edits.h"
+
+#include <stdlib.h>
+
+enum {
+	FIRST_CAPACITY = 64
+};
+
+void edits_init(struct edits *edits)
+{
+	*edits = (struct edits){0};
+}
+
+void edits_release(struct edits *edits)
+{
+	free(edits->list);
+	edits_init(edits);
+}
+
+void edits_clear(struct edits *edits)
+{
+	edits->count = 0;
+	edits->error = EDITS_OK;
+}
+
+static enum edits_error make_room(struct edits *edits)
+{
+	size_t capacity = edits->capacity ? edits->capacity * 2 : FIRST_CAPACITY;
+	struct edit *list;
+
+	if (edits->count < edits->capacity)
+		return EDITS_OK;
+	if (edits->count >= EDITS_MAX)
+		return EDITS_FULL;
+	list = realloc(edits->list, capacity * sizeof(*list));
+	if (!list)
+		return EDITS_NO_MEMORY;
+	edits->list = list;
+	edits->capacity = capacity;
+	return EDITS_OK;
+}
+
+/* A removal that touches the one before makes it longer, so that a run of forged members or
+ * attributes costs one edit. */
+static bool extend_last(struct edits *edits, size_t offset, size_t removed, unsigned text)
+{
+	struct edit *last = edits->count > 0 ? &edits->list[edits->count - 1] : NULL;
+
+	if (!last || last->text != EDIT_REMOVES || last->offset + last->removed != offset)
+		return false;
+	last->removed += (uint32_t)removed;
+	last->text = text;
+	return true;
+}
+
+void edits_add(struct edits *edits, size_t offset, size_t removed, unsigned text)
+{
+	if (edits->error != EDITS_OK || extend_last(edits, offset, removed, text))
+		return;
+	edits->error = make_room(edits);
+	if (edits->error != EDITS_OK)
+		return;
+	edits->list[edits->count++] = (struct edit){
+		.offset = (uint32_t)offset, .removed = (uint32_t)removed, .text = text};
+}
+
+static size_t size_after(const struct edits *edits, struct view in, const struct view *texts)
+{
+	size_t size = in.len;
+
+	for (size_t i = 0; i < edits->count; i++)
+		size += texts[edits->list[i].text].len - edits->list[i].removed;
+	return size;
+}
+
+/* buf_append() cannot fail behind a reservation; this only keeps the checks out of the loop. */
+static void put(struct buf *out, const char *bytes, size_t n)
+{
+	if (n > 0)
+		memcpy(out->data + out->len, bytes, n);
+	out->len += n;
+}
+
+enum buf_result edits_apply(const struct edits *edits, struct view in, const struct view *texts,
+			    struct buf *out)
+{
+	enum buf_result result = buf_reserve(out, size_after(edits, in, texts));
+	size_t done = 0;
+
+	if (result != BUF_OK)
+		return result;
+	for (size_t i = 0; i < edits->count; i++) {
+		const struct edit *edit = &edits->list[i];
+
+		put(out, in.ptr + done, edit->offset - done);
+		put(out, texts[edit->text].ptr, texts[edit->text].len);
+		done = edit->offset + edit->removed;
+	}
+	put(out, in.ptr + done, in.len - done);
+	return BUF_OK;
+}

@@ -1,0 +1,194 @@
+/*
+ * DESIGN. One pass over the body with a json cursor. Every walk_*() owns one kind of object
+ * or array: it asks walk_next_known() for the members that have a row in enrich_rules.c, notes
+ * edits as it passes them, and lets json_skip() validate whatever no rule speaks of. Missing
+ * members are added in front of the closing bracket, so the edits come in the order of the input.
+ *
+ * Which app the browser is may be known only at the end (meta can follow traces), so edits name
+ * their text by index and edits_apply() is given the texts of the app that was chosen.
+ *
+ * An item that is removed takes the comma behind it along. Our own items are then added at the end
+ * of that container, behind a comma if the last of the browser's items was kept; this is right
+ * because there is always something to add where something may be removed.
+ *
+ * The edit list is bounded (EDITS_MAX); a body that needs more is refused as VERDICT_TOO_LARGE. So
+ * is one that does not fit into `out` with its labels.
+ */
+#include <stdlib.h>
+
+#include "beacon/enrich_walk.h"
+
+static void walk_values(struct walk *walk)
+{
+	struct json_string name;
+
+	if (!walk_enter_object(walk))
+		return;
+	while (json_member(&walk->json, &name)) {
+		if (enrich_name_is_reserved(name))
+			walk_refuse(
+				walk, name.offset, VERDICT_RESERVED_NAME,
+				"Rule 6 (reserved_name): a measurement's value has the name of a "
+				"label (kind, app_..., session_attr_...) or Loki's (__error__); give it another name.");
+		else
+			json_skip(&walk->json);
+	}
+}
+
+static void walk_measurements(struct walk *walk)
+{
+	if (!walk_enter_array(walk))
+		return;
+	while (json_element(&walk->json)) {
+		struct members members = {.level = AT_MEASUREMENT};
+
+		walk->counts->measurements++;
+		if (!walk_enter_object(walk))
+			continue;
+		while (walk_next_known(walk, &members))
+			walk_values(walk);
+	}
+}
+
+static void walk_top_member(struct walk *walk, enum enrich_action action)
+{
+	struct enrich_counts *counts = walk->counts;
+
+	switch (action) {
+	case DO_META:
+		walk_meta(walk);
+		break;
+	case DO_COUNT_LOGS:
+		counts->logs = walk_count_items(walk);
+		break;
+	case DO_COUNT_EXCEPTIONS:
+		counts->exceptions = walk_count_items(walk);
+		break;
+	case DO_COUNT_EVENTS:
+		counts->events = walk_count_items(walk);
+		break;
+	case DO_MEASUREMENTS:
+		walk_measurements(walk);
+		break;
+	default:
+		walk_traces(walk);
+		break;
+	}
+}
+
+static void walk_top(struct walk *walk)
+{
+	struct members members = {.level = AT_TOP};
+	enum json_type type = json_peek(&walk->json);
+	const struct enrich_rule *rule;
+
+	if (type != JSON_OBJECT && type != JSON_NONE) {
+		walk_refuse(walk, json_offset(&walk->json), VERDICT_BAD_JSON,
+			    "Rule 1 (strict JSON): the top level must be an object; send a Faro "
+			    "beacon.");
+		return;
+	}
+	if (!json_enter(&walk->json, JSON_OBJECT))
+		return;
+	while ((rule = walk_next_known(walk, &members)) != NULL)
+		walk_top_member(walk, rule->action);
+	if (!members_have(&members, DO_META))
+		walk_add_member(walk, &members, TEXT_META);
+	json_finish(&walk->json);
+}
+
+static void walk_begin(struct walk *walk, struct enricher *enricher, struct view in,
+		       struct enrich_counts *counts)
+{
+	*walk = (struct walk){.enricher = enricher, .counts = counts};
+	*counts = (struct enrich_counts){0};
+	json_init(&walk->json, in);
+	edits_clear(&enricher->edits);
+	memset(enricher->name_claims, 0,
+	       enricher->labels->app_count * sizeof(*enricher->name_claims));
+}
+
+static enum verdict verdict_of_json(const struct walk *walk, const char **detail)
+{
+	if (walk->json.error == JSON_STOPPED) {
+		*detail = walk->detail;
+		return walk->verdict;
+	}
+	*detail = enrich_json_text(walk->json.error);
+	return walk->json.error == JSON_EMPTY_KEY ? VERDICT_AMBIGUOUS_KEY : VERDICT_BAD_JSON;
+}
+
+static enum verdict write_out(const struct walk *walk, struct view in, struct buf *out,
+			      const char **detail)
+{
+	const struct enricher *enricher = walk->enricher;
+	enum buf_result result = BUF_OVER_BUDGET;
+
+	if (enricher->edits.error == EDITS_FULL) {
+		*detail = "The body has too many resources or claims to be labelled; send fewer "
+			  "items a batch.";
+		return VERDICT_TOO_LARGE;
+	}
+	if (enricher->edits.error == EDITS_OK)
+		result = edits_apply(&enricher->edits, in,
+				     enrich_fragments_of(&enricher->texts, walk->app), out);
+	switch (result) {
+	case BUF_OK:
+		return VERDICT_OK;
+	case BUF_TOO_LARGE:
+		*detail = "The body with its labels is too large; send fewer items a batch.";
+		return VERDICT_TOO_LARGE;
+	default:
+		*detail = "There is no memory for this body now; send it again later.";
+		return VERDICT_OVERLOADED;
+	}
+}
+
+enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
+		    struct enrich_counts *counts, size_t *offset, const char **detail)
+{
+	struct walk walk;
+
+	*offset = 0;
+	*detail = NULL;
+	if (in.len > UINT32_MAX) {
+		*detail = "The body is too large; send fewer items a batch.";
+		return VERDICT_TOO_LARGE;
+	}
+	walk_begin(&walk, enricher, in, counts);
+	walk_top(&walk);
+	if (json_failed(&walk.json)) {
+		*offset = json_offset(&walk.json);
+		return verdict_of_json(&walk, detail);
+	}
+	counts->spoofed += walk.known_claims - enricher->name_claims[walk.app];
+	return write_out(&walk, in, out, detail);
+}
+
+struct enricher *enricher_new(const struct labels *labels)
+{
+	struct enricher *enricher = calloc(1, sizeof(*enricher));
+
+	if (!enricher)
+		return NULL;
+	enricher->labels = labels;
+	edits_init(&enricher->edits);
+	enricher->name_claims = calloc(labels->app_count, sizeof(*enricher->name_claims));
+	if (!enricher->name_claims || !enrich_fragments_init(&enricher->texts, labels) ||
+	    !enrich_reserved_init(&enricher->names, labels)) {
+		enricher_free(enricher);
+		return NULL;
+	}
+	return enricher;
+}
+
+void enricher_free(struct enricher *enricher)
+{
+	if (!enricher)
+		return;
+	enrich_reserved_release(&enricher->names);
+	enrich_fragments_release(&enricher->texts);
+	edits_release(&enricher->edits);
+	free(enricher->name_claims);
+	free(enricher);
+}

@@ -1,0 +1,225 @@
+#include "beacon/enrich_reserved.h"
+
+#include <stdlib.h>
+
+#include "base/utf8.h"
+
+/* What go-logfmt's keyRuneFilter drops from a key; U+FFFD also stands for lone surrogates. */
+static bool logfmt_drops(uint32_t rune)
+{
+	return rune <= ' ' || rune == '=' || rune == '"' || rune == 0x7f || rune == 0xfffd;
+}
+
+static bool may_stand_in_label(uint32_t rune)
+{
+	return (rune >= 'a' && rune <= 'z') || (rune >= 'A' && rune <= 'Z') ||
+	       (rune >= '0' && rune <= '9') || rune == '_';
+}
+
+static char label_char(uint32_t rune)
+{
+	return may_stand_in_label(rune) ? (char)rune : '_';
+}
+
+/* How the receiver writes its lines (log_format), and whether it puts a prefix before the key. */
+enum line_format {
+	LINE_LOGFMT,
+	LINE_JSON
+};
+enum key_place {
+	KEY_ALONE,
+	KEY_PREFIXED
+};
+
+/* The key as it stands in the log line, without the white space that Loki trims, cut to `size`. What
+ * is not ASCII and space within it become 0x7f, which is in none of our names. Returns the length. */
+static size_t line_key(struct json_string key, enum line_format format, enum key_place place,
+		       char *out, size_t size)
+{
+	size_t n = 0, spaces = 0;
+	uint32_t rune;
+
+	while (n < size && json_next_rune(&key, &rune)) {
+		if (format == LINE_LOGFMT && logfmt_drops(rune))
+			continue;
+		if (utf8_is_space(rune)) {
+			if (n > 0 || place == KEY_PREFIXED)
+				spaces++;
+			continue;
+		}
+		for (; spaces > 0 && n < size; spaces--)
+			out[n++] = 0x7f;
+		if (n < size)
+			out[n++] = rune < 0x7f ? (char)rune : 0x7f;
+	}
+	return n;
+}
+
+static void as_label(char *name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		name[i] = label_char((unsigned char)name[i]);
+}
+
+static bool starts(struct view text, struct view prefix)
+{
+	return text.len >= prefix.len && memcmp(text.ptr, prefix.ptr, prefix.len) == 0;
+}
+
+static bool is_reserved_as(struct json_string name, enum line_format format)
+{
+	static const struct view labels[] = {
+		VIEW_LITERAL("app_name"),
+		VIEW_LITERAL("app_namespace"),
+		VIEW_LITERAL("app_release"),
+		VIEW_LITERAL("app_version"),
+		VIEW_LITERAL("app_environment"),
+		/* Loki's own: a line that has one fails a query that counts it, with all its lines. */
+		VIEW_LITERAL("__error__"),
+		VIEW_LITERAL("__error_details__"),
+		VIEW_LITERAL("__preserve_error__"),
+	};
+	char text[32];
+	struct view key = {text, line_key(name, format, KEY_ALONE, text, sizeof(text))};
+
+	if (view_equals(key, VIEW_LITERAL("kind")) || starts(key, VIEW_LITERAL("app_")))
+		return true;
+	as_label(text, key.len);
+	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+		if (view_equals(key, labels[i]))
+			return true;
+	return starts(key, VIEW_LITERAL("session_attr_"));
+}
+
+bool enrich_name_is_reserved(struct json_string name)
+{
+	/* The usual case: what begins with another plain letter cannot become one of these. */
+	if (name.plain && name.len > 0 && may_stand_in_label((unsigned char)name.ptr[0]) &&
+	    !memchr("aks_", name.ptr[0], 4))
+		return false;
+	return is_reserved_as(name, LINE_LOGFMT) || is_reserved_as(name, LINE_JSON);
+}
+
+static size_t session_as(const struct enrich_reserved *names, struct json_string key,
+			 enum line_format format)
+{
+	size_t i, n = line_key(key, format, KEY_PREFIXED, names->scratch, names->longest + 1);
+	struct view found = {names->scratch, n};
+
+	as_label(names->scratch, n);
+	for (i = 0; i < names->labels->attribute_count; i++)
+		if (view_equals(found, names->session[i]))
+			break;
+	return i;
+}
+
+size_t enrich_reserved_session(const struct enrich_reserved *names, struct json_string key)
+{
+	size_t found = session_as(names, key, LINE_LOGFMT);
+
+	return found < names->labels->attribute_count ? found : session_as(names, key, LINE_JSON);
+}
+
+static struct view decoded(const struct enrich_reserved *names, struct json_string string)
+{
+	return json_decode(string, names->scratch, names->longest + 4);
+}
+
+size_t enrich_reserved_app(const struct enrich_reserved *names, struct json_string name)
+{
+	struct view text = decoded(names, name);
+	size_t i;
+
+	for (i = 0; i < names->labels->app_count; i++)
+		if (view_equals(text, names->labels->apps[i].name))
+			break;
+	return i;
+}
+
+enum enrich_owner enrich_reserved_attribute(const struct enrich_reserved *names,
+					    struct json_string key, struct view *ours)
+{
+	struct view text = decoded(names, key);
+
+	if (view_equals(text, VIEW_LITERAL("service.name")))
+		return OWNER_APP_NAME;
+	for (size_t i = 0; i < names->stamped_count; i++)
+		if (view_equals(text, names->stamped[i].key)) {
+			*ours = names->stamped[i].value;
+			return OWNER_US;
+		}
+	*ours = VIEW_LITERAL("");
+	return starts(text, VIEW_LITERAL("k8s.")) ? OWNER_US : OWNER_BROWSER;
+}
+
+/* Never longer than the key itself. Nothing in it is dropped or trimmed: labels refuses such keys. */
+static bool normalise_ours(struct view *normal, struct view key)
+{
+	char *text = malloc(key.len + 1);
+	uint32_t rune;
+	size_t n = 0;
+
+	if (!text)
+		return false;
+	while (json_text_rune(&key, &rune))
+		text[n++] = label_char(rune);
+	*normal = (struct view){text, n};
+	return true;
+}
+
+static bool init_labels(struct enrich_reserved *names)
+{
+	const struct labels *labels = names->labels;
+	const struct enrich_label fixed[] = {
+		{VIEW_LITERAL("service.namespace"), labels->namespace_},
+		{VIEW_LITERAL("k8s.namespace.name"), labels->k8s_namespace},
+		{VIEW_LITERAL("deployment.environment.name"), labels->environment},
+		{VIEW_LITERAL("deployment.environment"), labels->environment},
+	};
+	const size_t fixed_count = sizeof(fixed) / sizeof(fixed[0]);
+
+	names->stamped_count = fixed_count + labels->attribute_count;
+	names->stamped = malloc(names->stamped_count * sizeof(*names->stamped));
+	if (!names->stamped)
+		return false;
+	memcpy(names->stamped, fixed, sizeof(fixed));
+	for (size_t i = 0; i < labels->attribute_count; i++)
+		names->stamped[fixed_count + i] = (struct enrich_label){
+			labels->attributes[i].key, labels->attributes[i].value};
+	return true;
+}
+
+static void measure(struct enrich_reserved *names, struct view text)
+{
+	if (text.len > names->longest)
+		names->longest = text.len;
+}
+
+bool enrich_reserved_init(struct enrich_reserved *names, const struct labels *labels)
+{
+	names->labels = labels;
+	names->session = calloc(labels->attribute_count + 1, sizeof(*names->session));
+	if (!names->session || !init_labels(names))
+		return false;
+	for (size_t i = 0; i < labels->attribute_count; i++) {
+		if (!normalise_ours(&names->session[i], labels->attributes[i].session_key))
+			return false;
+		measure(names, names->session[i]);
+	}
+	for (size_t i = 0; i < names->stamped_count; i++)
+		measure(names, names->stamped[i].key);
+	for (size_t i = 0; i < labels->app_count; i++)
+		measure(names, labels->apps[i].name);
+	names->scratch = malloc(names->longest + 4);
+	return names->scratch != NULL;
+}
+
+void enrich_reserved_release(struct enrich_reserved *names)
+{
+	for (size_t i = 0; names->session && i < names->labels->attribute_count; i++)
+		free((void *)(uintptr_t)names->session[i].ptr);
+	free(names->session);
+	free(names->stamped);
+	free(names->scratch);
+	*names = (struct enrich_reserved){0};
+}

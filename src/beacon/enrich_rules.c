@@ -1,0 +1,153 @@
+#include "beacon/enrich_rules.h"
+
+#define NAME(text)                     \
+	{                              \
+		text, sizeof(text) - 1 \
+	}
+#define NONE            \
+	{               \
+		NULL, 0 \
+	}
+
+/* A level's rows stand together; first_row tells where. */
+const struct enrich_rule enrich_rules[] = {
+	{AT_TOP, "", NAME("meta"), NONE, JSON_OBJECT, DO_META, "made if missing or null"},
+	{AT_TOP, "", NAME("logs"), NONE, JSON_ARRAY, DO_COUNT_LOGS, "counted"},
+	{AT_TOP, "", NAME("exceptions"), NONE, JSON_ARRAY, DO_COUNT_EXCEPTIONS, "counted"},
+	{AT_TOP, "", NAME("events"), NONE, JSON_ARRAY, DO_COUNT_EVENTS, "counted"},
+	{AT_TOP, "", NAME("measurements"), NONE, JSON_ARRAY, DO_MEASUREMENTS, "counted"},
+	{AT_TOP, "", NAME("traces"), NONE, JSON_OBJECT, DO_TRACES,
+	 "walked; no empty key anywhere in it"},
+
+	{AT_META, "meta", NAME("app"), NONE, JSON_OBJECT, DO_APP, "made if missing or null"},
+	{AT_META, "meta", NAME("session"), NONE, JSON_OBJECT, DO_SESSION,
+	 "made for FARO_LABEL_ATTRIBUTES if missing or null"},
+	{AT_META, "meta", NAME("sdk"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("user"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("page"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("browser"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("view"), NONE, JSON_NONE, DO_PASS, "passed"},
+
+	{AT_APP, "meta.app", NAME("name"), NONE, JSON_NONE, DO_APP_NAME,
+	 "kept if in FARO_APP_NAMES, else the first of them"},
+	{AT_APP, "meta.app", NAME("namespace"), NONE, JSON_NONE, DO_APP_NAMESPACE,
+	 "set to the namespace"},
+	{AT_APP, "meta.app", NAME("environment"), NONE, JSON_NONE, DO_APP_ENVIRONMENT,
+	 "set to deployment.environment.name"},
+	{AT_APP, "meta.app", NAME("version"), NONE, JSON_NONE, DO_APP_VERSION,
+	 "set to service.version if missing, null or empty"},
+	{AT_APP, "meta.app", NAME("release"), NONE, JSON_NONE, DO_PASS, "passed"},
+
+	{AT_SESSION, "meta.session", NAME("attributes"), NONE, JSON_OBJECT, DO_SESSION_ATTRIBUTES,
+	 "FARO_LABEL_ATTRIBUTES set in it, dots written as _"},
+	{AT_SESSION, "meta.session", NAME("id"), NONE, JSON_NONE, DO_PASS, "passed"},
+
+	{AT_MEASUREMENT, "measurements[]", NAME("values"), NONE, JSON_OBJECT, DO_VALUES,
+	 "refused with kind, app_*, session_attr_* or __error__ in it"},
+
+	{AT_TRACES, "traces", NAME("resourceSpans"), NAME("resource_spans"), JSON_ARRAY,
+	 DO_RESOURCE_SPANS, "walked"},
+
+	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", NAME("resource"), NONE, JSON_OBJECT,
+	 DO_RESOURCE, "made if missing or null"},
+	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", NAME("scopeSpans"), NAME("scope_spans"),
+	 JSON_ARRAY, DO_SCOPE_SPANS, "spans counted"},
+	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", NAME("deprecatedScopeSpans"),
+	 NAME("deprecated_scope_spans"), JSON_ARRAY, DO_DEPRECATED_SCOPE_SPANS,
+	 "spans counted if scopeSpans has none"},
+
+	{AT_SCOPE_SPANS, "traces.resourceSpans[].scopeSpans[]", NAME("spans"), NONE, JSON_ARRAY,
+	 DO_SPANS, "counted"},
+
+	{AT_RESOURCE, "traces.resourceSpans[].resource", NAME("attributes"), NONE, JSON_ARRAY,
+	 DO_ATTRIBUTES, "labels set in it, what came under their keys or k8s.* removed"},
+
+	{AT_ATTRIBUTE, "traces.resourceSpans[].resource.attributes[]", NAME("key"), NONE,
+	 JSON_STRING, DO_KEY, "compared with the labels' keys"},
+	{AT_ATTRIBUTE, "traces.resourceSpans[].resource.attributes[]", NAME("value"), NONE,
+	 JSON_OBJECT, DO_VALUE, "passed, or removed with its key"},
+};
+
+const size_t enrich_rule_count = sizeof(enrich_rules) / sizeof(enrich_rules[0]);
+
+_Static_assert(sizeof(enrich_rules) / sizeof(enrich_rules[0]) <= 32, "a bit each in *seen");
+
+/* Where each level's rows begin. */
+static const unsigned char first_row[] = {
+	[AT_TOP] = 0,
+	[AT_META] = 6,
+	[AT_APP] = 13,
+	[AT_SESSION] = 18,
+	[AT_MEASUREMENT] = 20,
+	[AT_TRACES] = 21,
+	[AT_RESOURCE_SPANS] = 22,
+	[AT_SCOPE_SPANS] = 25,
+	[AT_RESOURCE] = 26,
+	[AT_ATTRIBUTE] = 27,
+};
+
+static enum json_match match(const struct enrich_rule *rule, struct json_string key)
+{
+	enum json_match found, also = JSON_DIFFERENT;
+
+	/* The usual case, without a call. */
+	if (key.plain && key.len != rule->name.len && key.len != rule->also.len)
+		return JSON_DIFFERENT;
+	found = json_string_match(key, rule->name);
+	if (found != JSON_SAME && rule->also.ptr)
+		also = json_string_match(key, rule->also);
+	return also > found ? also : found;
+}
+
+const struct enrich_rule *enrich_rule_find(enum enrich_level level, struct json_string key,
+					   uint32_t *seen, enum enrich_key_fault *fault)
+{
+	for (size_t i = first_row[level]; i < enrich_rule_count; i++) {
+		const struct enrich_rule *rule = &enrich_rules[i];
+		enum json_match found;
+
+		if (rule->level != level)
+			break;
+		found = match(rule, key);
+		if (found == JSON_DIFFERENT)
+			continue;
+		*fault = found != JSON_SAME         ? KEY_MISSPELLED
+			 : *seen & (uint32_t)1 << i ? KEY_REPEATED
+						    : KEY_GOOD;
+		*seen |= (uint32_t)1 << i;
+		return rule;
+	}
+	return NULL;
+}
+
+const char *enrich_json_text(enum json_error error)
+{
+	switch (error) {
+	case JSON_TRUNCATED:
+		return "Rule 1 (strict JSON): the body ends inside a value; send it whole.";
+	case JSON_BAD_STRING:
+		return "Rule 1 (strict JSON): a string holds a bare control character or an "
+		       "unknown escape; send what JSON.stringify() writes.";
+	case JSON_BAD_UTF8:
+		return "Rule 1 (strict JSON): a string is not valid UTF-8; encode the body as "
+		       "UTF-8.";
+	case JSON_BAD_NUMBER:
+		return "Rule 1 (strict JSON): a number is not written as RFC 8259 wants it; send "
+		       "what JSON.stringify() writes.";
+	case JSON_TOO_DEEP:
+		return "Rule 1 (strict JSON): objects and arrays are nested more than 64 deep; "
+		       "send flatter data.";
+	case JSON_BOM:
+		return "Rule 1 (strict JSON): the body begins with a byte order mark; leave it "
+		       "out.";
+	case JSON_TRAILING:
+		return "Rule 1 (strict JSON): something follows the top-level object; send one "
+		       "beacon a request.";
+	case JSON_EMPTY_KEY:
+		return "Rule 2 (ambiguous_key): an object inside traces has an empty key, which "
+		       "ends it early for the receiver; leave it out.";
+	default:
+		return "Rule 1 (strict JSON): a byte stands where RFC 8259 does not allow it; send "
+		       "what JSON.stringify() writes.";
+	}
+}

@@ -1,0 +1,153 @@
+/* traces: the attributes of every resource (rule 4), and the spans counted. */
+#include "beacon/enrich_walk.h"
+
+static void read_attribute_value(struct walk *walk, struct claim *claim)
+{
+	struct json_string key;
+
+	if (!walk_enter_object(walk))
+		return;
+	while (json_member(&walk->json, &key)) {
+		bool is_string = json_string_is(key, VIEW_LITERAL("stringValue")) ||
+				 json_string_is(key, VIEW_LITERAL("string_value"));
+
+		walk_read_claim(walk, claim);
+		claim->is_string = claim->is_string && is_string;
+		claim->made = claim->made || !is_string;
+	}
+}
+
+static void count_attribute_spoof(struct walk *walk, enum enrich_owner owner,
+				  const struct claim *claim, struct view ours)
+{
+	size_t app;
+
+	if (owner != OWNER_APP_NAME) {
+		walk_count_spoof(walk, claim, ours);
+		return;
+	}
+	app = walk_claimed_app(walk, claim);
+	if (app < walk->enricher->labels->app_count) {
+		walk->enricher->name_claims[app]++;
+		walk->known_claims++;
+	} else if (claim->made) {
+		walk->counts->spoofed++;
+	}
+}
+
+/* True when the attribute is to be removed. */
+static bool walk_attribute(struct walk *walk)
+{
+	struct members members = {.level = AT_ATTRIBUTE};
+	const struct enrich_rule *rule;
+	struct json_string key = {.ptr = "", .plain = true};
+	struct claim claim = {0};
+	enum enrich_owner owner;
+	struct view ours;
+
+	if (!walk_enter_object(walk))
+		return false;
+	while ((rule = walk_next_known(walk, &members)) != NULL) {
+		if (rule->action == DO_VALUE)
+			read_attribute_value(walk, &claim);
+		else if (walk_next_is(walk, JSON_STRING))
+			json_read_string(&walk->json, &key);
+	}
+	if (json_failed(&walk->json))
+		return false;
+	owner = enrich_reserved_attribute(&walk->enricher->names, key, &ours);
+	if (owner == OWNER_BROWSER)
+		return false;
+	count_attribute_spoof(walk, owner, &claim, ours);
+	return true;
+}
+
+static void walk_attributes(struct walk *walk)
+{
+	struct removal removal = {0};
+	bool any = false;
+
+	if (json_peek(&walk->json) == JSON_NULL) {
+		walk_replace_next(walk, TEXT_RESOURCE_ATTRIBUTES);
+		return;
+	}
+	if (!walk_enter_array(walk))
+		return;
+	for (; json_element(&walk->json); any = true) {
+		size_t from = json_offset(&walk->json);
+
+		walk_remove_with_comma(walk, &removal);
+		if (walk_attribute(walk))
+			removal = (struct removal){true, from, json_offset(&walk->json)};
+	}
+	walk_close_with(walk, &removal, any, TEXT_RESOURCE_ITEMS);
+}
+
+static void walk_resource(struct walk *walk)
+{
+	struct members members = {.level = AT_RESOURCE};
+
+	if (json_peek(&walk->json) == JSON_NULL) {
+		walk_replace_next(walk, TEXT_RESOURCE);
+		return;
+	}
+	if (!walk_enter_object(walk))
+		return;
+	while (walk_next_known(walk, &members))
+		walk_attributes(walk);
+	if (!members_have(&members, DO_ATTRIBUTES))
+		walk_add_member(walk, &members, TEXT_RESOURCE_ATTRIBUTES);
+}
+
+/* How many scopes there are, and the spans in them. */
+static uint32_t walk_scopes(struct walk *walk, uint32_t *spans)
+{
+	uint32_t scopes = 0;
+
+	if (!walk_enter_array(walk))
+		return 0;
+	for (; json_element(&walk->json); scopes++) {
+		struct members members = {.level = AT_SCOPE_SPANS};
+
+		if (!walk_enter_object(walk))
+			continue;
+		while (walk_next_known(walk, &members))
+			*spans += walk_count_items(walk);
+	}
+	return scopes;
+}
+
+static void walk_resource_spans(struct walk *walk)
+{
+	struct members members = {.level = AT_RESOURCE_SPANS};
+	uint32_t scopes = 0, spans = 0, deprecated = 0;
+	const struct enrich_rule *rule;
+
+	if (!walk_enter_object(walk))
+		return;
+	while ((rule = walk_next_known(walk, &members)) != NULL) {
+		if (rule->action == DO_RESOURCE)
+			walk_resource(walk);
+		else if (rule->action == DO_SCOPE_SPANS)
+			scopes = walk_scopes(walk, &spans);
+		else
+			walk_scopes(walk, &deprecated);
+	}
+	if (!members_have(&members, DO_RESOURCE))
+		walk_add_member(walk, &members, TEXT_RESOURCE);
+	walk->counts->spans += scopes > 0 ? spans : deprecated;
+}
+
+void walk_traces(struct walk *walk)
+{
+	struct members members = {.level = AT_TRACES};
+
+	if (!walk_enter_object(walk))
+		return;
+	walk->json.refuse_empty_keys = true;
+	while (walk_next_known(walk, &members))
+		if (walk_enter_array(walk))
+			while (json_element(&walk->json))
+				walk_resource_spans(walk);
+	walk->json.refuse_empty_keys = false;
+}

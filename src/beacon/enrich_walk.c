@@ -1,0 +1,183 @@
+/* The steps that all walkers of enrich take; enrich_walk.h explains each. */
+#include "beacon/enrich_walk.h"
+
+void walk_refuse(struct walk *walk, size_t offset, enum verdict verdict, const char *detail)
+{
+	walk->verdict = verdict;
+	walk->detail = detail;
+	walk->json.at = walk->json.start + offset;
+	json_stop(&walk->json);
+}
+
+static void refuse_type(struct walk *walk, enum json_type wanted)
+{
+	const char *detail =
+		wanted == JSON_ARRAY
+			? "Rule 2 (wrong type): a known name must hold an array or null."
+		: wanted == JSON_STRING
+			? "Rule 2 (wrong type): a resource attribute's key must be a string."
+			: "Rule 2 (wrong type): a known name or item must be an object or null.";
+
+	walk_refuse(walk, json_offset(&walk->json), VERDICT_BAD_JSON, detail);
+}
+
+static void refuse_key(struct walk *walk, size_t offset, enum enrich_key_fault fault)
+{
+	walk_refuse(
+		walk, offset, VERDICT_AMBIGUOUS_KEY,
+		fault == KEY_REPEATED
+			? "Rule 2 (ambiguous_key): a known name comes twice in one object; send it "
+			  "once."
+			: "Rule 2 (ambiguous_key): a known name is written in another case or with "
+			  "escapes; write it as the Faro SDK does.");
+}
+
+bool walk_next_is(struct walk *walk, enum json_type wanted)
+{
+	enum json_type type = json_peek(&walk->json);
+
+	if (type == wanted)
+		return true;
+	if (type == JSON_NULL || type == JSON_NONE)
+		json_skip(&walk->json); /* for JSON_NONE this names the error */
+	else
+		refuse_type(walk, wanted);
+	return false;
+}
+
+void walk_add_text(struct walk *walk, size_t offset, size_t removed, unsigned text)
+{
+	edits_add(&walk->enricher->edits, offset, removed, text);
+}
+
+/* The offset of the bracket of the container that was just left. */
+static size_t closing(const struct walk *walk)
+{
+	return json_offset(&walk->json) - 1;
+}
+
+void walk_add_member(struct walk *walk, struct members *members, enum enrich_text text)
+{
+	walk_add_text(walk, closing(walk), 0,
+		      enrich_fragment_index(text, members->any ? WITH_COMMA : BARE));
+	members->any = true;
+}
+
+void walk_replace_next(struct walk *walk, enum enrich_text text)
+{
+	size_t from;
+
+	json_peek(&walk->json);
+	from = json_offset(&walk->json);
+	if (json_skip(&walk->json))
+		walk_add_text(walk, from, json_offset(&walk->json) - from,
+			      enrich_fragment_index(text, VALUE));
+}
+
+/* The table says which type a known name takes; null has no effect on the receiver and is left to
+ * the walkers, and what is no value at all to json_skip(), which names the error. */
+static bool has_wrong_type(struct walk *walk, const struct enrich_rule *rule)
+{
+	enum json_type type = json_peek(&walk->json);
+
+	return rule->takes != JSON_NONE && type != rule->takes && type != JSON_NULL &&
+	       type != JSON_NONE;
+}
+
+const struct enrich_rule *walk_next_known(struct walk *walk, struct members *members)
+{
+	const struct enrich_rule *rule;
+	enum enrich_key_fault fault;
+	struct json_string key;
+
+	while (json_member(&walk->json, &key)) {
+		members->any = true;
+		rule = enrich_rule_find(members->level, key, &members->seen, &fault);
+		if (!rule)
+			json_skip(&walk->json);
+		else if (fault != KEY_GOOD)
+			refuse_key(walk, key.offset, fault);
+		else if (has_wrong_type(walk, rule))
+			refuse_type(walk, rule->takes);
+		else
+			return rule;
+	}
+	return NULL;
+}
+
+bool walk_enter_object(struct walk *walk)
+{
+	return walk_next_is(walk, JSON_OBJECT) && json_enter(&walk->json, JSON_OBJECT);
+}
+
+bool walk_enter_array(struct walk *walk)
+{
+	return walk_next_is(walk, JSON_ARRAY) && json_enter(&walk->json, JSON_ARRAY);
+}
+
+uint32_t walk_count_items(struct walk *walk)
+{
+	uint32_t count = 0;
+
+	if (walk_enter_array(walk))
+		while (json_element(&walk->json) && json_skip(&walk->json))
+			count++;
+	return count;
+}
+
+bool members_have(const struct members *members, enum enrich_action action)
+{
+	for (size_t i = 0; i < enrich_rule_count; i++)
+		if (enrich_rules[i].action == action)
+			return members->seen >> i & 1;
+	return false;
+}
+
+void walk_read_claim(struct walk *walk, struct claim *claim)
+{
+	enum json_type type = json_peek(&walk->json);
+
+	if (type == JSON_STRING) {
+		claim->is_string = !claim->made;
+		json_read_string(&walk->json, &claim->string);
+		claim->made = claim->made || claim->string.len > 0;
+	} else if (json_skip(&walk->json) && type != JSON_NULL) {
+		claim->made = true;
+		claim->is_string = false;
+	}
+}
+
+bool claim_is(const struct claim *claim, struct view text)
+{
+	return claim->is_string && json_string_is(claim->string, text);
+}
+
+void walk_count_spoof(struct walk *walk, const struct claim *claim, struct view ours)
+{
+	if (claim->made && !claim_is(claim, ours))
+		walk->counts->spoofed++;
+}
+
+size_t walk_claimed_app(const struct walk *walk, const struct claim *claim)
+{
+	if (!claim->is_string)
+		return walk->enricher->labels->app_count;
+	return enrich_reserved_app(&walk->enricher->names, claim->string);
+}
+
+void walk_remove_with_comma(struct walk *walk, struct removal *removal)
+{
+	if (removal->pending)
+		walk_add_text(walk, removal->from, walk->json.separator + 1 - removal->from,
+			      EDIT_REMOVES);
+	removal->pending = false;
+}
+
+void walk_close_with(struct walk *walk, const struct removal *removal, bool any,
+		     enum enrich_text text)
+{
+	if (removal->pending)
+		walk_add_text(walk, removal->from, removal->to - removal->from, EDIT_REMOVES);
+	walk_add_text(walk, closing(walk), 0,
+		      enrich_fragment_index(text, any && !removal->pending ? WITH_COMMA : BARE));
+}

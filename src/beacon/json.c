@@ -1,0 +1,428 @@
+/*
+ * DESIGN. One cursor, one pass. The caller keeps the path it is interested in on its own stack;
+ * json_skip() has none: a bit a level tells objects from arrays, so that nothing recurses and the
+ * depth limit of 64 (JSON_TOO_DEEP) is the width of one word.
+ *
+ * Three loops see almost every byte: string bodies, white space and digits. Each is a "find the
+ * first byte that is not …" over 16 bytes with SSE2, which every x86-64 has. Without SSE2, or with
+ * -DJSON_PLAIN (the tests build the room both ways), string bodies go by 8 bytes in a plain word
+ * and the others by single bytes. No load ever reaches beyond the input: the last few bytes go one
+ * by one. UTF-8 sequences are checked by one masked comparison of four bytes each.
+ */
+#include "beacon/json.h"
+
+#include <string.h>
+
+#include "beacon/json_loops.h"
+
+static bool fail(struct json *json, const char *at, enum json_error error)
+{
+	if (json->error == JSON_OK) {
+		json->error = error;
+		json->at = at;
+	}
+	return false;
+}
+
+/* A byte that cannot stand where it is, or no byte at all. */
+static bool fail_syntax(struct json *json, const char *at)
+{
+	return fail(json, at, at < json->end ? JSON_SYNTAX : JSON_TRUNCATED);
+}
+
+/* The byte at `at`, or NUL, which stands nowhere in JSON, at the end. */
+static inline char byte_at(const struct json *json, const char *at)
+{
+	return LIKELY(at < json->end) ? *at : '\0';
+}
+
+/* Compact JSON has no white space at all: the usual case is one comparison. */
+static inline const char *pass_space(const struct json *json, const char *at)
+{
+	if (LIKELY(at < json->end && (unsigned char)*at > ' '))
+		return at;
+	return find_not_space(at, json->end);
+}
+
+/* The first four bytes as one big-endian word; what lies beyond the end reads as zero, which no
+ * continuation byte is. */
+static uint32_t load_four(const char *at, const char *end)
+{
+	unsigned char bytes[4] = {0};
+
+	memcpy(bytes, at, end - at >= 4 ? 4 : (size_t)(end - at));
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+	       bytes[3];
+}
+
+/* Length of the well-formed UTF-8 sequence at `at` that begins above 0x7f; 0 when there is none. */
+static size_t utf8_length(const char *at, const char *end)
+{
+	uint32_t four = load_four(at, end);
+
+	if ((four & 0xe0c00000u) == 0xc0800000u)
+		return four >= 0xc2000000u ? 2 : 0; /* C0 and C1 are overlong */
+	if ((four & 0xf0c0c000u) == 0xe0808000u) {
+		if (four < 0xe0a00000u)
+			return 0;                                   /* overlong */
+		return (four & 0xffe00000u) == 0xeda00000u ? 0 : 3; /* surrogates */
+	}
+	if ((four & 0xf8c0c0c0u) == 0xf0808080u)
+		return four >= 0xf0900000u && four < 0xf4900000u ? 4 : 0;
+	return 0;
+}
+
+static bool is_hex(char c)
+{
+	return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+/* Length of the escape sequence at the backslash `at`; 0 when there is none. */
+static size_t escape_length(const char *at, const char *end)
+{
+	if (end - at < 2)
+		return 0;
+	switch (at[1]) {
+	case '"':
+	case '\\':
+	case '/':
+	case 'b':
+	case 'f':
+	case 'n':
+	case 'r':
+	case 't':
+		return 2;
+	case 'u':
+		return end - at >= 6 && is_hex(at[2]) && is_hex(at[3]) && is_hex(at[4]) &&
+				       is_hex(at[5])
+			       ? 6
+			       : 0;
+	default:
+		return 0;
+	}
+}
+
+/* Passes the runs of text that are not plain ASCII; NULL with the error set. */
+static const char *pass_unplain(struct json *json, const char *at)
+{
+	for (;;) {
+		size_t n;
+
+		if (at == json->end) {
+			fail(json, at, JSON_TRUNCATED);
+			return NULL;
+		}
+		if (*at == '"')
+			return at;
+		if ((signed char)*at < 0) {
+			n = utf8_length(at, json->end);
+			if (n == 0) {
+				fail(json, at, JSON_BAD_UTF8);
+				return NULL;
+			}
+		} else {
+			n = *at == '\\' ? escape_length(at, json->end) : 0;
+			if (n == 0) {
+				fail(json, at, JSON_BAD_STRING);
+				return NULL;
+			}
+		}
+		at += n;
+		if (at < json->end && !is_stop(*at))
+			at = find_stop(at, json->end);
+	}
+}
+
+/* `at` is behind the opening quote; the result is the closing quote, or NULL with the error set. */
+static inline const char *pass_string(struct json *json, const char *at, bool *plain)
+{
+	at = find_stop(at, json->end);
+	*plain = at < json->end && *at == '"';
+	return LIKELY(*plain) ? at : pass_unplain(json, at);
+}
+
+/* The end of the number at `at`, or NULL with the error set. */
+static const char *pass_number(struct json *json, const char *at)
+{
+	const char *end = json->end, *digits;
+
+	if (*at == '-')
+		at++;
+	digits = at;
+	at = find_not_digit(at, end);
+	if (at == digits || (*digits == '0' && at - digits > 1))
+		goto bad;
+	if (byte_at(json, at) == '.') {
+		digits = ++at;
+		at = find_not_digit(at, end);
+		if (at == digits)
+			goto bad;
+	}
+	if ((byte_at(json, at) | 0x20) == 'e') {
+		at++;
+		if (byte_at(json, at) == '+' || byte_at(json, at) == '-')
+			at++;
+		digits = at;
+		at = find_not_digit(at, end);
+		if (at == digits)
+			goto bad;
+	}
+	return at;
+bad:
+	fail(json, at, at < end ? JSON_BAD_NUMBER : JSON_TRUNCATED);
+	return NULL;
+}
+
+static const char *pass_word(struct json *json, const char *at, const char *word, size_t len)
+{
+	if ((size_t)(json->end - at) >= len && memcmp(at, word, len) == 0)
+		return at + len;
+	fail_syntax(json, at);
+	return NULL;
+}
+
+/* The end of the string, number or word at `at`, or NULL with the error set. */
+static inline const char *pass_scalar(struct json *json, const char *at)
+{
+	char c = byte_at(json, at);
+	bool plain;
+
+	if (LIKELY(c == '"')) {
+		at = pass_string(json, at + 1, &plain);
+		return at ? at + 1 : NULL;
+	}
+	if (is_digit(c) || c == '-')
+		return pass_number(json, at);
+	switch (c) {
+	case 't':
+		return pass_word(json, at, "true", 4);
+	case 'f':
+		return pass_word(json, at, "false", 5);
+	case 'n':
+		return pass_word(json, at, "null", 4);
+	default:
+		fail_syntax(json, at);
+		return NULL;
+	}
+}
+
+/* From a key's opening quote to where its value begins, or NULL with the error set. */
+static inline const char *pass_key(struct json *json, const char *at, struct json_string *key)
+{
+	const char *quote;
+
+	if (UNLIKELY(byte_at(json, at) != '"')) {
+		fail_syntax(json, at);
+		return NULL;
+	}
+	quote = pass_string(json, at + 1, &key->plain);
+	if (UNLIKELY(!quote))
+		return NULL;
+	key->ptr = at + 1;
+	key->len = (size_t)(quote - key->ptr);
+	key->offset = (size_t)(at - json->start);
+	if (UNLIKELY(key->len == 0 && json->refuse_empty_keys)) {
+		fail(json, at, JSON_EMPTY_KEY);
+		return NULL;
+	}
+	at = pass_space(json, quote + 1);
+	if (UNLIKELY(byte_at(json, at) != ':')) {
+		fail_syntax(json, at);
+		return NULL;
+	}
+	return pass_space(json, at + 1);
+}
+
+void json_init(struct json *json, struct view in)
+{
+	if (!in.ptr)
+		in = VIEW_LITERAL("");
+	*json = (struct json){.start = in.ptr, .at = in.ptr, .end = in.ptr + in.len};
+	if (in.len >= 3 && memcmp(in.ptr, "\xef\xbb\xbf", 3) == 0)
+		fail(json, in.ptr, JSON_BOM);
+}
+
+enum json_type json_peek(struct json *json)
+{
+	char c;
+
+	if (json_failed(json))
+		return JSON_NONE;
+	json->at = pass_space(json, json->at);
+	c = byte_at(json, json->at);
+	switch (c) {
+	case '{':
+		return JSON_OBJECT;
+	case '[':
+		return JSON_ARRAY;
+	case '"':
+		return JSON_STRING;
+	case 't':
+		return JSON_TRUE;
+	case 'f':
+		return JSON_FALSE;
+	case 'n':
+		return JSON_NULL;
+	default:
+		return is_digit(c) || c == '-' ? JSON_NUMBER : JSON_NONE;
+	}
+}
+
+size_t json_offset(const struct json *json)
+{
+	return (size_t)(json->at - json->start);
+}
+
+bool json_enter(struct json *json, enum json_type type)
+{
+	if (json_failed(json))
+		return false;
+	if (json_peek(json) != type)
+		return fail_syntax(json, json->at);
+	if (json->depth == JSON_MAX_DEPTH)
+		return fail(json, json->at, JSON_TOO_DEEP);
+	json->depth++;
+	json->fresh = true;
+	json->at++;
+	return true;
+}
+
+/* Steps over what stands between two items; false at the end of the container, which is left, or
+ * with the error set. */
+static bool next_item(struct json *json, char closing)
+{
+	const char *at;
+
+	if (json_failed(json))
+		return false;
+	at = pass_space(json, json->at);
+	if (byte_at(json, at) == closing) {
+		json->depth--;
+		json->fresh = false;
+		json->at = at + 1;
+		return false;
+	}
+	if (!json->fresh) {
+		if (byte_at(json, at) != ',')
+			return fail_syntax(json, at);
+		json->separator = (size_t)(at - json->start);
+		at = pass_space(json, at + 1);
+	}
+	json->fresh = false;
+	json->at = at;
+	return true;
+}
+
+bool json_member(struct json *json, struct json_string *key)
+{
+	const char *at;
+
+	if (!next_item(json, '}'))
+		return false;
+	at = pass_key(json, json->at, key);
+	if (at)
+		json->at = at;
+	return at != NULL;
+}
+
+bool json_element(struct json *json)
+{
+	if (!next_item(json, ']'))
+		return false;
+	/* A comma with nothing behind it must not look like an element. */
+	return json_peek(json) != JSON_NONE || fail_syntax(json, json->at);
+}
+
+bool json_read_string(struct json *json, struct json_string *string)
+{
+	const char *quote;
+
+	if (json_failed(json))
+		return false;
+	if (json_peek(json) != JSON_STRING)
+		return fail_syntax(json, json->at);
+	quote = pass_string(json, json->at + 1, &string->plain);
+	if (!quote)
+		return false;
+	string->ptr = json->at + 1;
+	string->len = (size_t)(quote - string->ptr);
+	string->offset = json_offset(json);
+	json->at = quote + 1;
+	return true;
+}
+
+/* Closes every container that ends at `at`. The result is where the next value begins (behind its
+ * comma, and its key if it has one), where the skipped value ends once *depth is 0, or NULL. */
+static inline const char *pass_between(struct json *json, const char *at, unsigned *depth,
+				       uint64_t *objects)
+{
+	struct json_string key;
+
+	for (; *depth > 0; (*depth)--, *objects >>= 1, at++) {
+		char c;
+
+		at = pass_space(json, at);
+		c = byte_at(json, at);
+		if (LIKELY(c == ',')) {
+			at = pass_space(json, at + 1);
+			return *objects & 1 ? pass_key(json, at, &key) : at;
+		}
+		if (UNLIKELY(c != (*objects & 1 ? '}' : ']'))) {
+			fail_syntax(json, at);
+			return NULL;
+		}
+	}
+	return at;
+}
+
+bool json_skip(struct json *json)
+{
+	struct json_string key;
+	const char *at = json->at;
+	uint64_t objects = 0;
+	unsigned depth = 0;
+
+	if (json_failed(json))
+		return false;
+	at = pass_space(json, at);
+	do {
+		char c = byte_at(json, at);
+
+		if (c == '{' || c == '[') {
+			if (json->depth + depth == JSON_MAX_DEPTH)
+				return fail(json, at, JSON_TOO_DEEP);
+			depth++;
+			objects = objects << 1 | (c == '{');
+			at = pass_space(json, at + 1);
+			if (byte_at(json, at) != c + 2) { /* the closing bracket in ASCII */
+				if (c == '{')
+					at = pass_key(json, at, &key);
+				if (!at)
+					return false;
+				continue;
+			}
+		} else {
+			at = pass_scalar(json, at);
+			if (!at)
+				return false;
+		}
+		at = pass_between(json, at, &depth, &objects);
+		if (!at)
+			return false;
+	} while (depth > 0);
+	json->at = at;
+	return true;
+}
+
+bool json_finish(struct json *json)
+{
+	if (json_failed(json))
+		return false;
+	json->at = pass_space(json, json->at);
+	return json->at == json->end || fail(json, json->at, JSON_TRAILING);
+}
+
+void json_stop(struct json *json)
+{
+	fail(json, json->at, JSON_STOPPED);
+}

@@ -1,0 +1,137 @@
+/*
+ * json_loops: "find the first byte that is not …", wide and plain; the three loops that see almost
+ * every byte of a text. Internal to json.c, whose DESIGN explains them.
+ */
+#ifndef FARO_BEACON_JSON_LOOPS_H
+#define FARO_BEACON_JSON_LOOPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__) && !defined(JSON_PLAIN)
+#include <emmintrin.h>
+#define JSON_WIDE 1
+#else
+#define JSON_WIDE 0
+#endif
+
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+static inline bool is_space(char c)
+{
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+static inline bool is_digit(char c)
+{
+	return (unsigned char)(c - '0') < 10;
+}
+
+/* A byte that ends the plain part of a string body. */
+static inline bool is_stop(char c)
+{
+	return c == '"' || c == '\\' || (signed char)c < 0x20;
+}
+
+#if JSON_WIDE
+
+/* One bit for each of the 16 bytes. Bytes above 0x7f are negative, thus below 0x20 as well. */
+static inline unsigned stop_mask(const char *at)
+{
+	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+	__m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+	__m128i escape = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+	__m128i other = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, escape), other));
+}
+
+static inline unsigned not_space_mask(const char *at)
+{
+	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+	__m128i blank = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(' ')),
+				     _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')));
+	__m128i line = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n')),
+				    _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\r')));
+
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(blank, line)) ^ 0xffffu;
+}
+
+/* '0'…'9' become the ten lowest signed bytes, so that one comparison tells them. */
+static inline unsigned not_digit_mask(const char *at)
+{
+	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+	__m128i moved = _mm_add_epi8(bytes, _mm_set1_epi8((char)(0x80 - '0')));
+
+	return (unsigned)_mm_movemask_epi8(_mm_cmpgt_epi8(moved, _mm_set1_epi8((char)(0x80 + 9))));
+}
+
+#define FIND_WIDE(at, end, mask_of)                        \
+	while (LIKELY((end) - (at) >= 16)) {               \
+		unsigned mask = mask_of(at);               \
+		if (mask != 0)                             \
+			return (at) + __builtin_ctz(mask); \
+		(at) += 16;                                \
+	}
+
+#else
+
+/* Has the word a byte that ends a plain string body? A false alarm only costs a look byte by byte.
+ */
+static inline bool word_has_stop(uint64_t word)
+{
+	const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+	uint64_t quote = word ^ (ones * '"'), escape = word ^ (ones * '\\');
+
+	return ((word | (word - ones * 0x20) | (quote - ones) | (escape - ones)) & tops) != 0;
+}
+
+static inline const char *find_stop_by_word(const char *at, const char *end)
+{
+	uint64_t word;
+
+	for (; end - at >= 8; at += 8) {
+		memcpy(&word, at, sizeof(word));
+		if (word_has_stop(word))
+			break;
+	}
+	return at;
+}
+
+#endif
+
+static inline const char *find_stop(const char *at, const char *end)
+{
+#if JSON_WIDE
+	FIND_WIDE(at, end, stop_mask)
+#else
+	at = find_stop_by_word(at, end);
+#endif
+	while (at < end && !is_stop(*at))
+		at++;
+	return at;
+}
+
+static inline const char *find_not_space(const char *at, const char *end)
+{
+#if JSON_WIDE
+	FIND_WIDE(at, end, not_space_mask)
+#endif
+	while (at < end && is_space(*at))
+		at++;
+	return at;
+}
+
+static inline const char *find_not_digit(const char *at, const char *end)
+{
+#if JSON_WIDE
+	FIND_WIDE(at, end, not_digit_mask)
+#endif
+	while (at < end && is_digit(*at))
+		at++;
+	return at;
+}
+
+#endif

@@ -1,0 +1,308 @@
+/*
+ * DESIGN: a name and four exchanges (check_client).
+ *
+ *	name     getaddrinfo(3), as the resolver calls it
+ *	empty    a labelled beacon without items: passes every check of a receiver, and nothing is stored
+ *	garbage  half a JSON value: a receiver says 400; what says 2xx is none, and would lose beacons
+ *	largest  the empty beacon, blown up with blanks to FARO_MAX_DECODED_BYTES
+ *	sent     with --send: one log and one span, which are stored
+ *
+ * The first that goes wrong ends the check. Where its answer could mean several things, one more
+ * exchange tells them apart: TLS tried on a plain port, HTTP on a TLS port, and GET /-/ready, which a
+ * faro.receiver and Alloy's own server answer each in its own words.
+ */
+#include "check/check.h"
+
+#include <netdb.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "beacon/enrich.h"
+#include "check/client.h"
+
+enum {
+	BEACON_MAX_BYTES = 1024 * 1024,
+	LINE_MAX_BYTES = 2048,
+	TRACE_ID_BYTES = 16,
+	SPAN_ID_BYTES = 8,
+};
+
+struct check {
+	const struct config *config;
+	struct check_client client;
+	struct buf empty; /* the labelled beacon without items */
+};
+
+/* What is said */
+
+/* "name      alloy is 10.0.0.7": the first word is for scripts, what follows may quote a stranger. */
+static void say(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(const char *name, const char *fmt, ...)
+{
+	char text[LINE_MAX_BYTES], bytes[4 * LINE_MAX_BYTES];
+	struct buf line = {.data = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	log_mask(&line, view_of(text));
+	printf("%-9s %.*s\n", name, (int)line.len, line.data);
+}
+
+/* The first line of what was answered. */
+static const char *first_line(struct check *check)
+{
+	check->client.reply[strcspn(check->client.reply, "\r\n")] = '\0';
+	return check->client.reply;
+}
+
+static void say_exchange(struct check *check, const char *name, const char *meaning)
+{
+	const struct check_exchange *exchange = &check->client.exchange;
+	const char *location = check_client_redirect(&check->client);
+	long took_ms = check_client_took_ms(&check->client);
+
+	if (exchange->status < 200)
+		say(name, "%s", exchange->why);
+	else if (location)
+		say(name, "%ld, to %s", exchange->status, location);
+	else if (exchange->status >= 300)
+		say(name, "%ld in %ld ms: %s", exchange->status, took_ms, first_line(check));
+	else
+		say(name, "%ld in %ld ms: %s", exchange->status, took_ms, meaning);
+}
+
+/* Telling apart */
+
+/* Who answers there, if it is no receiver at this path. */
+static enum check_finding ask_who(struct check *check)
+{
+	if (!check_client_get_ready(&check->client, check->config->upstream_tls ? "https" : "http"))
+		return FINDING_NOT_FARO;
+	say_exchange(check, "ready", first_line(check));
+	if (check->client.exchange.status != 200)
+		return FINDING_NOT_FARO;
+	if (strcmp(check->client.reply, "ready") == 0)
+		return FINDING_WRONG_PATH;
+	return strncmp(check->client.reply, "Alloy is ready", 14) == 0 ? FINDING_ALLOY_PORT
+								       : FINDING_NOT_FARO;
+}
+
+/* After the first exchange went wrong: `finding` is what it alone tells. */
+static enum check_finding look_closer(struct check *check, enum check_finding finding)
+{
+	bool tls = check->config->upstream_tls, ready = check->client.exchange.tls_ready;
+
+	/* Some servers answer plain HTTP on a TLS port with a 400. */
+	if (!tls && (finding == FINDING_NOT_HTTP || check->client.exchange.status == 400) &&
+	    check_client_speaks_tls(&check->client))
+		return FINDING_TLS_PORT;
+	if (tls && !ready &&
+	    (finding == FINDING_TLS || finding == FINDING_NO_ANSWER ||
+	     finding == FINDING_NOT_HTTP)) {
+		bool plain = check_client_get_ready(&check->client, "http");
+
+		return plain ? FINDING_PLAIN_PORT : finding;
+	}
+	return finding == FINDING_NOT_FARO ? ask_who(check) : finding;
+}
+
+/* The steps */
+
+static enum check_finding judge_lookup(int code)
+{
+	switch (code) {
+	case EAI_NONAME:
+#ifdef EAI_NODATA
+	case EAI_NODATA:
+#endif
+		return FINDING_NAME_NOT_FOUND;
+	case EAI_AGAIN:
+	case EAI_FAIL:
+		return FINDING_DNS_NO_ANSWER;
+	default:
+		return FINDING_LOCAL;
+	}
+}
+
+static enum check_finding check_name(struct check *check)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	const char *host = check->config->upstream_host;
+	char list[LINE_MAX_BYTES / 2] = "", address[NI_MAXHOST];
+	struct addrinfo *found = NULL;
+	size_t len = 0;
+	int code = getaddrinfo(host, NULL, &hints, &found);
+
+	if (code != 0) {
+		say("name", "%s: %s", host, gai_strerror(code));
+		return judge_lookup(code);
+	}
+	for (struct addrinfo *one = found; one && len < sizeof(list); one = one->ai_next) {
+		if (getnameinfo(one->ai_addr, one->ai_addrlen, address, sizeof(address), NULL, 0,
+				NI_NUMERICHOST) == 0)
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
+						len > 0 ? ", " : "", address);
+	}
+	freeaddrinfo(found);
+	say("name", "%s is %s", host, list);
+	return FINDING_OK;
+}
+
+static enum check_finding check_empty(struct check *check)
+{
+	struct check_body body = {.head = {check->empty.data, check->empty.len}};
+	enum check_finding finding = check_client_post(&check->client, &body);
+
+	say_exchange(check, "empty", "a labelled beacon without items; nothing is stored");
+	return finding == FINDING_OK ? finding : look_closer(check, finding);
+}
+
+static enum check_finding check_garbage(struct check *check)
+{
+	struct check_body body = {.head = VIEW_LITERAL("{\"meta\":")};
+	enum check_finding finding = check_client_post(&check->client, &body);
+
+	if (check->client.exchange.status == 400) {
+		say_exchange(check, "garbage", "");
+		return FINDING_OK;
+	}
+	say_exchange(check, "garbage", "half a JSON value, which no receiver takes");
+	return finding == FINDING_OK || finding == FINDING_NOT_FARO ? ask_who(check) : finding;
+}
+
+static enum check_finding check_largest(struct check *check)
+{
+	size_t size = check->config->max_decoded_bytes;
+	struct check_body body = {.head = {check->empty.data, 1},
+				  .tail = {check->empty.data + 1, check->empty.len - 1}};
+	enum check_finding finding;
+
+	if (size > check->empty.len)
+		body.blanks = size - check->empty.len;
+	finding = check_client_post(&check->client, &body);
+	say_exchange(check, "largest", "an empty beacon of FARO_MAX_DECODED_BYTES");
+	return finding;
+}
+
+static void print_hex(char *out, const unsigned char *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static bool label(struct check *check, struct view beacon, struct buf *out)
+{
+	struct enricher *enricher = enricher_new(&check->config->labels);
+	struct enrich_counts counts;
+	const char *detail;
+	size_t offset;
+	bool good =
+		enricher && enrich(enricher, beacon, out, &counts, &offset, &detail) == VERDICT_OK;
+
+	enricher_free(enricher);
+	return good;
+}
+
+/* One log and one span, of one trace, with the id by which they are found again. */
+static bool write_test_beacon(struct buf *out, const char *trace, const char *span)
+{
+	char date[32];
+	struct timespec now;
+	struct tm parts;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &parts));
+	return buf_printf(
+		       out,
+		       "{\"logs\":[{\"message\":\"faro-ingest --check --send: a test\","
+		       "\"level\":\"info\",\"timestamp\":\"%s.%03ldZ\",\"context\":{\"check\":\"%s\"},"
+		       "\"trace\":{\"trace_id\":\"%s\",\"span_id\":\"%s\"}}],"
+		       "\"traces\":{\"resourceSpans\":[{\"scopeSpans\":[{\"scope\":{\"name\":"
+		       "\"faro-ingest\"},\"spans\":[{\"traceId\":\"%s\",\"spanId\":\"%s\","
+		       "\"name\":\"faro-ingest --check --send\",\"kind\":1,"
+		       "\"startTimeUnixNano\":\"%lld%09ld\",\"endTimeUnixNano\":\"%lld%09ld\","
+		       "\"status\":{}}]}]}]}}",
+		       date, now.tv_nsec / 1000000, trace, trace, span, trace, span,
+		       (long long)now.tv_sec, now.tv_nsec, (long long)now.tv_sec,
+		       now.tv_nsec) == BUF_OK;
+}
+
+static enum check_finding check_send(struct check *check)
+{
+	unsigned char random[TRACE_ID_BYTES + SPAN_ID_BYTES];
+	char trace[2 * TRACE_ID_BYTES + 1], span[2 * SPAN_ID_BYTES + 1];
+	enum check_finding finding = FINDING_LOCAL;
+	struct buf beacon, labelled;
+
+	buf_init(&beacon, BEACON_MAX_BYTES, NULL);
+	buf_init(&labelled, BEACON_MAX_BYTES, NULL);
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+		say("sent", "there is no randomness for an id");
+		goto done;
+	}
+	print_hex(trace, random, TRACE_ID_BYTES);
+	print_hex(span, random + TRACE_ID_BYTES, SPAN_ID_BYTES);
+	if (!write_test_beacon(&beacon, trace, span) ||
+	    !label(check, (struct view){beacon.data, beacon.len}, &labelled)) {
+		say("sent", "there is not enough memory");
+		goto done;
+	}
+	finding = check_client_post(&check->client,
+				    &(struct check_body){.head = {labelled.data, labelled.len}});
+	say_exchange(check, "sent", "a log and a span; \"taken\", not yet \"stored\"");
+	if (finding == FINDING_OK)
+		say("look for", "context_check=%s in the logs, and that trace", trace);
+done:
+	buf_release(&beacon);
+	buf_release(&labelled);
+	return finding;
+}
+
+/* Around them */
+
+static enum check_finding run(struct check *check)
+{
+	static enum check_finding (*const steps[])(struct check *) = {
+		check_name, check_empty, check_garbage, check_largest, check_send};
+	size_t count = sizeof(steps) / sizeof(steps[0]) - (check->config->check_send ? 0 : 1);
+	enum check_finding finding = FINDING_OK;
+
+	for (size_t i = 0; i < count && finding == FINDING_OK; i++)
+		finding = steps[i](check);
+	return finding;
+}
+
+int check_receiver(const struct config *config)
+{
+	struct check check = {.config = config};
+	const struct check_finding_text *text;
+	enum check_finding finding = FINDING_LOCAL;
+
+	signal(SIGPIPE, SIG_IGN);
+	setvbuf(stdout, NULL, _IOLBF, 0); /* a pod's log shows how far it came */
+	buf_init(&check.empty, BEACON_MAX_BYTES, NULL);
+	say("receiver", "%s", config->upstream_url);
+	if (check_client_init(&check.client, config) &&
+	    label(&check, VIEW_LITERAL("{}"), &check.empty))
+		finding = run(&check);
+	else
+		say("local", "there is not enough memory");
+	text = &check_finding_texts[finding];
+	say("finding", "%s: %s", text->name, text->meaning);
+	if (text->remedy)
+		say("remedy", "%s", text->remedy);
+	check_client_release(&check.client);
+	buf_release(&check.empty);
+	if (ferror(stdout)) {
+		fputs("faro-ingest: what was found cannot be written to standard output\n", stderr);
+		return EXIT_FAILURE;
+	}
+	return finding == FINDING_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}

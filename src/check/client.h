@@ -1,0 +1,54 @@
+/*
+ * check_client: one HTTP exchange with the receiver after another, each on a connection of its own, with
+ * the headers and timeouts of the relay. Private to check.
+ *
+ * A reply is kept up to CHECK_REPLY_MAX_BYTES, whatever is sent; the rest is not read. A body is made
+ * while it is sent, so that memory does not depend on its length.
+ */
+#ifndef FARO_CHECK_CLIENT_H
+#define FARO_CHECK_CLIENT_H
+
+#include <curl/curl.h>
+
+#include "check/finding.h"
+#include "config/config.h"
+
+enum {
+	CHECK_REPLY_MAX_BYTES = 200 /* enough to show it and to know it */
+};
+
+struct check_client {
+	const struct config *config;
+	CURL *curl;
+	struct curl_slist *headers;
+	const char *key; /* in `headers`; NULL: none */
+
+	/* Of the last exchange. */
+	struct check_exchange exchange;
+	char error[CURL_ERROR_SIZE];
+	char reply[CHECK_REPLY_MAX_BYTES + 1]; /* NUL-terminated */
+	size_t reply_len;
+};
+
+/* head, then blanks, then tail; `at` is the client's. */
+struct check_body {
+	struct view head, tail;
+	size_t blanks, at;
+};
+
+/* False without memory; to be released all the same. */
+bool check_client_init(struct check_client *client, const struct config *config);
+void check_client_release(struct check_client *client);
+
+/* To FARO_UPSTREAM_URL, with key and tenant. A key that the reply quotes is cut off. */
+enum check_finding check_client_post(struct check_client *client, struct check_body *body);
+/* /-/ready of the same host and port. True if there was an HTTP reply. */
+bool check_client_get_ready(struct check_client *client, const char *scheme);
+/* Whether the port agrees on TLS, whoever it is: this is no connection that carries anything. */
+bool check_client_speaks_tls(struct check_client *client);
+
+long check_client_took_ms(struct check_client *client);
+/* Where a redirect leads, NULL if there was none; until the next exchange. */
+const char *check_client_redirect(struct check_client *client);
+
+#endif

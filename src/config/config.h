@@ -1,0 +1,114 @@
+/*
+ * config: the environment and the command line → one read-only `struct config`.
+ *
+ * One table (setting.c) names every setting, its type, range, default and help line; the parser,
+ * the flags and --help read it, so nothing can be set that is not documented. Each bad value is
+ * reported with what was expected; all of them are reported, not only the first.
+ *
+ * A flag is the variable's name without FARO_, lower case, with dashes: FARO_MAX_BODY_BYTES is
+ * --max-body-bytes=5MiB or --max-body-bytes 5MiB. A flag wins over the variable.
+ */
+#ifndef FARO_CONFIG_CONFIG_H
+#define FARO_CONFIG_CONFIG_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "config/labels.h"
+
+/* Byte limits that are not settings (that of a forwarded header is in upstream/route.h). */
+enum {
+	CONFIG_PATH_MAX_BYTES = 1024,            /* FARO_PATH and what it is compared with */
+	CONFIG_HEADER_MAX_BYTES = 512,           /* FARO_UPSTREAM_TENANT */
+	CONFIG_UPSTREAM_REPLY_MAX_BYTES = 65536, /* read and thrown away, then the connection too */
+	CONFIG_SECRET_MAX_BYTES = 4096,          /* an API key file */
+};
+
+enum config_mode {
+	MODE_SERVE, /* the carrier is found from fd 0 and GATEWAY_INTERFACE, or --listen */
+	MODE_PRINT,
+	MODE_TEST_CONFIG,
+	MODE_CHECK,
+	MODE_PING,
+	MODE_SUPERVISE, /* supervise's; in a config there was no command to it, and that is refused */
+	MODE_VERSION,
+	MODE_HELP,
+};
+
+enum log_format {
+	LOG_FORMAT_LOGFMT,
+	LOG_FORMAT_JSON
+};
+
+struct config {
+	enum config_mode mode;
+	const char *listen;      /* --listen, NULL if not given: unix:PATH or [ADDRESS:]PORT */
+	mode_t listen_mode;      /* --listen-mode, octal, default 0660 */
+	const char *ping_socket; /* --ping */
+	bool check_send;         /* --send */
+
+	/* FARO_UPSTREAM_URL, split; NULL only where MODE_PRINT went without. url has the path
+	 * filled in (/collect) and is NUL-terminated. */
+	char *upstream_url;
+	char *upstream_host; /* without brackets */
+	uint16_t upstream_port;
+	bool upstream_tls;
+	const char *upstream_ca_file;      /* the system's unless set; NULL: none, or no https */
+	const char *upstream_api_key_file; /* NULL: none */
+	const char *upstream_tenant;       /* NULL: none */
+	int64_t upstream_connect_timeout_ms;
+	int64_t upstream_timeout_ms;
+	size_t upstream_max_inflight;
+
+	const char *path; /* FARO_PATH, begins with '/', does not end with one */
+	size_t max_body_bytes;
+	size_t max_decoded_bytes;
+	size_t max_memory_bytes;
+	int64_t drain_timeout_ms;
+	size_t workers;
+
+	const char *spool_dir; /* NULL: no spool */
+	size_t spool_max_bytes;
+	int64_t spool_max_age_s;
+	bool spool_sync_full;
+	size_t replay_rate; /* records a second, at most */
+
+	/* FARO_ALLOWED_ORIGINS, each scheme://host[:port], lower case. */
+	struct view *allowed_origins;
+	size_t allowed_origin_count;
+
+	enum log_format log_format;
+	int log_level; /* enum log_level */
+
+	struct labels labels;
+
+	char *storage; /* for config.c */
+};
+
+/* Where a pod finds the name of its namespace. */
+#ifndef CONFIG_NAMESPACE_FILE
+#define CONFIG_NAMESPACE_FILE "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+#endif
+
+/* Put before the paths under /proc, /sys and /var/run that are read; "" but in tests. */
+extern const char *config_file_root;
+
+/*
+ * Reads the command line and the environment (getenv). Problems are written to `errors`, one a
+ * line: "faro-ingest: FARO_WORKERS=x: expected a whole number from 1 to 64". Warnings too; they do
+ * not make it fail. Returns false after at least one problem: the caller exits 2.
+ * MODE_HELP, MODE_VERSION and MODE_PING read no setting; MODE_PRINT does not need
+ * FARO_UPSTREAM_URL. An empty value counts as not set. FARO_ variables that are no setting get a
+ * warning, except FARO_ENDPOINT and what Kubernetes sets for a Service whose name begins with
+ * "faro". The config keeps pointers into argv and the environment.
+ */
+bool config_init(struct config *config, int argc, char **argv, FILE *errors);
+void config_release(struct config *config);
+
+void config_print_help(FILE *out);
+/* The log line "started", with a key for each setting as it is in effect. A file with a secret is
+ * named, its content is not read. */
+void config_log_start(const struct config *config);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * labels: who this service is, as the operator set it, in the form that enrich stamps.
+ *
+ * Built once at start from the standard OTEL_* variables; read-only afterwards and shared by all
+ * threads. The JSON fragments are made by cJSON here, so that the request path copies bytes only.
+ *
+ * Sources: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES as in the OpenTelemetry specification
+ * ("Resource SDK", "Specifying resource information via an environment variable"): a comma list of
+ * key=value, percent-decoded; any error in it discards all of it, with a warning. Of a key that
+ * comes twice the last value counts, as in the SDKs for Go, Java and JavaScript. An empty value
+ * counts as not set. Every value that is stamped must be UTF-8 without control characters.
+ */
+#ifndef FARO_CONFIG_LABELS_H
+#define FARO_CONFIG_LABELS_H
+
+#include "base/buf.h"
+
+/* What stays constant for one of the frontends behind this nginx. */
+struct labels_app {
+	struct view name; /* as in FARO_APP_NAMES, UTF-8 */
+	struct view json; /* the same as a JSON string with its quotes */
+	/* The attributes that every resource of this app's spans gets, as
+	 * {"key":"service.name","value":{"stringValue":"…"}},{…} - joined by commas, never empty.
+	 */
+	struct view resource_attributes;
+};
+
+/* A further attribute (FARO_LABEL_ATTRIBUTES) in the two forms in which it is stamped. */
+struct labels_attribute {
+	struct view key; /* k8s.cluster.name */
+	struct view value;
+	struct view session_key; /* k8s_cluster_name */
+};
+
+struct labels {
+	struct view service_name;  /* never empty */
+	struct view namespace_;    /* may be empty: nothing is known */
+	struct view k8s_namespace; /* likewise */
+	struct view environment;   /* deployment.environment.name, may be empty */
+	struct view version;       /* service.version, may be empty */
+
+	struct labels_app *apps; /* the first is the default */
+	size_t app_count;        /* at least 1 */
+
+	/* JSON strings with their quotes; `""` where the value is empty. */
+	struct view namespace_json;
+	struct view environment_json;
+	struct view version_json;
+
+	struct labels_attribute *attributes; /* FARO_LABEL_ATTRIBUTES, in their order */
+	size_t attribute_count;
+	/* "k8s_cluster_name":"…","…":"…" - members for meta.session.attributes; empty if none. */
+	struct view session_members;
+
+	struct labels_chunk *storage; /* every view above points in here */
+};
+
+enum {
+	LABELS_VALUE_MAX_BYTES =
+		255,           /* a label's value; OpenTelemetry SDKs draw the line there too */
+	LABELS_LIST_MAX = 256, /* names in FARO_APP_NAMES, keys in FARO_LABEL_ATTRIBUTES */
+};
+
+/* Where the values come from; pointers are NULL where a variable is not set. */
+struct labels_source {
+	const char *service_name;        /* OTEL_SERVICE_NAME */
+	const char *resource_attributes; /* OTEL_RESOURCE_ATTRIBUTES */
+	const char *app_names;           /* FARO_APP_NAMES */
+	const char *label_attributes;    /* FARO_LABEL_ATTRIBUTES */
+	const char *namespace_file;      /* the service account's; NULL or unreadable: none */
+};
+
+/* Called once for each thing that is wrong: `setting` is the variable's name (NULL: it is nobody's
+ * fault, memory ran out), `problem` a sentence that says what was expected, and may quote the
+ * setting as it is. `fatal` is false for what is only a warning. */
+typedef void labels_complaint(void *arg, const char *setting, const char *problem, bool fatal);
+
+/* False after at least one fatal complaint; `labels` then holds nothing. */
+bool labels_init(struct labels *labels, const struct labels_source *source,
+		 labels_complaint *complain, void *arg);
+void labels_release(struct labels *labels);
+
+#endif

@@ -1,0 +1,207 @@
+/*
+ * DESIGN: entries stand in a ring in the order of their beginning and are found by chains of the
+ * same hash bits. The ring's next place is that of the oldest entry, which is forgotten; where that
+ * one is still under way, the new beacon goes unrecorded. An entry dies by its age, by the failure
+ * of its beacon or by being overtaken, and is then in no chain.
+ */
+#include "delivery/dedup.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+
+enum {
+	NONE = DEDUP_ENTRIES, /* an index that is none */
+};
+
+enum phase {
+	FREE,
+	UNDER_WAY,
+	PROMISED
+};
+
+struct entry {
+	struct dedup_hash hash;
+	int64_t promised_us;
+	struct dedup_waiter *waiters;
+	uint32_t next; /* in the chain */
+	uint32_t phase;
+};
+
+struct dedup {
+	pthread_mutex_t mutex;
+	uint32_t place; /* of the next entry */
+	uint32_t chains[DEDUP_ENTRIES];
+	struct entry entries[DEDUP_ENTRIES];
+};
+
+struct dedup *dedup_new(void)
+{
+	struct dedup *dedup = calloc(1, sizeof(*dedup));
+
+	if (!dedup)
+		return NULL;
+	pthread_mutex_init(&dedup->mutex, NULL);
+	for (size_t i = 0; i < DEDUP_ENTRIES; i++)
+		dedup->chains[i] = NONE;
+	return dedup;
+}
+
+void dedup_free(struct dedup *dedup)
+{
+	if (!dedup)
+		return;
+	pthread_mutex_destroy(&dedup->mutex);
+	free(dedup);
+}
+
+struct dedup_hash dedup_hash(struct view key, struct view body)
+{
+	struct dedup_hash hash;
+	XXH128_canonical_t canonical;
+
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSeed(body.ptr, body.len,
+								   XXH3_64bits(key.ptr, key.len)));
+	memcpy(hash.bytes, canonical.digest, sizeof(hash.bytes));
+	return hash;
+}
+
+bool dedup_hash_is_empty(const struct dedup_hash *hash)
+{
+	static const struct dedup_hash empty;
+
+	return memcmp(hash, &empty, sizeof(empty)) == 0;
+}
+
+static uint32_t *chain_of(struct dedup *dedup, const struct dedup_hash *hash)
+{
+	uint32_t bits;
+
+	memcpy(&bits, hash->bytes, sizeof(bits));
+	return &dedup->chains[bits % DEDUP_ENTRIES];
+}
+
+static struct entry *find(struct dedup *dedup, const struct dedup_hash *hash)
+{
+	uint32_t i;
+
+	for (i = *chain_of(dedup, hash); i != NONE; i = dedup->entries[i].next)
+		if (memcmp(&dedup->entries[i].hash, hash, sizeof(*hash)) == 0)
+			return &dedup->entries[i];
+	return NULL;
+}
+
+static void forget(struct dedup *dedup, struct entry *entry)
+{
+	uint32_t *link = chain_of(dedup, &entry->hash);
+	uint32_t place = (uint32_t)(entry - dedup->entries);
+
+	while (*link != place)
+		link = &dedup->entries[*link].next;
+	*link = entry->next;
+	entry->phase = FREE;
+}
+
+/* NULL: there is no place. */
+static struct entry *add(struct dedup *dedup, const struct dedup_hash *hash)
+{
+	struct entry *entry = &dedup->entries[dedup->place];
+	uint32_t *chain = chain_of(dedup, hash);
+
+	if (entry->phase == UNDER_WAY) {
+		dedup->place = (dedup->place + 1) % DEDUP_ENTRIES;
+		return NULL;
+	}
+	if (entry->phase == PROMISED)
+		forget(dedup, entry);
+	*entry = (struct entry){.hash = *hash, .next = *chain, .phase = UNDER_WAY};
+	*chain = dedup->place;
+	dedup->place = (dedup->place + 1) % DEDUP_ENTRIES;
+	return entry;
+}
+
+static bool is_too_old(const struct entry *entry, int64_t now_us)
+{
+	return entry->phase == PROMISED &&
+	       now_us - entry->promised_us >= (int64_t)DEDUP_KEEP_S * 1000000;
+}
+
+enum dedup_state dedup_begin(struct dedup *dedup, const struct dedup_hash *hash,
+			     struct dedup_waiter *waiter, int64_t now_us)
+{
+	enum dedup_state state = DEDUP_FIRST;
+	struct entry *entry;
+
+	pthread_mutex_lock(&dedup->mutex);
+	entry = find(dedup, hash);
+	if (entry && is_too_old(entry, now_us)) {
+		forget(dedup, entry);
+		entry = NULL;
+	}
+	if (!entry) {
+		add(dedup, hash);
+	} else if (entry->phase == PROMISED) {
+		state = DEDUP_KNOWN;
+	} else {
+		state = DEDUP_WAIT;
+		waiter->next = entry->waiters;
+		entry->waiters = waiter;
+	}
+	pthread_mutex_unlock(&dedup->mutex);
+	return state;
+}
+
+void dedup_end(struct dedup *dedup, const struct dedup_hash *hash, struct dedup_outcome outcome,
+	       int64_t now_us)
+{
+	struct dedup_waiter *waiter, *next;
+	struct entry *entry;
+
+	pthread_mutex_lock(&dedup->mutex);
+	entry = find(dedup, hash);
+	/* It may have gone unrecorded, and another one of the same kind may have come after it. */
+	if (entry && entry->phase == UNDER_WAY) {
+		waiter = entry->waiters;
+		entry->waiters = NULL;
+		entry->promised_us = now_us;
+		if (outcome.promised)
+			entry->phase = PROMISED;
+		else
+			forget(dedup, entry);
+		for (; waiter; waiter = next) {
+			next = waiter->next;
+			waiter->outcome = outcome;
+			mailbox_post(waiter->mailbox, &waiter->letter);
+		}
+	}
+	pthread_mutex_unlock(&dedup->mutex);
+}
+
+void dedup_leave(struct dedup *dedup, const struct dedup_hash *hash, struct dedup_waiter *waiter)
+{
+	struct dedup_waiter **link;
+	struct entry *entry;
+
+	pthread_mutex_lock(&dedup->mutex);
+	entry = find(dedup, hash);
+	if (entry) {
+		for (link = &entry->waiters; *link && *link != waiter; link = &(*link)->next)
+			;
+		if (*link)
+			*link = waiter->next;
+	}
+	pthread_mutex_unlock(&dedup->mutex);
+}
+
+void dedup_remember(struct dedup *dedup, const struct dedup_hash *hash, int64_t age_s,
+		    int64_t now_us)
+{
+	struct entry *entry;
+
+	pthread_mutex_lock(&dedup->mutex);
+	entry = find(dedup, hash) ? NULL : add(dedup, hash);
+	if (entry) {
+		entry->phase = PROMISED;
+		entry->promised_us = now_us - age_s * 1000000;
+	}
+	pthread_mutex_unlock(&dedup->mutex);
+}

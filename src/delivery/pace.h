@@ -1,0 +1,41 @@
+/*
+ * spool_pace: how fast replay may go, and when it waits.
+ *
+ * The rate grows by a tenth of its maximum a second and is halved, at most once a second, after
+ * anything but a 2xx or a refusal, whoever got it: live traffic or replay. After a failure of its own,
+ * replay pauses for a random time up to a bound that doubles (0.5 to 30 s), at least for the
+ * receiver's Retry-After.
+ */
+#ifndef FARO_DELIVERY_PACE_H
+#define FARO_DELIVERY_PACE_H
+
+#include "upstream/breaker.h"
+
+struct pace {
+	struct breaker *breaker;
+	double max_rate, rate; /* records a second */
+	int failures;          /* of replay, in a row */
+	bool hurried;
+	int64_t next_us;        /* by the rate */
+	int64_t pause_until_us; /* after failures */
+	int64_t told_until_us;  /* by Retry-After */
+	int64_t probe_us;       /* while the breaker is open */
+	int64_t cut_us;         /* when the rate was last halved */
+	uint64_t troubles;      /* the breaker's count, as far as the rate has followed it */
+	uint64_t accepted;      /* the same, when the pause began */
+	unsigned random;
+};
+
+void pace_init(struct pace *pace, struct breaker *breaker, double max_rate, int64_t now_us);
+/* The process ends: the rate no longer counts, and pauses are short. */
+void pace_hurry(struct pace *pace);
+
+/* When the next record may go; 0: now. Follows what live traffic met. */
+int64_t pace_blocked_until(struct pace *pace, int64_t now_us);
+void pace_sent(struct pace *pace, int64_t now_us);
+/* How it ended. */
+void pace_taken(struct pace *pace);
+void pace_refused(struct pace *pace);
+void pace_failed(struct pace *pace, unsigned retry_after_s, int64_t now_us);
+
+#endif

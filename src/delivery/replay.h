@@ -1,0 +1,34 @@
+/*
+ * spool_replay: sends what is in the store, oldest first, and ends it there; in the spool's thread.
+ *
+ * Slower than FARO_REPLAY_RATE where the receiver throttles or fails, whoever it says that to, and
+ * not at all while the breaker is open or live traffic takes half of the places in flight.
+ */
+#ifndef FARO_DELIVERY_REPLAY_H
+#define FARO_DELIVERY_REPLAY_H
+
+#include "delivery/spool.h"
+
+struct replay;
+
+/* All arguments outlive it. NULL without memory. */
+struct replay *replay_new(const struct spool_options *options, struct loop *loop,
+			  struct store *store);
+/* What is in flight is cancelled, and stays in the store. */
+void replay_free(struct replay *replay);
+
+/* There may be something to do: a record was stored, or a second has passed. */
+void replay_wake(struct replay *replay);
+void replay_hurry(struct replay *replay);
+/* What is in flight may still end. */
+void replay_stop(struct replay *replay);
+bool replay_is_idle(const struct replay *replay);
+/* Frees the buffers of what is not in flight. */
+void replay_trim(struct replay *replay);
+
+/* Ends what is older than FARO_SPOOL_MAX_AGE_S. */
+void replay_expire(struct replay *replay, int64_t now_s);
+/* Ends in the store what has ended; what cannot be ended just now is remembered. */
+void replay_settle(struct replay *replay);
+
+#endif

@@ -1,0 +1,325 @@
+/*
+ * DESIGN: a loop in a thread of its own. What comes in a turn of it is one batch.
+ *
+ *	inbox ──open──> waiting ──end of the turn──> one transaction ──> letters back
+ *
+ * A batch has at most BATCH_RECORDS records and BATCH_BYTES of bodies (or one record), so that the
+ * database's log stays small; the rest is the next turn's, after replay had its turn. A store that
+ * failed is opened again at most every REOPEN_US, and a put meanwhile fails at once.
+ */
+#include "delivery/spool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/malloc_tuning.h"
+#include "base/metrics.h"
+#include "delivery/replay.h"
+
+enum {
+	BATCH_RECORDS = 64,
+	BATCH_BYTES = 1024 * 1024, /* before deflating */
+	REOPEN_US = 500 * 1000,
+	HOUSEKEEPING_US = 1000 * 1000,
+	STOPPING_US = 10 * 1000,
+	/* The end of the drain time in which replay starts nothing new. */
+	CLOSING_US = 1000 * 1000,
+};
+
+struct spool {
+	struct loop loop;
+	struct mailbox inbox;
+	pthread_t thread;
+	struct store *store;
+	struct replay *replay;
+	struct spool_put *waiting, **waiting_end;
+	struct loop_timer commit_timer, housekeeping_timer, stop_timer;
+	struct letter drain_letter, stop_letter;
+	int64_t deadline_us; /* written before stop_letter is posted */
+	int64_t reopen_us;
+	bool rested; /* since the last record came */
+	bool ended;
+};
+
+/* --- storing ------------------------------------------------------------------------------------*/
+
+static bool is_usable(struct spool *spool)
+{
+	if (store_is_open(spool->store))
+		return true;
+	if (loop_now_us() < spool->reopen_us)
+		return false;
+	if (store_open(spool->store) == STORE_OK) {
+		log_event(LOG_INFO, "spool_open", "The spool can be used.",
+			  LOG_NUM("records", store_records(spool->store)));
+		return true;
+	}
+	spool->reopen_us = loop_now_us() + REOPEN_US;
+	return false;
+}
+
+/* Takes a batch off the list, which it ends, and returns its first. */
+static struct spool_put *take_batch(struct spool *spool)
+{
+	struct spool_put *first = spool->waiting, *put = first;
+	size_t bytes = put->record.body.len;
+	int n = 1;
+
+	for (; put->letter.next && n < BATCH_RECORDS; n++) {
+		struct spool_put *next = (struct spool_put *)(void *)put->letter.next;
+
+		bytes += next->record.body.len;
+		if (bytes > BATCH_BYTES)
+			break;
+		put = next;
+	}
+	spool->waiting = (struct spool_put *)(void *)put->letter.next;
+	if (!spool->waiting)
+		spool->waiting_end = &spool->waiting;
+	put->letter.next = NULL;
+	return first;
+}
+
+static enum spool_result insert_all(struct spool *spool, struct spool_put *first)
+{
+	struct spool_put *put;
+
+	if (!is_usable(spool) || store_begin(spool->store) != STORE_OK)
+		return SPOOL_FAILED;
+	for (put = first; put; put = (struct spool_put *)(void *)put->letter.next) {
+		enum store_result result = store_insert(spool->store, &put->record);
+
+		if (result == STORE_FAILED)
+			return SPOOL_FAILED;
+		put->result = result == STORE_OK ? SPOOL_STORED : SPOOL_FULL;
+	}
+	return store_commit(spool->store) == STORE_OK ? SPOOL_STORED : SPOOL_FAILED;
+}
+
+static void answered(struct letter *letter)
+{
+	/* `letter` is the first member. */
+	struct spool_put *put = (struct spool_put *)(void *)letter;
+
+	put->done(put);
+}
+
+static void show(struct spool *spool)
+{
+	metrics_set(METRIC_SPOOL_RECORDS, store_records(spool->store));
+	metrics_set(METRIC_SPOOL_QUARANTINED, store_quarantined(spool->store));
+	metrics_set(METRIC_SPOOL_BYTES, store_bytes(spool->store));
+}
+
+static void commit_batch(struct loop_timer *timer)
+{
+	struct spool *spool = OWNER(timer, struct spool, commit_timer);
+	struct spool_put *put = take_batch(spool), *next;
+	bool failed = insert_all(spool, put) == SPOOL_FAILED;
+
+	spool->rested = false;
+	show(spool);
+	for (; put; put = next) {
+		next = (struct spool_put *)(void *)put->letter.next;
+		if (failed)
+			put->result = SPOOL_FAILED;
+		if (put->result == SPOOL_FULL)
+			log_limited(LOG_WARN, "spool_full",
+				    "The spool is full and takes no more beacons; mend the "
+				    "receiver, raise FARO_SPOOL_MAX_BYTES, or free the disk.",
+				    LOG_NUM("bytes", store_bytes(spool->store)));
+		put->letter.open = answered;
+		mailbox_post(put->mailbox, &put->letter);
+	}
+	if (spool->waiting)
+		timer->due_us = spool->loop.now_us;
+	replay_wake(spool->replay);
+}
+
+static void arrived(struct letter *letter)
+{
+	struct spool_put *put = (struct spool_put *)(void *)letter;
+	struct spool *spool = put->spool;
+
+	letter->next = NULL;
+	*spool->waiting_end = put;
+	spool->waiting_end = (struct spool_put **)(void *)&put->letter.next;
+	spool->commit_timer.due_us = spool->loop.now_us;
+}
+
+void spool_put(struct spool *spool, struct spool_put *put)
+{
+	put->spool = spool;
+	put->letter.open = arrived;
+	mailbox_post(&spool->inbox, &put->letter);
+}
+
+/* --- keeping house ------------------------------------------------------------------------------*/
+
+static void show_age(struct spool *spool, int64_t now_s)
+{
+	int64_t id, stored_s, age_s = 0;
+
+	if (store_is_open(spool->store) &&
+	    store_peek(spool->store, INT64_MIN, &id, &stored_s) == STORE_OK)
+		age_s = now_s > stored_s ? now_s - stored_s : 0;
+	metrics_set(METRIC_SPOOL_OLDEST_SECONDS, age_s);
+}
+
+/* Once, when the last record is gone: what is left is small until the next one comes. */
+static void rest(struct spool *spool)
+{
+	if (spool->rested || spool->waiting || store_records(spool->store) > 0 ||
+	    !replay_is_idle(spool->replay))
+		return;
+	replay_trim(spool->replay);
+	store_trim(spool->store);
+	malloc_give_back();
+	spool->rested = true;
+}
+
+static void keep_house(struct loop_timer *timer)
+{
+	struct spool *spool = OWNER(timer, struct spool, housekeeping_timer);
+	int64_t now_s = time(NULL);
+
+	timer->due_us = spool->loop.now_us + HOUSEKEEPING_US;
+	if (!is_usable(spool))
+		return;
+	replay_expire(spool->replay, now_s);
+	replay_settle(spool->replay);
+	show_age(spool, now_s);
+	show(spool);
+	rest(spool);
+	replay_wake(spool->replay);
+}
+
+/* --- the end ------------------------------------------------------------------------------------*/
+
+static void look_at_end(struct loop_timer *timer)
+{
+	struct spool *spool = OWNER(timer, struct spool, stop_timer);
+	int64_t now_us = loop_now_us();
+
+	if (now_us >= spool->deadline_us - CLOSING_US)
+		replay_stop(spool->replay);
+	spool->ended =
+		!spool->waiting &&
+		(now_us >= spool->deadline_us ||
+		 (replay_is_idle(spool->replay) &&
+		  (now_us >= spool->deadline_us - CLOSING_US || store_records(spool->store) == 0)));
+	timer->due_us = now_us + STOPPING_US;
+}
+
+static void told_to_drain(struct letter *letter)
+{
+	replay_hurry(OWNER(letter, struct spool, drain_letter)->replay);
+}
+
+static void told_to_stop(struct letter *letter)
+{
+	struct spool *spool = OWNER(letter, struct spool, stop_letter);
+
+	spool->stop_timer.due_us = spool->loop.now_us;
+}
+
+void spool_drain(struct spool *spool)
+{
+	mailbox_post(&spool->inbox, &spool->drain_letter);
+}
+
+static void *run(void *arg)
+{
+	struct spool *spool = arg;
+
+	while (!spool->ended)
+		loop_turn(&spool->loop);
+	replay_settle(spool->replay);
+	return NULL;
+}
+
+/* --- life ---------------------------------------------------------------------------------------*/
+
+static void release(struct spool *spool)
+{
+	replay_free(spool->replay);
+	store_free(spool->store);
+	mailbox_release(&spool->inbox);
+	loop_release(&spool->loop);
+	free(spool);
+}
+
+int64_t spool_free(struct spool *spool, int64_t deadline_us)
+{
+	int64_t left;
+
+	spool->deadline_us = deadline_us;
+	mailbox_post(&spool->inbox, &spool->stop_letter);
+	pthread_join(spool->thread, NULL);
+	left = store_records(spool->store);
+	release(spool);
+	return left;
+}
+
+static void set_up_timers(struct spool *spool)
+{
+	spool->commit_timer.fire = commit_batch;
+	spool->housekeeping_timer.fire = keep_house;
+	spool->stop_timer.fire = look_at_end;
+	loop_timer_add(&spool->loop, &spool->commit_timer);
+	loop_timer_add(&spool->loop, &spool->housekeeping_timer);
+	loop_timer_add(&spool->loop, &spool->stop_timer);
+	spool->housekeeping_timer.due_us = spool->loop.now_us;
+}
+
+static bool set_up(struct spool *spool, const struct spool_options *options)
+{
+	const struct config *config = options->config;
+
+	spool->store = store_new(&(struct store_options){
+		.directory = config->spool_dir,
+		.max_bytes = config->spool_max_bytes,
+		.sync_full = config->spool_sync_full,
+	});
+	if (!spool->store)
+		return false;
+	metrics_set(METRIC_SPOOL_MAX_BYTES, (int64_t)config->spool_max_bytes);
+	spool->replay = replay_new(options, &spool->loop, spool->store);
+	if (!spool->replay)
+		return false;
+	set_up_timers(spool);
+	if (is_usable(spool))
+		store_tell(spool->store, options->dedup, time(NULL), loop_now_us());
+	show(spool);
+	return true;
+}
+
+struct spool *spool_new(const struct spool_options *options)
+{
+	struct spool *spool = calloc(1, sizeof(*spool));
+	int error;
+
+	if (!spool)
+		return NULL;
+	spool->inbox.watch.fd = -1;
+	spool->waiting_end = &spool->waiting;
+	spool->drain_letter.open = told_to_drain;
+	spool->stop_letter.open = told_to_stop;
+	if (!loop_init(&spool->loop)) {
+		free(spool);
+		return NULL;
+	}
+	if (!mailbox_init(&spool->inbox, &spool->loop))
+		error = errno;
+	else if (!set_up(spool, options))
+		error = ENOMEM;
+	else
+		error = pthread_create(&spool->thread, NULL, run, spool);
+	if (error == 0)
+		return spool;
+	release(spool);
+	errno = error;
+	return NULL;
+}

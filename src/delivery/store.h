@@ -1,0 +1,97 @@
+/*
+ * spool_store: the spool's records in SQLite; the only file that knows it. One thread uses a store.
+ *
+ *	store_init → store_open (again after a failure) ─┬─ store_begin → store_insert* → store_commit
+ *	                                                 ├─ store_next
+ *	                                                 └─ store_settle          → store_release
+ *
+ * Results: STORE_FAILED is a matter of the disk or of memory; the store is then closed, nothing of
+ * the transaction is stored, and store_open() may be tried again. What is found to be no database of
+ * ours, or a damaged one, is moved aside, and the next store_open() begins a fresh one.
+ *
+ * An id is never given twice, neither after a restart nor in a fresh database: it is the time in
+ * microseconds, or one more than the last one.
+ */
+#ifndef FARO_DELIVERY_STORE_H
+#define FARO_DELIVERY_STORE_H
+
+#include "base/buf.h"
+#include "beacon/enrich.h"
+#include "delivery/dedup.h"
+
+enum store_result {
+	STORE_OK,
+	STORE_NONE,      /* no such record */
+	STORE_FULL,      /* the limit, or the disk's reserve, is reached; the others may fit */
+	STORE_TOO_LARGE, /* this record, for what it is to be read into; the id is valid */
+	STORE_DAMAGED,   /* this record is; the id is valid */
+	STORE_FAILED,
+};
+
+struct spool_record {
+	int64_t id;
+	int64_t stored_s; /* wall clock */
+	struct dedup_hash hash;
+	/* ptr NULL: none. */
+	struct view session_id, idempotency_key, traceparent;
+	struct enrich_counts counts;
+	struct view body;
+};
+
+/* How a record ends. */
+enum store_end {
+	STORE_DELIVERED,
+	STORE_EXPIRED,
+	STORE_BROKEN,    /* was STORE_DAMAGED */
+	STORE_REJECTED,  /* into quarantine: the receiver refuses it */
+	STORE_AMBIGUOUS, /* into quarantine: tried too often without an answer */
+};
+
+struct store_settled {
+	int64_t id;
+	enum store_end end;
+};
+
+struct store_options {
+	const char *directory;
+	size_t max_bytes;
+	bool sync_full;
+};
+
+struct store;
+
+/* NULL without memory; nothing is opened yet. `directory` is kept. */
+struct store *store_new(const struct store_options *options);
+void store_free(struct store *store);
+
+/* STORE_OK at once where it is open. */
+enum store_result store_open(struct store *store);
+bool store_is_open(const struct store *store);
+
+/* A failure of one of the three fails the whole; STORE_FULL of an insert leaves out that record. */
+enum store_result store_begin(struct store *store);
+enum store_result store_insert(struct store *store, const struct spool_record *record);
+enum store_result store_commit(struct store *store);
+
+/* The first record with an id above `after`. Its body is inflated into `body`, where its views
+ * point, too. STORE_FULL: `body` cannot grow just now; STORE_TOO_LARGE: it never can. */
+enum store_result store_next(struct store *store, int64_t after, struct spool_record *record,
+			     struct buf *body);
+/* Id and time of the first record above `after`. */
+enum store_result store_peek(struct store *store, int64_t after, int64_t *id, int64_t *stored_s);
+/* Ends up to a batch of records in one transaction. */
+enum store_result store_settle(struct store *store, const struct store_settled *settled,
+			       size_t count);
+
+/* Frees what only made it faster. */
+void store_trim(struct store *store);
+
+/* Tells dedup what is in the spool of the last minutes. */
+void store_tell(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us);
+
+int64_t store_records(const struct store *store); /* without quarantine */
+int64_t store_quarantined(const struct store *store);
+/* Of the files, as they are on the disk. */
+int64_t store_bytes(const struct store *store);
+
+#endif

@@ -1,0 +1,348 @@
+/*
+ * DESIGN: a record's body is deflated at level 1, in zlib's format, which the shell of SQLite can
+ * inflate (sqlar_uncompress). A checksum covers everything of a record, so that a flipped bit in it
+ * is found when it is read, and costs this record only.
+ */
+#include <stdlib.h>
+#include <time.h>
+
+#include "delivery/store_private.h"
+
+enum {
+	QUARANTINE_RECORDS = 1000,
+	QUARANTINE_SHARE = 8,     /* of max_bytes */
+	TELL_MAX_US = 300 * 1000, /* beacons wait to be served meanwhile */
+	ID_MAX_BYTES = 128,       /* of a header; longer ones are not forwarded anyway */
+};
+
+/* --- writing ------------------------------------------------------------------------------------*/
+
+static int64_t wall_clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* Of what a record holds, in the order of its columns, and of its id. */
+static uint32_t checksum(const struct spool_record *record, struct view packed)
+{
+	const int64_t numbers[] = {record->id,
+				   record->stored_s,
+				   record->counts.logs,
+				   record->counts.exceptions,
+				   record->counts.events,
+				   record->counts.measurements,
+				   record->counts.spans,
+				   (int64_t)record->body.len};
+	const struct view texts_of[] = {record->session_id, record->idempotency_key,
+					record->traceparent, packed};
+	uint32_t crc = libdeflate_crc32(0, numbers, sizeof(numbers));
+
+	crc = libdeflate_crc32(crc, record->hash.bytes, sizeof(record->hash.bytes));
+	for (size_t i = 0; i < sizeof(texts_of) / sizeof(texts_of[0]); i++)
+		if (texts_of[i].len > 0)
+			crc = libdeflate_crc32(crc, texts_of[i].ptr, texts_of[i].len);
+	return crc;
+}
+
+static bool pack(struct store *store, struct view body)
+{
+	size_t bound = libdeflate_zlib_compress_bound(store->deflater, body.len);
+
+	buf_clear(&store->packed);
+	if (buf_reserve(&store->packed, bound) != BUF_OK)
+		return false;
+	store->packed.len = libdeflate_zlib_compress(store->deflater, body.ptr, body.len,
+						     store->packed.data, store->packed.cap);
+	return store->packed.len > 0;
+}
+
+static void bind_view(sqlite3_stmt *statement, int column, struct view value)
+{
+	if (value.ptr)
+		sqlite3_bind_text(statement, column, value.ptr, (int)value.len, SQLITE_STATIC);
+	else
+		sqlite3_bind_null(statement, column);
+}
+
+static void forget_long(struct view *value)
+{
+	if (value->len > ID_MAX_BYTES)
+		*value = (struct view){NULL, 0};
+}
+
+static void bind_record(sqlite3_stmt *insert, const struct spool_record *record, struct view packed)
+{
+	const uint32_t counts[] = {record->counts.logs, record->counts.exceptions,
+				   record->counts.events, record->counts.measurements,
+				   record->counts.spans};
+
+	sqlite3_bind_int64(insert, 1, record->id);
+	sqlite3_bind_int64(insert, 2, record->stored_s);
+	if (dedup_hash_is_empty(&record->hash))
+		sqlite3_bind_null(insert, 3);
+	else
+		sqlite3_bind_blob(insert, 3, record->hash.bytes, sizeof(record->hash.bytes),
+				  SQLITE_STATIC);
+	bind_view(insert, 4, record->session_id);
+	bind_view(insert, 5, record->idempotency_key);
+	bind_view(insert, 6, record->traceparent);
+	for (int i = 0; i < 5; i++)
+		sqlite3_bind_int64(insert, 7 + i, counts[i]);
+	sqlite3_bind_int64(insert, 12, (int64_t)record->body.len);
+	sqlite3_bind_int64(insert, 13, checksum(record, packed));
+	sqlite3_bind_blob64(insert, 14, packed.ptr, packed.len, SQLITE_STATIC);
+}
+
+/* A small record shares its page; a large one has pages of its own, the last of which is not full. */
+static int64_t cost(size_t packed_len)
+{
+	return (int64_t)packed_len + (packed_len < 1000 ? 256 : STORE_PAGE_BYTES);
+}
+
+enum store_result store_insert(struct store *store, const struct spool_record *given)
+{
+	struct spool_record record = *given;
+	struct view packed;
+	int64_t now_us = wall_clock_us();
+	int code;
+
+	if (!pack(store, record.body))
+		return STORE_FULL;
+	packed = (struct view){store->packed.data, store->packed.len};
+	if (store->used_bytes + cost(packed.len) > (int64_t)store->options.max_bytes ||
+	    2 * cost(packed.len) > store->room_bytes)
+		return STORE_FULL;
+	forget_long(&record.session_id);
+	forget_long(&record.idempotency_key);
+	forget_long(&record.traceparent);
+	record.id = now_us > store->next.last_id ? now_us : store->next.last_id + 1;
+	record.stored_s = now_us / 1000000;
+	bind_record(store->statements[INSERT], &record, packed);
+	code = store_run(store, INSERT);
+	sqlite3_clear_bindings(store->statements[INSERT]);
+	if (code != SQLITE_OK)
+		return store_failed(store, code);
+	store->used_bytes += cost(packed.len);
+	/* Once to the log, and once more when that is copied back. */
+	store->room_bytes -= 2 * cost(packed.len);
+	store->next.records++;
+	store->next.last_id = record.id;
+	return STORE_OK;
+}
+
+/* --- reading ------------------------------------------------------------------------------------*/
+
+static struct view read_id(sqlite3_stmt *row, int column)
+{
+	const void *bytes = sqlite3_column_blob(row, column);
+	size_t len = (size_t)sqlite3_column_bytes(row, column);
+
+	return len <= ID_MAX_BYTES ? (struct view){bytes, len} : (struct view){NULL, 0};
+}
+
+/* Its views point into the row, and its body is the length only. */
+static void read_columns(sqlite3_stmt *row, struct spool_record *record)
+{
+	*record = (struct spool_record){
+		.id = sqlite3_column_int64(row, 0),
+		.stored_s = sqlite3_column_int64(row, 1),
+		.session_id = read_id(row, 3),
+		.idempotency_key = read_id(row, 4),
+		.traceparent = read_id(row, 5),
+		.body = {NULL, (size_t)sqlite3_column_int64(row, 11)},
+	};
+	if (sqlite3_column_bytes(row, 2) == DEDUP_HASH_BYTES)
+		memcpy(record->hash.bytes, sqlite3_column_blob(row, 2), DEDUP_HASH_BYTES);
+	record->counts = (struct enrich_counts){
+		.logs = (uint32_t)sqlite3_column_int64(row, 6),
+		.exceptions = (uint32_t)sqlite3_column_int64(row, 7),
+		.events = (uint32_t)sqlite3_column_int64(row, 8),
+		.measurements = (uint32_t)sqlite3_column_int64(row, 9),
+		.spans = (uint32_t)sqlite3_column_int64(row, 10),
+	};
+}
+
+/* There is room for it. */
+static void move_to(struct buf *buf, struct view *value)
+{
+	char *at = buf->data + buf->len;
+
+	if (!value->ptr)
+		return;
+	memcpy(at, value->ptr, value->len);
+	buf->len += value->len;
+	value->ptr = at;
+}
+
+/* The checksum comes first: what passes it was promised once, whatever the limits are today. */
+static enum store_result read_record(struct store *store, sqlite3_stmt *row,
+				     struct spool_record *record, struct buf *body)
+{
+	struct view packed = {sqlite3_column_blob(row, 13), (size_t)sqlite3_column_bytes(row, 13)};
+	enum buf_result room;
+
+	read_columns(row, record);
+	if (record->body.len > INT32_MAX ||
+	    checksum(record, packed) != (uint32_t)sqlite3_column_int64(row, 12))
+		return STORE_DAMAGED;
+	buf_clear(body);
+	room = buf_reserve(body, record->body.len + 3 * ID_MAX_BYTES);
+	if (room != BUF_OK)
+		return room == BUF_TOO_LARGE ? STORE_TOO_LARGE : STORE_FULL;
+	if (libdeflate_zlib_decompress(store->inflater, packed.ptr, packed.len, body->data,
+				       record->body.len, NULL) != LIBDEFLATE_SUCCESS)
+		return STORE_DAMAGED;
+	record->body.ptr = body->data;
+	body->len = record->body.len;
+	move_to(body, &record->session_id);
+	move_to(body, &record->idempotency_key);
+	move_to(body, &record->traceparent);
+	return STORE_OK;
+}
+
+enum store_result store_next(struct store *store, int64_t after, struct spool_record *record,
+			     struct buf *body)
+{
+	sqlite3_stmt *row = store->statements[NEXT];
+	enum store_result result = STORE_NONE;
+	int code;
+
+	sqlite3_bind_int64(row, 1, after);
+	code = sqlite3_step(row);
+	if (code == SQLITE_ROW)
+		result = read_record(store, row, record, body);
+	sqlite3_reset(row);
+	return code == SQLITE_ROW || code == SQLITE_DONE ? result : store_failed(store, code);
+}
+
+enum store_result store_peek(struct store *store, int64_t after, int64_t *id, int64_t *stored_s)
+{
+	int64_t columns[2] = {0, 0};
+	int code;
+
+	sqlite3_bind_int64(store->statements[PEEK], 1, after);
+	code = store_read_row(store, PEEK, columns, 2);
+	/* Damage may have made the count wrong: where there is nothing, it is none. */
+	if (code == SQLITE_NOTFOUND && after == INT64_MIN)
+		store->counters.records = 0;
+	if (code == SQLITE_NOTFOUND)
+		return STORE_NONE;
+	if (code != SQLITE_OK)
+		return store_failed(store, code);
+	*id = columns[0];
+	*stored_s = columns[1];
+	return STORE_OK;
+}
+
+void store_tell(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us)
+{
+	sqlite3_stmt *row = store->statements[LATEST];
+	struct dedup_hash hash;
+	int code;
+
+	sqlite3_bind_int64(row, 1, DEDUP_ENTRIES / 2);
+	while ((code = sqlite3_step(row)) == SQLITE_ROW && loop_now_us() - now_us < TELL_MAX_US) {
+		int64_t age_s = now_s - sqlite3_column_int64(row, 0);
+
+		if (age_s >= DEDUP_KEEP_S)
+			break;
+		if (sqlite3_column_bytes(row, 1) != sizeof(hash.bytes))
+			continue;
+		memcpy(hash.bytes, sqlite3_column_blob(row, 1), sizeof(hash.bytes));
+		dedup_remember(dedup, &hash, age_s > 0 ? age_s : 0, now_us);
+	}
+	sqlite3_reset(row);
+	if (code != SQLITE_ROW && code != SQLITE_DONE)
+		store_failed(store, code);
+}
+
+/* --- the end of records -------------------------------------------------------------------------*/
+
+/* The oldest go until the rest is within its share. */
+static int trim_quarantine(struct store *store)
+{
+	int64_t share = (int64_t)(store->options.max_bytes / QUARANTINE_SHARE);
+	int64_t oldest[2] = {0, 0};
+	int code = SQLITE_OK;
+
+	while (code == SQLITE_OK && (store->next.quarantined > QUARANTINE_RECORDS ||
+				     store->next.quarantined_bytes > share)) {
+		code = store_read_row(store, TRIM_OLDEST, oldest, 2);
+		if (code == SQLITE_NOTFOUND) {
+			store->next.quarantined = store->next.quarantined_bytes = 0;
+			return SQLITE_OK;
+		}
+		if (code != SQLITE_OK)
+			break;
+		sqlite3_bind_int64(store->statements[TRIM], 1, oldest[0]);
+		code = store_run(store, TRIM);
+		store->next.quarantined--;
+		store->next.quarantined_bytes -= oldest[1];
+	}
+	return code;
+}
+
+static int quarantine(struct store *store, const struct store_settled *settled)
+{
+	sqlite3_stmt *statement = store->statements[QUARANTINE];
+	int64_t bytes = 0;
+	int code;
+
+	sqlite3_bind_int64(statement, 1, settled->id);
+	sqlite3_bind_text(statement, 2, settled->end == STORE_REJECTED ? "rejected" : "ambiguous",
+			  -1, SQLITE_STATIC);
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+		bytes = sqlite3_column_int64(statement, 0);
+		store->next.quarantined++;
+	}
+	sqlite3_reset(statement);
+	store->next.quarantined_bytes += bytes;
+	return code == SQLITE_DONE ? trim_quarantine(store) : code;
+}
+
+static int end_record(struct store *store, const struct store_settled *settled)
+{
+	int code = SQLITE_OK;
+
+	if (settled->end == STORE_REJECTED || settled->end == STORE_AMBIGUOUS)
+		code = quarantine(store, settled);
+	if (code != SQLITE_OK)
+		return code;
+	sqlite3_bind_int64(store->statements[DELETE], 1, settled->id);
+	code = store_run(store, DELETE);
+	if (code == SQLITE_OK)
+		store->next.records -= sqlite3_changes(store->db);
+	return code;
+}
+
+/* What was freed goes back to the file system, unless there is no room for the pages to be moved. */
+static int give_back(struct store *store)
+{
+	int64_t unused = 0;
+	int code = store_read_row(store, FREE_COUNT, &unused, 1);
+
+	if (code != SQLITE_OK || unused < STORE_VACUUM_PAGES ||
+	    store->room_bytes < -STORE_DISK_RESERVE_BYTES / 2)
+		return code;
+	return store_run(store, VACUUM);
+}
+
+enum store_result store_settle(struct store *store, const struct store_settled *settled,
+			       size_t count)
+{
+	int code = store_begin_transaction(store);
+
+	for (size_t i = 0; i < count && code == SQLITE_OK; i++)
+		code = end_record(store, &settled[i]);
+	if (code == SQLITE_OK)
+		code = give_back(store);
+	/* A damaged database may have counted wrongly; the next record begins anew. */
+	if (store->next.records < 0)
+		store->next.records = 0;
+	if (code == SQLITE_OK)
+		code = store_commit_transaction(store);
+	return code == SQLITE_OK ? STORE_OK : store_failed(store, code);
+}

@@ -1,0 +1,149 @@
+#include "server/exchange.h"
+
+#include <stdlib.h>
+
+#include "base/malloc_tuning.h"
+
+/*
+ * DESIGN: one read(2) usually brings a whole beacon, so its body is read into the one buffer that
+ * ingest keeps warm, and an exchange has none of its own. Where a request is not whole after what was
+ * there to read, what came of its body leaves with the exchange (suspend), and comes back with the
+ * next piece (resume); the buffers change places, and no byte is copied for it.
+ *
+ * The limit is the budget that all bodies draw on: what finds no room in it is BODY_OVER_BUDGET.
+ */
+enum {
+	/* Kept for reuse: what 64 connections of nginx need at a time. */
+	SPARES_MAX = 64,
+	/* What was not used for this long is given back. */
+	TRIM_AFTER_US = 1000 * 1000,
+};
+
+static struct exchange *new_exchange(struct exchange_pool *pool)
+{
+	struct exchange *exchange = calloc(1, sizeof(*exchange));
+
+	if (!exchange)
+		return NULL;
+	ingest_init_request(pool->ingest, &exchange->request);
+	buf_init(&exchange->body, pool->ingest->body.max, pool->ingest->memory);
+	exchange->intake.request = &exchange->request;
+	return exchange;
+}
+
+struct exchange *exchange_take(struct exchange_pool *pool)
+{
+	struct exchange *exchange = pool->spares;
+
+	if (exchange) {
+		pool->spares = exchange->next_spare;
+		pool->spare_count--;
+	} else {
+		exchange = new_exchange(pool);
+		if (!exchange)
+			return NULL;
+	}
+	pool->busy_count++;
+	exchange->request.started_us = pool->loop->now_us;
+	return exchange;
+}
+
+static void free_exchange(struct exchange *exchange)
+{
+	request_release(&exchange->request);
+	buf_release(&exchange->body);
+	free(exchange);
+}
+
+void exchange_put(struct exchange_pool *pool, struct exchange *exchange)
+{
+	const struct budget *memory = pool->ingest->memory;
+
+	pool->busy_count--;
+	exchange->used_us = pool->loop->now_us;
+	if (pool->trim_timer.due_us == INT64_MAX)
+		pool->trim_timer.due_us = exchange->used_us + TRIM_AFTER_US;
+	/* Nothing is kept from others where half of the memory is in use. */
+	if (pool->spare_count >= SPARES_MAX || budget_used(memory) > memory->max / 2) {
+		free_exchange(exchange);
+		return;
+	}
+	request_clear(&exchange->request);
+	buf_release(&exchange->body);
+	exchange->connection = NULL;
+	exchange->next_spare = pool->spares;
+	pool->spares = exchange;
+	pool->spare_count++;
+}
+
+static void free_spares(struct exchange_pool *pool, int64_t unused_since_us)
+{
+	struct exchange **link = &pool->spares, *exchange;
+
+	while (*link && (*link)->used_us > unused_since_us)
+		link = &(*link)->next_spare;
+	/* Those behind it have been unused for longer. */
+	while ((exchange = *link)) {
+		*link = exchange->next_spare;
+		pool->spare_count--;
+		free_exchange(exchange);
+	}
+}
+
+/* Under constant traffic this trims what a burst needed and the present does not. */
+static void trim(struct loop_timer *timer)
+{
+	struct exchange_pool *pool = OWNER(timer, struct exchange_pool, trim_timer);
+
+	free_spares(pool, pool->loop->now_us - TRIM_AFTER_US);
+	if (pool->busy_count > 0 || pool->spares) {
+		timer->due_us = pool->loop->now_us + TRIM_AFTER_US;
+		return;
+	}
+	ingest_trim(pool->ingest);
+	malloc_give_back();
+}
+
+static void swap_bodies(struct exchange *exchange, struct buf *lent)
+{
+	struct buf body = exchange->body;
+
+	exchange->body = *lent;
+	*lent = body;
+}
+
+void exchange_resume(struct exchange_pool *pool, struct exchange *exchange)
+{
+	if (exchange->body.len > 0)
+		swap_bodies(exchange, &pool->ingest->body);
+}
+
+/* A beginning that leaves most of ingest's buffer empty is copied, or one that stalls would have all of
+ * it. What will be refused in any case holds no memory until then. */
+void exchange_suspend(struct exchange_pool *pool, struct exchange *exchange)
+{
+	struct request *request = &exchange->request;
+	struct buf *lent = &pool->ingest->body;
+	bool fills = exchange->body.cap > 0 || lent->len >= lent->cap / 2;
+
+	if (request->body_state == BODY_WHOLE && fills)
+		swap_bodies(exchange, lent);
+	else if (request->body_state == BODY_WHOLE &&
+		 buf_append(&exchange->body, lent->data, lent->len) != BUF_OK)
+		request->body_state = BODY_OVER_BUDGET;
+	if (request->body_state != BODY_WHOLE)
+		buf_release(&exchange->body);
+	ingest_clear_body(pool->ingest);
+}
+
+void exchange_init_pool(struct exchange_pool *pool, struct loop *loop, struct ingest *ingest)
+{
+	*pool = (struct exchange_pool){.loop = loop, .ingest = ingest};
+	pool->trim_timer.fire = trim;
+	loop_timer_add(loop, &pool->trim_timer);
+}
+
+void exchange_release_pool(struct exchange_pool *pool)
+{
+	free_spares(pool, INT64_MAX);
+}

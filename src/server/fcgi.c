@@ -1,0 +1,497 @@
+#include "server/fcgi.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+/*
+ * DESIGN: a record is a header, content and padding, and each may end anywhere in a piece. Of its
+ * content nothing is collected: variables are taken apart as their bytes come, and only the values of
+ * those that mean something here are kept, in a store of fixed size; body bytes go to the request's
+ * body, which says itself when it has had enough.
+ *
+ *	no request ──BEGIN──→ in params ──empty PARAMS──→ in body ──empty STDIN, ABORT──→ read
+ *	     ↑                    └──ABORT──┐                                              │
+ *	     └──────────────────────────────┴──────────────── fcgi_put_reply ──────────────┘
+ *
+ * Records of another request than the one under way are ignored, as the specification asks, up to a
+ * limit; management records (request 0), and requests that can't be served, are answered by
+ * themselves (an "aside"), up to a limit. What no web server sends (another version, a BEGIN of
+ * another size, STDIN before the parameters ended) has no sound reading, and breaks the stream: the
+ * owner closes the connection and logs the problem.
+ */
+
+/* A value that did not fit: nothing that anybody accepts anywhere, and not absent either. */
+static const struct view too_long = VIEW_CONSTANT("\x7f");
+
+void fcgi_init(struct fcgi_stream *stream)
+{
+	*stream = (struct fcgi_stream){.phase = FCGI_NO_REQUEST};
+}
+
+static enum fcgi_event break_stream(struct fcgi_stream *stream, const char *problem)
+{
+	stream->problem = problem;
+	return FCGI_STREAM_BROKEN;
+}
+
+static struct view take_front(struct view *bytes, size_t max)
+{
+	struct view front = {bytes->ptr, bytes->len < max ? bytes->len : max};
+
+	bytes->ptr += front.len;
+	bytes->len -= front.len;
+	return front;
+}
+
+/* --- what is written ----------------------------------------------------------------- */
+
+static enum buf_result put_record(struct buf *out, unsigned type, unsigned id, struct view content)
+{
+	const unsigned char header[FCGI_HEADER_BYTES] = {FCGI_VERSION,
+							 (unsigned char)type,
+							 (unsigned char)(id >> 8),
+							 (unsigned char)id,
+							 (unsigned char)(content.len >> 8),
+							 (unsigned char)content.len};
+	enum buf_result result = buf_reserve(out, sizeof(header) + content.len);
+
+	if (result != BUF_OK)
+		return result;
+	buf_append(out, header, sizeof(header));
+	return buf_append(out, content.ptr, content.len);
+}
+
+static enum buf_result put_end(struct buf *out, unsigned id, char status)
+{
+	const char content[8] = {0, 0, 0, 0, status};
+
+	return put_record(out, FCGI_END_REQUEST, id, (struct view){content, sizeof(content)});
+}
+
+enum buf_result fcgi_put_reply(struct fcgi_stream *stream, struct view response,
+			       struct buf *answers)
+{
+	enum buf_result result = BUF_OK;
+	unsigned id = stream->id;
+
+	stream->phase = FCGI_NO_REQUEST;
+	stream->id = 0;
+	stream->asides = 0;
+	stream->ignored_bytes = 0;
+	while (result == BUF_OK && response.len > 0)
+		result = put_record(answers, FCGI_STDOUT, id,
+				    take_front(&response, FCGI_CONTENT_MAX_BYTES));
+	if (result == BUF_OK)
+		result = put_record(answers, FCGI_STDOUT, id, VIEW_LITERAL(""));
+	return result == BUF_OK ? put_end(answers, id, FCGI_REQUEST_COMPLETE) : result;
+}
+
+/* --- name-value pairs ---------------------------------------------------------------- */
+
+static const struct {
+	struct view name;
+	unsigned value;
+} known_values[] = {
+	{VIEW_CONSTANT("FCGI_MAX_CONNS"), FCGI_CONNECTIONS_MAX},
+	{VIEW_CONSTANT("FCGI_MAX_REQS"), FCGI_CONNECTIONS_MAX},
+	{VIEW_CONSTANT("FCGI_MPXS_CONNS"), 0},
+};
+
+static void take_question(struct fcgi_stream *stream, struct view name)
+{
+	for (size_t i = 0; i < sizeof(known_values) / sizeof(known_values[0]); i++)
+		if (view_equals(known_values[i].name, name))
+			stream->asked |= 1U << i;
+}
+
+static void end_value(struct fcgi_pairs *pairs, const struct fcgi_intake *intake)
+{
+	if (pairs->place && pairs->value_at < sizeof(intake->values))
+		*pairs->place = (struct view){intake->values + pairs->value_at, pairs->value_len};
+	else if (pairs->place)
+		*pairs->place = too_long;
+	pairs->stage = PAIR_NAME_LENGTH;
+}
+
+/* The name is known, and where its value goes. nginx gives a variable without a value where the
+ * client sent no such header. */
+static void begin_value(struct fcgi_stream *stream, struct fcgi_pairs *pairs,
+			struct fcgi_intake *intake)
+{
+	struct view name = {pairs->name, pairs->name_len};
+
+	pairs->stage = PAIR_VALUE;
+	pairs->have = 0;
+	pairs->place = NULL;
+	if (pairs == &stream->query)
+		take_question(stream, name.len <= sizeof(pairs->name) ? name : VIEW_LITERAL(""));
+	else if (name.len <= sizeof(pairs->name) && pairs->value_len > 0)
+		pairs->place = request_variable(intake->request, name);
+	pairs->value_at = sizeof(intake->values);
+	if (pairs->place && pairs->value_len <= sizeof(intake->values) - intake->used) {
+		pairs->value_at = intake->used;
+		intake->used += pairs->value_len;
+	}
+	if (pairs->value_len == 0)
+		end_value(pairs, intake);
+}
+
+/* One byte of a length; the first one says by its highest bit whether there are three more. */
+static void take_length(struct fcgi_stream *stream, struct fcgi_pairs *pairs, unsigned char byte,
+			struct fcgi_intake *intake)
+{
+	size_t *length = pairs->stage == PAIR_NAME_LENGTH ? &pairs->name_len : &pairs->value_len;
+
+	if (pairs->length_bytes_left > 0) {
+		*length = *length << 8 | byte;
+		pairs->length_bytes_left--;
+	} else {
+		*length = byte & 0x7f;
+		pairs->length_bytes_left = byte & 0x80 ? 3 : 0;
+	}
+	if (pairs->length_bytes_left > 0)
+		return;
+	if (pairs->stage == PAIR_NAME_LENGTH) {
+		pairs->stage = PAIR_VALUE_LENGTH;
+		return;
+	}
+	pairs->stage = PAIR_NAME;
+	pairs->have = 0;
+	if (pairs->name_len == 0)
+		begin_value(stream, pairs, intake);
+}
+
+static void take_name(struct fcgi_stream *stream, struct fcgi_pairs *pairs, struct view *bytes,
+		      struct fcgi_intake *intake)
+{
+	struct view piece = take_front(bytes, pairs->name_len - pairs->have);
+
+	if (pairs->name_len <= sizeof(pairs->name))
+		memcpy(pairs->name + pairs->have, piece.ptr, piece.len);
+	pairs->have += piece.len;
+	if (pairs->have == pairs->name_len)
+		begin_value(stream, pairs, intake);
+}
+
+static void take_value(struct fcgi_pairs *pairs, struct view *bytes, struct fcgi_intake *intake)
+{
+	struct view piece = take_front(bytes, pairs->value_len - pairs->have);
+
+	if (pairs->value_at < sizeof(intake->values))
+		memcpy(intake->values + pairs->value_at + pairs->have, piece.ptr, piece.len);
+	pairs->have += piece.len;
+	if (pairs->have == pairs->value_len)
+		end_value(pairs, intake);
+}
+
+/* False: a pair of lengths that there is no room for in what may come. */
+static bool take_pairs(struct fcgi_stream *stream, struct fcgi_pairs *pairs, struct view bytes,
+		       struct fcgi_intake *intake)
+{
+	while (bytes.len > 0) {
+		switch (pairs->stage) {
+		case PAIR_NAME_LENGTH:
+		case PAIR_VALUE_LENGTH:
+			take_length(stream, pairs, (unsigned char)*take_front(&bytes, 1).ptr,
+				    intake);
+			if (pairs->stage >= PAIR_NAME &&
+			    pairs->name_len + pairs->value_len > FCGI_PARAMS_MAX_BYTES)
+				return false;
+			break;
+		case PAIR_NAME:
+			take_name(stream, pairs, &bytes, intake);
+			break;
+		case PAIR_VALUE:
+			take_value(pairs, &bytes, intake);
+			break;
+		}
+	}
+	return true;
+}
+
+static bool are_whole(const struct fcgi_pairs *pairs)
+{
+	return pairs->stage == PAIR_NAME_LENGTH && pairs->length_bytes_left == 0;
+}
+
+/* --- asides -------------------------------------------------------------------------- */
+
+static enum fcgi_event end_aside(struct fcgi_stream *stream, enum buf_result put)
+{
+	if (put != BUF_OK)
+		return break_stream(stream, "there is no memory for an answer");
+	if (++stream->asides > FCGI_ASIDES_MAX)
+		return break_stream(stream, "too many records that are no request's");
+	return FCGI_WANTS_MORE;
+}
+
+static enum fcgi_event answer_values(struct fcgi_stream *stream, struct buf *answers)
+{
+	const size_t count = sizeof(known_values) / sizeof(known_values[0]);
+	char content[128];
+	size_t len = 0;
+
+	if (!are_whole(&stream->query))
+		return break_stream(stream, "a question that is cut");
+	for (size_t i = 0; i < count; i++) {
+		struct view name = known_values[i].name;
+		char value[16];
+		int n = snprintf(value, sizeof(value), "%u", known_values[i].value);
+
+		if (!(stream->asked & 1U << i))
+			continue;
+		len += (size_t)snprintf(content + len, sizeof(content) - len, "%c%c%s%s",
+					(int)name.len, n, name.ptr, value);
+	}
+	return end_aside(stream, put_record(answers, FCGI_GET_VALUES_RESULT, 0,
+					    (struct view){content, len}));
+}
+
+static enum fcgi_event answer_unknown(struct fcgi_stream *stream, struct buf *answers)
+{
+	const char content[8] = {(char)stream->header[1]};
+
+	return end_aside(stream, put_record(answers, FCGI_UNKNOWN_TYPE, 0,
+					    (struct view){content, sizeof(content)}));
+}
+
+static enum fcgi_event refuse_request(struct fcgi_stream *stream, unsigned id, char status,
+				      struct buf *answers)
+{
+	return end_aside(stream, put_end(answers, id, status));
+}
+
+/* --- records ------------------------------------------------------------------------- */
+
+static unsigned record_id(const struct fcgi_stream *stream)
+{
+	return (unsigned)stream->header[2] << 8 | stream->header[3];
+}
+
+static enum fcgi_event ignore(struct fcgi_stream *stream, size_t bytes)
+{
+	stream->ignored_bytes += bytes;
+	if (stream->ignored_bytes > FCGI_IGNORED_MAX_BYTES)
+		return break_stream(stream, "too many bytes that are no request's");
+	return FCGI_WANTS_MORE;
+}
+
+/* Of the request under way. */
+static enum fcgi_event begin_own_record(struct fcgi_stream *stream)
+{
+	switch (stream->header[1]) {
+	case FCGI_PARAMS:
+		if (stream->phase != FCGI_IN_PARAMS)
+			return break_stream(stream, "parameters behind their end");
+		stream->content_for = FCGI_FOR_PARAMS;
+		return FCGI_WANTS_MORE;
+	case FCGI_STDIN:
+		if (stream->phase != FCGI_IN_BODY)
+			return break_stream(stream, "a body before the parameters ended");
+		stream->content_for = FCGI_FOR_BODY;
+		return FCGI_WANTS_MORE;
+	default:
+		return ignore(stream, FCGI_HEADER_BYTES);
+	}
+}
+
+static enum fcgi_event begin_record(struct fcgi_stream *stream)
+{
+	const unsigned char *header = stream->header;
+	unsigned id = record_id(stream);
+
+	stream->content_left = (unsigned)header[4] << 8 | header[5];
+	stream->padding_left = header[6];
+	stream->content_for = FCGI_FOR_NOBODY;
+	if (header[0] != FCGI_VERSION)
+		return break_stream(stream, "another protocol than FastCGI 1");
+	if (id == 0) {
+		if (header[1] == FCGI_GET_VALUES) {
+			stream->content_for = FCGI_FOR_QUERY;
+			stream->asked = 0;
+		}
+		return FCGI_WANTS_MORE;
+	}
+	if (header[1] == FCGI_BEGIN_REQUEST) {
+		if (stream->content_left != sizeof(stream->begin) || id == stream->id)
+			return break_stream(stream, "a request that begins as none does");
+		stream->content_for = FCGI_FOR_BEGIN;
+		return FCGI_WANTS_MORE;
+	}
+	if (id == stream->id)
+		return begin_own_record(stream);
+	return ignore(stream, FCGI_HEADER_BYTES);
+}
+
+static enum fcgi_event take_body(struct fcgi_stream *stream, struct request *request,
+				 struct view piece)
+{
+	request_append_body(request, piece.ptr, piece.len);
+	stream->body_bytes += piece.len;
+	if (request->body_state != BODY_WHOLE && stream->body_bytes > FCGI_DRAIN_MAX_BYTES)
+		return break_stream(stream, "a body that does not end");
+	return FCGI_WANTS_MORE;
+}
+
+static enum fcgi_event take_params(struct fcgi_stream *stream, struct fcgi_intake *intake,
+				   struct view piece)
+{
+	stream->params_bytes += piece.len;
+	if (stream->params_bytes > FCGI_PARAMS_MAX_BYTES ||
+	    !take_pairs(stream, &stream->params, piece, intake))
+		return break_stream(stream, "parameters of more than 256 KiB");
+	return FCGI_WANTS_MORE;
+}
+
+static enum fcgi_event take_content(struct fcgi_stream *stream, struct fcgi_intake *intake,
+				    struct view piece)
+{
+	size_t left_before = stream->content_left;
+
+	stream->content_left -= (unsigned)piece.len;
+	switch (stream->content_for) {
+	case FCGI_FOR_BEGIN:
+		memcpy(stream->begin + sizeof(stream->begin) - left_before, piece.ptr, piece.len);
+		return FCGI_WANTS_MORE;
+	case FCGI_FOR_PARAMS:
+		return take_params(stream, intake, piece);
+	case FCGI_FOR_BODY:
+		return take_body(stream, intake->request, piece);
+	case FCGI_FOR_QUERY:
+		if (!take_pairs(stream, &stream->query, piece, intake))
+			return break_stream(stream, "a question that is cut");
+		return FCGI_WANTS_MORE;
+	case FCGI_FOR_NOBODY:
+		break;
+	}
+	return ignore(stream, piece.len);
+}
+
+static enum fcgi_event begin_request(struct fcgi_stream *stream, struct fcgi_intake *intake,
+				     struct buf *answers)
+{
+	unsigned id = record_id(stream);
+	unsigned role = (unsigned)stream->begin[0] << 8 | stream->begin[1];
+	bool keep = stream->begin[2] & FCGI_KEEP_CONN;
+
+	if (stream->phase != FCGI_NO_REQUEST)
+		return refuse_request(stream, id, FCGI_CANT_MPX_CONN, answers);
+	if (role != FCGI_RESPONDER) {
+		enum fcgi_event event = refuse_request(stream, id, FCGI_UNKNOWN_ROLE, answers);
+
+		return keep ? event
+			    : break_stream(stream, "it asked for another role than a responder's");
+	}
+	stream->phase = FCGI_IN_PARAMS;
+	stream->id = id;
+	stream->keep = keep;
+	stream->params_bytes = 0;
+	stream->body_bytes = 0;
+	stream->params = (struct fcgi_pairs){.stage = PAIR_NAME_LENGTH};
+	intake->used = 0;
+	return FCGI_WANTS_MORE;
+}
+
+static enum fcgi_event end_params(struct fcgi_stream *stream, struct fcgi_intake *intake)
+{
+	if (!are_whole(&stream->params))
+		return break_stream(stream, "parameters that are cut");
+	request_end_variables(intake->request);
+	stream->phase = FCGI_IN_BODY;
+	return FCGI_WANTS_MORE;
+}
+
+static enum fcgi_event abort_request(struct fcgi_stream *stream, struct fcgi_intake *intake,
+				     struct buf *answers)
+{
+	int64_t started_us = intake->request->started_us;
+	unsigned id = stream->id;
+	enum fcgi_event event;
+
+	if (fcgi_cut(stream, intake))
+		return FCGI_REQUEST_READ;
+	stream->phase = FCGI_NO_REQUEST;
+	stream->id = 0;
+	request_clear(intake->request);
+	intake->request->started_us = started_us;
+	event = refuse_request(stream, id, FCGI_REQUEST_COMPLETE, answers);
+	return stream->keep ? event : break_stream(stream, "it aborted its request");
+}
+
+static enum fcgi_event end_record(struct fcgi_stream *stream, struct fcgi_intake *intake,
+				  struct buf *answers)
+{
+	bool empty = stream->header[4] == 0 && stream->header[5] == 0;
+
+	stream->header_have = 0;
+	switch (stream->content_for) {
+	case FCGI_FOR_QUERY:
+		return answer_values(stream, answers);
+	case FCGI_FOR_BEGIN:
+		return begin_request(stream, intake, answers);
+	case FCGI_FOR_PARAMS:
+		return empty ? end_params(stream, intake) : FCGI_WANTS_MORE;
+	case FCGI_FOR_BODY:
+		if (empty)
+			stream->phase = FCGI_READ;
+		return empty ? FCGI_REQUEST_READ : FCGI_WANTS_MORE;
+	case FCGI_FOR_NOBODY:
+		break;
+	}
+	if (record_id(stream) == 0)
+		return answer_unknown(stream, answers);
+	if (record_id(stream) == stream->id && stream->header[1] == FCGI_ABORT_REQUEST)
+		return abort_request(stream, intake, answers);
+	return FCGI_WANTS_MORE;
+}
+
+/* --- the stream ---------------------------------------------------------------------- */
+
+/* Takes the next part of a record: the rest of its header, of its content, or of its padding. */
+static enum fcgi_event take_part(struct fcgi_stream *stream, struct fcgi_intake *intake,
+				 struct view *bytes)
+{
+	struct view piece;
+
+	if (stream->header_have < FCGI_HEADER_BYTES) {
+		piece = take_front(bytes, FCGI_HEADER_BYTES - stream->header_have);
+		memcpy(stream->header + stream->header_have, piece.ptr, piece.len);
+		stream->header_have += (unsigned)piece.len;
+		return stream->header_have == FCGI_HEADER_BYTES ? begin_record(stream)
+								: FCGI_WANTS_MORE;
+	}
+	if (stream->content_left > 0)
+		return take_content(stream, intake, take_front(bytes, stream->content_left));
+	piece = take_front(bytes, stream->padding_left);
+	stream->padding_left -= (unsigned)piece.len;
+	return ignore(stream, piece.len);
+}
+
+enum fcgi_event fcgi_feed(struct fcgi_stream *stream, struct fcgi_intake *intake,
+			  struct view *bytes, struct buf *answers)
+{
+	enum fcgi_event event = FCGI_WANTS_MORE;
+
+	while (event == FCGI_WANTS_MORE && bytes->len > 0) {
+		event = take_part(stream, intake, bytes);
+		if (event == FCGI_WANTS_MORE && stream->header_have == FCGI_HEADER_BYTES &&
+		    stream->content_left == 0 && stream->padding_left == 0)
+			event = end_record(stream, intake, answers);
+	}
+	return event;
+}
+
+bool fcgi_cut(struct fcgi_stream *stream, struct fcgi_intake *intake)
+{
+	if (stream->phase != FCGI_IN_BODY)
+		return false;
+	if (intake->request->body_state == BODY_WHOLE)
+		intake->request->body_state = BODY_BROKEN;
+	stream->phase = FCGI_READ;
+	return true;
+}
+
+bool fcgi_is_at_rest(const struct fcgi_stream *stream)
+{
+	return stream->phase == FCGI_NO_REQUEST && stream->header_have == 0;
+}

@@ -1,0 +1,446 @@
+/*
+ * DESIGN: the engine for http://. A transfer is written from three places (the route's head, its
+ * own lines, the body) without a copy, in one system call where the socket takes it, and its
+ * answer is parsed from one buffer that all share, since http_response keeps what it needs.
+ *
+ *	start ─┬─ a kept connection ──────────────┬──> writing ──> waiting ──> ended()
+ *	       └─ connecting ──connected──────────┘        │          │
+ *	             ^  └─refused: next address            │          │
+ *	             └─── once: a kept one died unanswered ┴──────────┘
+ *
+ * All transfers wait equally long, to connect and altogether, so two rings are the timers. The time
+ * to connect has two halves: an address that is silent in the first costs no more than that. An
+ * answer may come before all is written; it is taken, and the connection closed. What comes before
+ * anything is written answers nothing, and the connection is as good as dead.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "upstream/engine.h"
+#include "upstream/http_pool.h"
+#include "upstream/http_response.h"
+
+enum {
+	RECEIVE_BYTES = 16384,
+	/* Line ends, and a Content-Length beside the forwarded lines. */
+	LINES_BYTES = FORWARDS_MAX * (FORWARD_LINE_BYTES + 2) + 48,
+};
+
+static const char unconnected[] = "The connection was not made in time";
+
+struct http_transfer {
+	struct transfer base;
+	struct http_engine *engine;
+	struct http_connection *connection; /* NULL: not in flight */
+	struct list due, connecting;        /* `connecting`: in its ring until connected */
+	int64_t connecting_since_us, half_since_us;
+	unsigned first_address, tried; /* of the route */
+	size_t written, lines_len;
+	struct http_response reply;
+	struct relay_forward forward;
+	char lines[LINES_BYTES];
+};
+
+struct http_engine {
+	struct engine base;
+	struct http_pool pool;
+	struct loop_timer timer;
+	struct list due, connecting;
+	char received[RECEIVE_BYTES];
+};
+
+static struct http_transfer *transfer_of(struct transfer *base)
+{
+	return (struct http_transfer *)(void *)base;
+}
+
+static struct http_engine *engine_of(struct engine *base)
+{
+	return (struct http_engine *)(void *)base;
+}
+
+static void arm(struct http_engine *engine, int64_t due_us)
+{
+	if (engine->timer.due_us > due_us)
+		engine->timer.due_us = due_us;
+}
+
+static size_t total(const struct http_transfer *t)
+{
+	return t->base.route->head_len + t->lines_len + t->base.call->body.len;
+}
+
+static bool is_connecting(const struct http_transfer *t)
+{
+	return t->connecting.next != NULL;
+}
+
+/* The end, except for telling it. */
+static void settle(struct http_transfer *t, bool keep)
+{
+	list_remove(&t->due);
+	list_remove(&t->connecting);
+	if (!t->connection)
+		return;
+	if (keep) {
+		http_pool_keep(t->connection);
+		arm(t->engine, t->engine->base.loop->now_us + CONNECTION_IDLE_S * (int64_t)1000000);
+	} else {
+		http_pool_close(t->connection);
+	}
+	t->connection = NULL;
+}
+
+/* An answer whose header came whole counts whatever came after it. */
+static void end(struct http_transfer *t, enum relay_failure failure, const char *reason)
+{
+	const struct http_response *reply = &t->reply;
+	struct answer *answer = &t->base.answer;
+
+	settle(t, false);
+	answer->failure = failure;
+	answer->reason = reason;
+	if (reply->answered) {
+		answer->failure = RELAY_ANSWERED;
+		answer->status = reply->status;
+		answer->retry_after =
+			(struct view){reply->retry_after.text, reply->retry_after.len};
+		answer->session_status =
+			(struct view){reply->session_status.text, reply->session_status.len};
+	}
+}
+
+static void end_and_tell(struct http_transfer *t, enum relay_failure failure, const char *reason)
+{
+	end(t, failure, reason);
+	t->engine->base.ended(&t->base);
+}
+
+/* Each connection of a route begins with another of the preferred addresses; the others follow. */
+static const struct resolver_address *next_address(struct http_transfer *t)
+{
+	const struct resolver_addresses *addresses = &t->base.route->addresses;
+	size_t preferred = addresses->preferred, i = t->tried++;
+
+	if (i >= addresses->count)
+		return NULL;
+	if (i < preferred)
+		i = (t->first_address + i) % preferred;
+	return &addresses->list[i];
+}
+
+/* False, with the answer filled in: there is no address left. */
+static bool connect_next(struct http_transfer *t, int error)
+{
+	struct http_engine *engine = t->engine;
+	const struct resolver_address *address;
+
+	while ((address = next_address(t))) {
+		t->connection = http_pool_connect(&engine->pool, address,
+						  engine->base.config->upstream_port, t);
+		if (t->connection)
+			return true;
+		error = errno;
+	}
+	end(t, RELAY_UNCONNECTED, strerror(error));
+	return false;
+}
+
+static int64_t half_due_us(const struct http_transfer *t)
+{
+	return t->half_since_us + t->engine->base.config->upstream_connect_timeout_ms * 1000 / 2;
+}
+
+static void begin_half(struct http_transfer *t)
+{
+	struct http_engine *engine = t->engine;
+
+	t->half_since_us = engine->base.loop->now_us;
+	list_remove(&t->connecting);
+	list_add(&engine->connecting, &t->connecting);
+	arm(engine, half_due_us(t));
+}
+
+static bool begin_connecting(struct http_transfer *t)
+{
+	t->first_address = t->base.route->begun++;
+	t->tried = 0;
+	begin_half(t);
+	t->connecting_since_us = t->half_since_us;
+	return connect_next(t, EHOSTUNREACH);
+}
+
+/* The address that is tried has been silent: where the way is blocked for its whole family, the
+ * others of it are no better. The last one of all goes on. */
+static void end_half(struct http_transfer *t)
+{
+	const struct resolver_addresses *addresses = &t->base.route->addresses;
+
+	if (t->half_since_us != t->connecting_since_us) {
+		end_and_tell(t, RELAY_UNCONNECTED, unconnected);
+		return;
+	}
+	begin_half(t);
+	if (t->tried >= addresses->count)
+		return;
+	if (t->tried < addresses->preferred && addresses->preferred < addresses->count)
+		t->tried = (unsigned)addresses->preferred;
+	http_pool_close(t->connection);
+	t->connection = NULL;
+	if (!connect_next(t, ETIMEDOUT))
+		t->engine->base.ended(&t->base);
+}
+
+/* The connection died. False, with the answer filled in: so did the call. */
+static bool survive(struct http_transfer *t, const char *reason)
+{
+	bool reused = t->connection->reused;
+
+	http_pool_close(t->connection);
+	t->connection = NULL;
+	if (!reused || t->reply.seen > 0) {
+		end(t, RELAY_BROKEN, reason);
+		return false;
+	}
+	t->written = 0;
+	return begin_connecting(t);
+}
+
+/* What is still to be written, of three places. */
+static size_t remaining(const struct http_transfer *t, struct iovec *parts)
+{
+	const struct route *route = t->base.route;
+	const struct relay_call *call = t->base.call;
+	const struct view places[] = {
+		{route->head, route->head_len}, {t->lines, t->lines_len}, call->body};
+	size_t skip = t->written, count = 0, i;
+
+	for (i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		if (skip >= places[i].len) {
+			skip -= places[i].len;
+			continue;
+		}
+		/* sendmsg(2) takes non-const text, and leaves it as it is. */
+		parts[count++] = (struct iovec){(char *)(uintptr_t)places[i].ptr + skip,
+						places[i].len - skip};
+		skip = 0;
+	}
+	return count;
+}
+
+/* False with errno set: the connection is dead. */
+static bool write_some(struct http_transfer *t)
+{
+	struct iovec parts[3];
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = remaining(t, parts)};
+	ssize_t n = sendmsg(t->connection->watch.fd, &message, MSG_NOSIGNAL);
+
+	if (n > 0) {
+		if (t->written == 0)
+			relay_count_attempt(&t->base);
+		t->written += (size_t)n;
+	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		return false;
+	}
+	return http_connection_watch_writing(t->connection, t->written < total(t));
+}
+
+static void on_reply(struct http_transfer *t, enum http_response_result result, bool clean)
+{
+	if (result == HTTP_RESPONSE_MORE)
+		return;
+	if (result == HTTP_RESPONSE_WHOLE && clean && t->reply.keep && t->written == total(t))
+		settle(t, true);
+	end_and_tell(t, RELAY_BROKEN, t->reply.wrong);
+}
+
+/* `hung_up`: the peer will send no more than what is there. */
+static void read_some(struct http_transfer *t, bool hung_up)
+{
+	char *received = t->engine->received;
+	ssize_t n = recv(t->connection->watch.fd, received, RECEIVE_BYTES, 0);
+	enum http_response_result result;
+	size_t used;
+
+	if (n > 0 && t->written == 0) {
+		if (!survive(t, "It answered before it was asked"))
+			t->engine->base.ended(&t->base);
+	} else if (n > 0) {
+		result = http_response_feed(&t->reply, (struct view){received, (size_t)n}, &used);
+		/* Where the buffer is full, more may be there, which is nobody's answer. */
+		on_reply(t, result, used == (size_t)n && n < RECEIVE_BYTES && !hung_up);
+	} else if (n == 0 && t->reply.seen > 0) {
+		on_reply(t, http_response_end(&t->reply), false);
+	} else if (n == 0 || hung_up || (errno != EAGAIN && errno != EINTR)) {
+		if (!survive(t, n == 0 ? "The connection was closed without an answer"
+				       : strerror(errno)))
+			t->engine->base.ended(&t->base);
+	}
+}
+
+/* False: it is not connected, or not any more. */
+static bool finish_connecting(struct http_transfer *t)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	getsockopt(t->connection->watch.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	if (error == 0) {
+		list_remove(&t->connecting);
+		return true;
+	}
+	http_pool_close(t->connection);
+	t->connection = NULL;
+	if (!connect_next(t, error))
+		t->engine->base.ended(&t->base);
+	return false;
+}
+
+static void on_ready(struct http_connection *connection, uint32_t events)
+{
+	struct http_transfer *t = connection->user;
+	bool hung_up = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+
+	if (is_connecting(t) && !finish_connecting(t))
+		return;
+	/* What was there before the first byte of the request is no answer to it. */
+	if ((events & EPOLLIN) && t->written == 0) {
+		read_some(t, hung_up);
+		return;
+	}
+	/* Where it cannot be written, the answer may be there all the same. */
+	if ((events & EPOLLOUT) && t->written < total(t) && !write_some(t))
+		hung_up = true;
+	if (hung_up || (events & EPOLLIN))
+		read_some(t, hung_up);
+}
+
+/* True: it is past; else the timer is armed for it. */
+static bool is_past(struct http_engine *engine, int64_t due_us)
+{
+	if (due_us <= engine->base.loop->now_us)
+		return true;
+	arm(engine, due_us);
+	return false;
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct http_engine *engine = OWNER(timer, struct http_engine, timer);
+	const struct config *config = engine->base.config;
+	struct http_transfer *t;
+
+	while (!list_is_empty(&engine->connecting)) {
+		t = OWNER(engine->connecting.next, struct http_transfer, connecting);
+		if (!is_past(engine, half_due_us(t)))
+			break;
+		end_half(t);
+	}
+	while (!list_is_empty(&engine->due)) {
+		t = OWNER(engine->due.next, struct http_transfer, due);
+		if (!is_past(engine, t->base.started_us + config->upstream_timeout_ms * 1000))
+			break;
+		if (is_connecting(t))
+			end_and_tell(t, RELAY_UNCONNECTED, unconnected);
+		else
+			end_and_tell(t, RELAY_SILENT, "The answer did not come in time");
+	}
+	arm(engine, http_pool_expire(&engine->pool));
+}
+
+/* Prints what is of this call alone. */
+static void print_lines(struct http_transfer *t)
+{
+	char digits[20], *p = t->lines;
+	size_t n = 0, i, len = t->base.call->body.len;
+
+	relay_forward(&t->forward, t->base.call);
+	for (i = 0; i < t->forward.count; i++) {
+		p = mempcpy(p, t->forward.lines[i], t->forward.lens[i]);
+		p = mempcpy(p, "\r\n", 2);
+	}
+	p = mempcpy(p, "Content-Length: ", 16);
+	do {
+		digits[n++] = (char)('0' + len % 10);
+		len /= 10;
+	} while (len > 0);
+	while (n > 0)
+		*p++ = digits[--n];
+	p = mempcpy(p, "\r\n\r\n", 4);
+	t->lines_len = (size_t)(p - t->lines);
+}
+
+static bool start(struct engine *base, struct transfer *transfer)
+{
+	struct http_engine *engine = engine_of(base);
+	struct http_transfer *t = transfer_of(transfer);
+
+	http_response_init(&t->reply);
+	t->written = 0;
+	print_lines(t);
+	list_add(&engine->due, &t->due);
+	arm(engine, transfer->started_us + base->config->upstream_timeout_ms * 1000);
+	t->connection = http_pool_take(&engine->pool, t);
+	if (!t->connection)
+		return begin_connecting(t);
+	return write_some(t) || survive(t, strerror(errno));
+}
+
+static void cancel(struct engine *base, struct transfer *transfer)
+{
+	(void)base;
+	settle(transfer_of(transfer), false);
+}
+
+static void distrust(struct engine *base, int64_t now_us)
+{
+	(void)now_us;
+	http_pool_distrust(&engine_of(base)->pool);
+}
+
+static struct transfer *new_transfer(struct engine *base)
+{
+	struct http_transfer *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->engine = engine_of(base);
+	return &t->base;
+}
+
+static void free_transfer(struct transfer *transfer)
+{
+	free(transfer);
+}
+
+static void free_engine(struct engine *base)
+{
+	http_pool_release(&engine_of(base)->pool);
+	free(base);
+}
+
+struct engine *engine_http_new(struct loop *loop, const struct config *config,
+			       void (*ended)(struct transfer *transfer))
+{
+	static const struct engine_operations operations = {
+		free_engine, new_transfer, free_transfer, start, cancel, distrust};
+	struct http_engine *engine = calloc(1, sizeof(*engine));
+
+	if (!engine)
+		return NULL;
+	engine->base = (struct engine){&operations, loop, config, ended};
+	engine->pool.loop = loop;
+	engine->pool.user_timeout_ms = (unsigned)config->upstream_timeout_ms;
+	engine->pool.idle_max = config->upstream_max_inflight;
+	engine->pool.ready = on_ready;
+	http_pool_init(&engine->pool);
+	list_init(&engine->due);
+	list_init(&engine->connecting);
+	engine->timer.fire = on_timer;
+	loop_timer_add(loop, &engine->timer);
+	return &engine->base;
+}

@@ -1,0 +1,181 @@
+#include "upstream/outcome.h"
+
+#include <curl/curl.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+
+enum {
+	RETRY_AFTER_MAX_S = 30
+};
+
+static const struct row {
+	enum metric metric;
+	const char *event, *msg; /* NULL: no failure */
+} rows[VERDICT_COUNT] = {
+	[VERDICT_ACCEPTED] = {METRIC_UPSTREAM_OK, NULL, NULL},
+	[VERDICT_UPSTREAM_REJECTED] =
+		{METRIC_UPSTREAM_REJECTED, "upstream_rejected",
+		 "The receiver did not take a beacon; compare its limit on bytes with "
+		 "FARO_MAX_DECODED_BYTES, and its version with the SDK's."},
+	[VERDICT_UPSTREAM_MISCONFIGURED] = {METRIC_UPSTREAM_MISCONFIGURED, "upstream_misconfigured",
+					    NULL /* see advice() */},
+	[VERDICT_UPSTREAM_THROTTLED] = {METRIC_UPSTREAM_THROTTLED, "upstream_throttled",
+					"The receiver's rate limit is reached; raise it there if "
+					"this lasts."},
+	[VERDICT_UPSTREAM_UNAVAILABLE] =
+		{METRIC_UPSTREAM_UNAVAILABLE, "upstream_unavailable",
+		 "The receiver cannot be reached or is failing; faro-ingest --check, run "
+		 "with the same settings, says why and what to change."},
+	[VERDICT_UPSTREAM_TIMEOUT] = {METRIC_UPSTREAM_TIMEOUT, "upstream_timeout",
+				      "The receiver did not answer within "
+				      "FARO_UPSTREAM_TIMEOUT_MS."},
+};
+
+static const char *advice(int status)
+{
+	switch (status) {
+	case 0:
+		return "The receiver's certificate is not trusted; check FARO_UPSTREAM_CA_FILE and "
+		       "the host in FARO_UPSTREAM_URL, or run faro-ingest --check.";
+	case 401:
+	case 403:
+		return "The receiver refuses the API key; check FARO_UPSTREAM_API_KEY_FILE, or run "
+		       "faro-ingest --check.";
+	case 404:
+		return "The receiver does not know the path; check that of FARO_UPSTREAM_URL, or run "
+		       "faro-ingest --check.";
+	default:
+		return "This does not answer like a receiver of beacons; check FARO_UPSTREAM_URL, or run "
+		       "faro-ingest --check.";
+	}
+}
+
+static enum verdict verdict_of_status(int status)
+{
+	if (status >= 200 && status <= 299)
+		return VERDICT_ACCEPTED;
+	if (status == 400 || status == 413 || status == 422)
+		return VERDICT_UPSTREAM_REJECTED;
+	if (status == 429)
+		return VERDICT_UPSTREAM_THROTTLED;
+	if (status >= 300 && status <= 499)
+		return VERDICT_UPSTREAM_MISCONFIGURED;
+	return VERDICT_UPSTREAM_UNAVAILABLE;
+}
+
+static enum verdict verdict_of_failure(enum relay_failure failure)
+{
+	switch (failure) {
+	case RELAY_SILENT:
+		return VERDICT_UPSTREAM_TIMEOUT;
+	case RELAY_UNTRUSTED:
+		return VERDICT_UPSTREAM_MISCONFIGURED;
+	default:
+		/* A connection that did not come about in time is no silent receiver. */
+		return VERDICT_UPSTREAM_UNAVAILABLE;
+	}
+}
+
+static bool is_in(char c, const char *set)
+{
+	return c != '\0' && strchr(set, c) != NULL;
+}
+
+/* Seconds, or a date. */
+static void read_retry_after(struct view value, struct relay_call *call)
+{
+	char date[64];
+	time_t then;
+	unsigned seconds = 0;
+	size_t i;
+
+	for (i = 0; i < value.len && is_in(value.ptr[i], "0123456789"); i++)
+		if (seconds <= RETRY_AFTER_MAX_S)
+			seconds = seconds * 10 + (unsigned)(value.ptr[i] - '0');
+	if (i < value.len) {
+		if (i > 0 || value.len >= sizeof(date) || !is_in(value.ptr[0], "MTWFS"))
+			return;
+		memcpy(date, value.ptr, value.len);
+		date[value.len] = '\0';
+		then = curl_getdate(date, NULL) - time(NULL);
+		seconds = then <= 0                  ? 0
+			  : then < RETRY_AFTER_MAX_S ? (unsigned)then
+						     : RETRY_AFTER_MAX_S;
+	}
+	call->retry_after_s = seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S;
+}
+
+static void read_session_status(struct view value, struct relay_call *call)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-";
+	size_t i;
+
+	if (value.len >= sizeof(call->session_status))
+		return;
+	for (i = 0; i < value.len; i++)
+		if (!is_in(value.ptr[i], letters))
+			return;
+	if (value.len > 0)
+		memcpy(call->session_status, value.ptr, value.len);
+	call->session_status[value.len] = '\0';
+}
+
+static void log_failure(const struct outcome *outcome, const struct relay_call *call)
+{
+	const struct row *row = &rows[call->verdict];
+	const char *msg = row->msg ? row->msg : advice(call->status);
+
+	/* The operator's mistake stays until somebody mends it. */
+	int64_t every_ms =
+		call->verdict == VERDICT_UPSTREAM_MISCONFIGURED ? LOG_MINUTE_MS : LOG_LIMIT_MS;
+	struct log_field fields[] = {LOG_STR("upstream_url", outcome->url),
+				     LOG_NUM("status", call->status),
+				     {.key = NULL}};
+
+	if (call->status == 0)
+		fields[1] = LOG_STR("reason", outcome->answer->reason);
+	log_write_limited(every_ms, LOG_WARN, row->event, msg, fields);
+}
+
+static void log_outcome(const struct outcome *outcome, const struct relay_call *call)
+{
+	if (call->verdict != VERDICT_ACCEPTED) {
+		log_failure(outcome, call);
+		/* A beacon that is refused says nothing against the receiver. */
+		if (call->verdict != VERDICT_UPSTREAM_REJECTED)
+			++*outcome->failures;
+	} else if (*outcome->failures > 0) {
+		log_limited(LOG_INFO, "upstream_recovered", "The receiver takes beacons again.",
+			    LOG_STR("upstream_url", outcome->url),
+			    LOG_NUM("failures", *outcome->failures));
+		*outcome->failures = 0;
+	}
+}
+
+void outcome_report(const struct outcome *outcome, struct relay_call *call)
+{
+	const struct answer *answer = outcome->answer;
+
+	call->status = answer->status;
+	call->sent = outcome->sent;
+	call->retry_after_s = 0;
+	call->session_status[0] = '\0';
+	if (call->status > 0) {
+		call->verdict = verdict_of_status(call->status);
+		read_retry_after(answer->retry_after, call);
+		read_session_status(answer->session_status, call);
+	} else {
+		call->verdict = verdict_of_failure(answer->failure);
+	}
+	metrics_add(rows[call->verdict].metric, 1);
+	if (call->sent && call->status == 0)
+		metrics_add(METRIC_UPSTREAM_UNANSWERED, 1);
+	if (call->verdict == VERDICT_UPSTREAM_MISCONFIGURED || call->status > 0)
+		metrics_set(METRIC_UPSTREAM_REFUSES,
+			    call->verdict == VERDICT_UPSTREAM_MISCONFIGURED);
+	metrics_set(METRIC_UPSTREAM_UP, call->status > 0);
+	log_outcome(outcome, call);
+}

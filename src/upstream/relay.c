@@ -1,0 +1,285 @@
+/*
+ * DESIGN: a call takes an idle transfer and hands it to the engine, which is relay_http for http://
+ * and relay_curl for https://. The engine says once how it ended; what that means, and whether the
+ * connections are to be trusted after it, is decided here.
+ *
+ *	idle ──relay_start()──> in flight ──ended()──> done() ──> idle (or freed, if many are)
+ *	  │                         └──relay_cancel()─────────────────^
+ *	  └─ no address is known, or refused at once ──> deferred ──next turn──> done()
+ *
+ * A receiver's answer counts as soon as its header is complete: what happens to the body after a
+ * status of 2xx does not undo that the beacon was taken. Limit: the shared number of calls in
+ * flight, beyond which relay_start() says VERDICT_OVERLOADED.
+ */
+#include "upstream/relay.h"
+
+#include <stdlib.h>
+
+#include "base/key_file.h"
+#include "base/metrics.h"
+#include "upstream/engine.h"
+
+enum {
+	IDLE_TRANSFERS_MAX = 64,
+	/* What was not needed for this long is freed: before a loop at rest gives its heap back. */
+	TRIM_AFTER_US = 500 * 1000,
+	/* Connections made after a new route begin with another address of the name. */
+	ROUTE_LIFETIME_US = 10 * 1000000,
+};
+
+struct relay {
+	struct loop *loop;
+	const struct config *config;
+	struct resolver *resolver;
+	struct budget *inflight;
+	struct engine *engine;
+	struct loop_timer deferred_timer;
+	struct loop_timer trim_timer; /* armed while there are idle ones */
+	struct transfer *idle, *deferred;
+	size_t idle_count;
+	struct key_file secret;
+	struct route *route;
+	bool stale;       /* the route is to be made anew before the next call */
+	int64_t failures; /* since the last success */
+};
+
+static struct transfer *take_transfer(struct relay *relay)
+{
+	struct transfer *transfer = relay->idle;
+
+	if (transfer) {
+		relay->idle = transfer->next;
+		relay->idle_count--;
+	} else {
+		transfer = relay->engine->operations->new_transfer(relay->engine);
+		if (transfer)
+			transfer->relay = relay;
+	}
+	return transfer;
+}
+
+/* The end of a call, however it came: the transfer is idle again, and one more may start. */
+static void give_back(struct transfer *transfer)
+{
+	struct relay *relay = transfer->relay;
+
+	if (transfer->call)
+		transfer->call->transfer = NULL;
+	transfer->call = NULL;
+	route_drop(transfer->route);
+	transfer->route = NULL;
+	budget_give_back(relay->inflight, 1);
+	if (relay->idle_count >= IDLE_TRANSFERS_MAX) {
+		relay->engine->operations->free_transfer(transfer);
+		return;
+	}
+	transfer->next = relay->idle;
+	transfer->idle_us = relay->loop->now_us;
+	relay->idle = transfer;
+	relay->idle_count++;
+	if (relay->trim_timer.due_us == INT64_MAX)
+		relay->trim_timer.due_us = transfer->idle_us + TRIM_AFTER_US;
+}
+
+static void trim(struct loop_timer *timer)
+{
+	struct relay *relay = OWNER(timer, struct relay, trim_timer);
+	struct transfer **link = &relay->idle, *transfer;
+
+	while (*link && (*link)->idle_us > relay->loop->now_us - TRIM_AFTER_US)
+		link = &(*link)->next;
+	/* Those behind it have been idle for longer. */
+	while ((transfer = *link)) {
+		*link = transfer->next;
+		relay->idle_count--;
+		relay->engine->operations->free_transfer(transfer);
+	}
+	if (relay->idle)
+		timer->due_us = relay->loop->now_us + TRIM_AFTER_US;
+}
+
+static void learn_from_failure(struct relay *relay, enum relay_failure failure, int64_t now_us)
+{
+	if (failure == RELAY_UNRESOLVED)
+		return;
+	resolver_hurry(relay->resolver);
+	/* The next connection begins with another address. */
+	if (failure == RELAY_UNCONNECTED || failure == RELAY_UNTRUSTED)
+		relay->stale = true;
+	/* The kept ones may all lead nowhere. */
+	if (failure == RELAY_SILENT)
+		relay->engine->operations->distrust(relay->engine, now_us);
+}
+
+static void finish(struct transfer *transfer)
+{
+	struct relay *relay = transfer->relay;
+	struct relay_call *call = transfer->call;
+	struct outcome outcome = {
+		.answer = &transfer->answer,
+		.url = relay->config->upstream_url,
+		.sent = transfer->attempts > 0,
+		.failures = &relay->failures,
+	};
+	int64_t now_us = relay->loop->now_us;
+
+	if (transfer->answer.failure != RELAY_UNRESOLVED)
+		metrics_observe(HISTOGRAM_UPSTREAM_SECONDS,
+				now_us > transfer->started_us ? now_us - transfer->started_us : 0);
+	outcome_report(&outcome, call);
+	if (call->status == 0)
+		learn_from_failure(relay, transfer->answer.failure, now_us);
+	give_back(transfer);
+	call->done(call);
+}
+
+/* Calls that start while these are told wait for the next turn. */
+static void on_deferred(struct loop_timer *timer)
+{
+	struct relay *relay = OWNER(timer, struct relay, deferred_timer);
+	struct transfer *transfer = relay->deferred, *next;
+
+	relay->deferred = NULL;
+	for (; transfer; transfer = next) {
+		next = transfer->next;
+		if (transfer->call)
+			finish(transfer);
+		else
+			give_back(transfer);
+	}
+}
+
+static void defer(struct transfer *transfer)
+{
+	struct relay *relay = transfer->relay;
+
+	transfer->deferred = true;
+	transfer->next = relay->deferred;
+	relay->deferred = transfer;
+	relay->deferred_timer.due_us = relay->loop->now_us;
+}
+
+/* False only if there is none at all. */
+static bool refresh_route(struct relay *relay, int64_t now_us)
+{
+	struct route *now = relay->route, *next;
+
+	if (relay->secret.path && key_file_refresh(&relay->secret, now_us))
+		relay->stale = true;
+	if (now && !relay->stale && now->generation == resolver_generation(relay->resolver) &&
+	    now_us - now->made_us < ROUTE_LIFETIME_US)
+		return true;
+	next = route_new(relay->resolver, relay->config, key_file_value(&relay->secret));
+	if (!next)
+		return now != NULL;
+	next->made_us = now_us;
+	/* Older connections may lead to a receiver that is gone. */
+	if (now && now->generation != next->generation)
+		relay->engine->operations->distrust(relay->engine, now_us);
+	route_drop(now);
+	relay->route = next;
+	relay->stale = false;
+	return true;
+}
+
+static bool start(struct relay *relay, struct transfer *transfer)
+{
+	if (transfer->route->generation != 0)
+		return relay->engine->operations->start(relay->engine, transfer);
+	transfer->answer.failure = RELAY_UNRESOLVED;
+	transfer->answer.reason = resolver_error(relay->resolver);
+	if (!transfer->answer.reason)
+		transfer->answer.reason = "The name server has not answered yet";
+	return false;
+}
+
+enum verdict relay_start(struct relay *relay, struct relay_call *call)
+{
+	struct transfer *transfer;
+	/* Not the loop's: what else the turn did must not be taken from the time to answer. */
+	int64_t now_us = loop_now_us();
+
+	if (!budget_take(relay->inflight, 1))
+		return VERDICT_OVERLOADED;
+	transfer = refresh_route(relay, now_us) ? take_transfer(relay) : NULL;
+	if (!transfer) {
+		budget_give_back(relay->inflight, 1);
+		return VERDICT_OVERLOADED;
+	}
+	transfer->call = call;
+	transfer->route = route_hold(relay->route);
+	transfer->started_us = now_us;
+	transfer->attempts = 0;
+	transfer->deferred = false;
+	transfer->answer = (struct answer){.failure = RELAY_ANSWERED};
+	call->transfer = transfer;
+	if (!start(relay, transfer))
+		defer(transfer);
+	return VERDICT_OK;
+}
+
+void relay_cancel(struct relay *relay, struct relay_call *call)
+{
+	struct transfer *transfer = call->transfer;
+
+	if (!transfer)
+		return;
+	if (transfer->attempts > 0)
+		metrics_add(METRIC_UPSTREAM_UNANSWERED, 1);
+	if (transfer->deferred) {
+		/* It is in a list that may be walked just now. */
+		transfer->call = NULL;
+		call->transfer = NULL;
+		return;
+	}
+	relay->engine->operations->cancel(relay->engine, transfer);
+	give_back(transfer);
+}
+
+struct relay *relay_new(struct loop *loop, const struct config *config, struct resolver *resolver,
+			struct budget *inflight)
+{
+	struct relay *relay = calloc(1, sizeof(*relay));
+
+	if (!relay)
+		return NULL;
+	relay->loop = loop;
+	relay->config = config;
+	relay->resolver = resolver;
+	relay->inflight = inflight;
+	relay->deferred_timer.fire = on_deferred;
+	relay->trim_timer.fire = trim;
+	key_file_init(&relay->secret, config->upstream_api_key_file);
+	relay->engine = config->upstream_tls ? engine_curl_new(loop, config, finish)
+					     : engine_http_new(loop, config, finish);
+	if (!relay->engine) {
+		free(relay);
+		return NULL;
+	}
+	loop_timer_add(loop, &relay->deferred_timer);
+	loop_timer_add(loop, &relay->trim_timer);
+	return relay;
+}
+
+static void free_list(struct relay *relay, struct transfer *transfer)
+{
+	while (transfer) {
+		struct transfer *next = transfer->next;
+
+		route_drop(transfer->route);
+		relay->engine->operations->free_transfer(transfer);
+		transfer = next;
+	}
+}
+
+void relay_free(struct relay *relay)
+{
+	if (!relay)
+		return;
+	free_list(relay, relay->idle);
+	free_list(relay, relay->deferred);
+	relay->engine->operations->free(relay->engine);
+	route_drop(relay->route);
+	key_file_release(&relay->secret);
+	free(relay);
+}

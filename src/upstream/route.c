@@ -1,0 +1,160 @@
+#include "upstream/route.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* As one text; NULL without memory. printf(3) and its kin copy what they print on the way, and what is
+ * left behind there nobody wipes. */
+static char *join(struct view a, struct view b, struct view c)
+{
+	char *text = malloc(a.len + b.len + c.len + 1), *end;
+
+	if (!text)
+		return NULL;
+	end = mempcpy(text, a.ptr, a.len);
+	end = mempcpy(end, b.ptr, b.len);
+	end = mempcpy(end, c.ptr, c.len);
+	*end = '\0';
+	return text;
+}
+
+/* The URL is the parsed and printed one: scheme://authority/path. The default port is left out, as
+ * every client does. */
+static char *print_head(const struct config *config, const struct route *route)
+{
+	const char *authority = strstr(config->upstream_url, "://") + 3;
+	const char *path = strchr(authority, '/');
+	int host_len = (int)(path - authority);
+	char *most, *head;
+
+	if (!config->upstream_tls && host_len > 3 && memcmp(path - 3, ":80", 3) == 0)
+		host_len -= 3;
+	if (asprintf(&most,
+		     "POST %s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: " RELAY_USER_AGENT
+		     "\r\n" RELAY_CONTENT_TYPE "\r\n%s%s",
+		     path, host_len, authority, route->tenant_line ? route->tenant_line : "",
+		     route->tenant_line ? "\r\n" : "") < 0)
+		return NULL;
+	head = join(view_of(most), view_of(route->key_line ? route->key_line : ""),
+		    view_of(route->key_line ? "\r\n" : ""));
+	free(most);
+	return head;
+}
+
+static void wipe_and_free(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+struct route *route_new(struct resolver *resolver, const struct config *config, struct view key)
+{
+	struct route *route = calloc(1, sizeof(*route));
+	const char *tenant = config->upstream_tenant;
+
+	if (!route)
+		return NULL;
+	route->holders = 1;
+	if (tenant)
+		route->tenant_line =
+			join(VIEW_LITERAL("X-Scope-OrgID: "), view_of(tenant), VIEW_LITERAL(""));
+	if (key.len > 0)
+		route->key_line = join(VIEW_LITERAL("x-api-key: "), key, VIEW_LITERAL(""));
+	route->head = print_head(config, route);
+	if ((tenant && !route->tenant_line) || (key.len > 0 && !route->key_line) || !route->head) {
+		route_drop(route);
+		return NULL;
+	}
+	route->head_len = strlen(route->head);
+	route->generation = resolver_read(resolver, &route->addresses);
+	return route;
+}
+
+struct route *route_hold(struct route *route)
+{
+	route->holders++;
+	return route;
+}
+
+void route_drop(struct route *route)
+{
+	if (!route || --route->holders > 0)
+		return;
+	wipe_and_free(route->key_line);
+	wipe_and_free(route->head);
+	free(route->tenant_line);
+	free(route);
+}
+
+/* The SDK's own ids are ten letters and digits, or a UUID; an application may bring its own. */
+static bool is_id(struct view value)
+{
+	size_t i;
+
+	if (value.len < 1 || value.len > FORWARDED_MAX_BYTES)
+		return false;
+	for (i = 0; i < value.len; i++) {
+		char c = value.ptr[i], letter = (char)(c | 0x20);
+
+		if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') &&
+		    !memchr("._~:-", c, 5))
+			return false;
+	}
+	return true;
+}
+
+static bool is_hex(const char *text, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!memchr("0123456789abcdef", text[i], 16))
+			return false;
+	return true;
+}
+
+static bool all_zero(const char *text, size_t n)
+{
+	while (n > 0 && text[n - 1] == '0')
+		n--;
+	return n == 0;
+}
+
+/* W3C Trace Context: version-trace-parent-flags. Version ff is invalid, and so are ids of zeros;
+ * later versions may be longer, which no browser sends yet and the receiver does not read. */
+static bool is_traceparent(struct view value)
+{
+	const char *p = value.ptr;
+
+	return value.len == 55 && is_hex(p, 2) && memcmp(p, "ff", 2) != 0 && p[2] == '-' &&
+	       is_hex(p + 3, 32) && !all_zero(p + 3, 32) && p[35] == '-' && is_hex(p + 36, 16) &&
+	       !all_zero(p + 36, 16) && p[52] == '-' && is_hex(p + 53, 2);
+}
+
+void relay_forward(struct relay_forward *forward, const struct relay_call *call)
+{
+	const struct {
+		struct view start, value;
+		bool (*is_valid)(struct view value);
+	} rows[FORWARDS_MAX] = {
+		{VIEW_LITERAL("x-faro-session-id: "), call->session_id, is_id},
+		{VIEW_LITERAL("Idempotency-Key: "), call->idempotency_key, is_id},
+		{VIEW_LITERAL("traceparent: "), call->traceparent, is_traceparent},
+	};
+	size_t i;
+
+	forward->count = 0;
+	for (i = 0; i < FORWARDS_MAX; i++) {
+		struct view start = rows[i].start, value = rows[i].value;
+		char *line = forward->lines[forward->count];
+
+		if (!value.ptr || !rows[i].is_valid(value))
+			continue;
+		memcpy(line, start.ptr, start.len);
+		memcpy(line + start.len, value.ptr, value.len);
+		line[start.len + value.len] = '\0';
+		forward->lens[forward->count++] = start.len + value.len;
+	}
+}

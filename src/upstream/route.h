@@ -1,0 +1,55 @@
+/*
+ * relay_headers: what a request to the receiver carries besides its body.
+ *
+ * A route is what all calls share and what may change while they run: the addresses and the API
+ * key. It is made anew rather than changed, and counted, since a transfer may read it until it
+ * ends. A forward is the part of one call.
+ */
+#ifndef FARO_UPSTREAM_ROUTE_H
+#define FARO_UPSTREAM_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "build-config.h"
+#include "config/config.h"
+#include "upstream/relay.h"
+#include "upstream/resolver.h"
+
+enum {
+	FORWARDS_MAX = 3,
+	FORWARDED_MAX_BYTES = 128, /* of a value */
+	FORWARD_LINE_BYTES = FORWARDED_MAX_BYTES + 32,
+};
+
+#define RELAY_USER_AGENT   "faro-ingest/" PACKAGE_VERSION
+#define RELAY_CONTENT_TYPE "Content-Type: application/json"
+
+struct route {
+	unsigned holders;
+	unsigned generation; /* of the resolver; 0: there is no address */
+	unsigned
+		begun; /* connections that an engine began on it, so that each takes another address */
+	int64_t made_us;
+	struct resolver_addresses addresses;
+	char *tenant_line, *key_line; /* without their end; NULL: none */
+	char *head;                   /* the request line and all header lines that calls share */
+	size_t head_len;
+};
+
+/* Held once. `key` may be empty. NULL without memory. */
+struct route *route_new(struct resolver *resolver, const struct config *config, struct view key);
+struct route *route_hold(struct route *route);
+/* The last one wipes the key; NULL is allowed. */
+void route_drop(struct route *route);
+
+struct relay_forward {
+	size_t count;
+	size_t lens[FORWARDS_MAX];
+	char lines[FORWARDS_MAX][FORWARD_LINE_BYTES]; /* NUL-terminated, without their end */
+};
+
+/* Prints the client's headers that are well-formed. */
+void relay_forward(struct relay_forward *forward, const struct relay_call *call);
+
+#endif

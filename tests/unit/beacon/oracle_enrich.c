@@ -1,0 +1,452 @@
+#include "beacon/oracle_enrich.h"
+
+#include <cjson/cJSON.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+static cJSON *get(const cJSON *object, const char *name)
+{
+	return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+static bool is_text(const cJSON *item, struct view text)
+{
+	return cJSON_IsString(item) && view_equals(view_of(item->valuestring), text);
+}
+
+static cJSON *new_text(struct view text)
+{
+	char bytes[512];
+
+	snprintf(bytes, sizeof(bytes), "%.*s", (int)text.len, text.ptr ? text.ptr : "");
+	return cJSON_CreateString(bytes);
+}
+
+static void put(cJSON *object, const char *name, cJSON *item)
+{
+	if (get(object, name))
+		cJSON_ReplaceItemInObjectCaseSensitive(object, name, item);
+	else
+		cJSON_AddItemToObject(object, name, item);
+}
+
+static cJSON *child(cJSON *parent, const char *name, bool array)
+{
+	cJSON *item = get(parent, name);
+
+	if (!item || cJSON_IsNull(item)) {
+		item = array ? cJSON_CreateArray() : cJSON_CreateObject();
+		put(parent, name, item);
+	}
+	return item;
+}
+
+bool oracle_can_read(struct view in)
+{
+	cJSON *tree = cJSON_ParseWithLength(in.ptr, in.len);
+	bool readable = tree && !memmem(in.ptr, in.len, "\\u0000", 6);
+
+	cJSON_Delete(tree);
+	return readable;
+}
+
+/* ---- names ---- */
+
+/* More than any key that a test or the fuzzer makes. */
+enum {
+	KEY_SIZE = 4096
+};
+
+/* The length of the first of these that the text begins with. */
+static size_t begins_with(const char *text, const char *const *list)
+{
+	for (; *list; list++)
+		if (strncmp(text, *list, strlen(*list)) == 0)
+			return strlen(*list);
+	return 0;
+}
+
+static const char *const spaces[] = {"\t",           "\n",
+				     "\v",           "\f",
+				     "\r",           " ",
+				     "\xc2\x85",     "\xc2\xa0",
+				     "\xe1\x9a\x80", "\xe2\x80\x80",
+				     "\xe2\x80\x81", "\xe2\x80\x82",
+				     "\xe2\x80\x83", "\xe2\x80\x84",
+				     "\xe2\x80\x85", "\xe2\x80\x86",
+				     "\xe2\x80\x87", "\xe2\x80\x88",
+				     "\xe2\x80\x89", "\xe2\x80\x8a",
+				     "\xe2\x80\xa8", "\xe2\x80\xa9",
+				     "\xe2\x80\xaf", "\xe2\x81\x9f",
+				     "\xe3\x80\x80", NULL};
+
+/* The key as the receiver writes it into a line of logfmt or JSON. */
+static void write_key(const char *prefix, const char *key, bool json, char *out)
+{
+	static const char *const dropped[] = {"=", "\"", "\x7f", "\xef\xbf\xbd", NULL};
+	size_t n = strlen(prefix), len = strnlen(key, KEY_SIZE - 64);
+
+	memcpy(out, prefix, n);
+	for (size_t i = 0; i < len;) {
+		size_t drop = (unsigned char)key[i] <= ' ' ? 1 : begins_with(key + i, dropped);
+
+		if (drop > 0 && !json)
+			i += drop;
+		else
+			out[n++] = key[i++];
+	}
+	out[n] = '\0';
+}
+
+/* Trimmed, in place, as Loki does it to a line's key. */
+static char *trim(char *key)
+{
+	size_t n, end;
+
+	while ((n = begins_with(key, spaces)) > 0)
+		key += n;
+	for (end = strlen(key); end > 0;) {
+		for (n = 1; n <= 3 && n <= end && begins_with(key + end - n, spaces) != n; n++)
+			;
+		if (n > 3 || n > end)
+			break;
+		end -= n;
+		key[end] = '\0';
+	}
+	return key;
+}
+
+/* What cannot stand in a label's name becomes _, in place. */
+static char *as_label(char *key)
+{
+	char *to = key;
+
+	for (const char *from = key; *from; from++)
+		if (((unsigned char)*from & 0xc0) != 0x80)
+			*to++ = (char)(isalnum((unsigned char)*from) ? *from : '_');
+	*to = '\0';
+	return key;
+}
+
+static bool looks_like(const char *key, struct view ours)
+{
+	char line[KEY_SIZE], wanted[KEY_SIZE], text[512];
+
+	snprintf(text, sizeof(text), "%.*s", (int)ours.len, ours.ptr);
+	write_key("session_attr_", text, true, wanted);
+	as_label(wanted);
+	for (int json = 0; json <= 1; json++) {
+		write_key("session_attr_", key, json, line);
+		if (strcmp(as_label(trim(line)), wanted) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_reserved(const char *name)
+{
+	static const char *const labels[] = {
+		"app_name",          "app_namespace",      "app_release",
+		"app_version",       "app_environment",    "__error__",
+		"__error_details__", "__preserve_error__", NULL};
+	char line[KEY_SIZE], *key;
+
+	for (int json = 0; json <= 1; json++) {
+		write_key("", name, json, line);
+		key = trim(line);
+		if (strcmp(key, "kind") == 0 || strncmp(key, "app_", 4) == 0)
+			return true;
+		as_label(key);
+		for (size_t i = 0; labels[i]; i++)
+			if (strcmp(key, labels[i]) == 0)
+				return true;
+		if (strncmp(key, "session_attr_", 13) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_ours(const char *key, const struct labels *labels)
+{
+	static const char *const names[] = {"service.name", "service.namespace",
+					    "deployment.environment.name",
+					    "deployment.environment"};
+
+	for (size_t i = 0; i < 4; i++)
+		if (strcmp(key, names[i]) == 0)
+			return true;
+	for (size_t i = 0; i < labels->attribute_count; i++)
+		if (view_equals(view_of(key), labels->attributes[i].key))
+			return true;
+	return strncmp(key, "k8s.", 4) == 0;
+}
+
+/* ---- structure ---- */
+
+/* In the same order and with the same repeats, which cJSON_Compare() does not look at. */
+static bool is_same(const cJSON *a, const cJSON *b)
+{
+	const cJSON *x = a->child, *y = b->child;
+
+	if ((a->type & 0xff) != (b->type & 0xff) || !a->string != !b->string ||
+	    (a->string && strcmp(a->string, b->string) != 0) ||
+	    (cJSON_IsString(a) && strcmp(a->valuestring, b->valuestring) != 0) ||
+	    (cJSON_IsNumber(a) && memcmp(&a->valuedouble, &b->valuedouble, sizeof(double)) != 0))
+		return false;
+	for (; x && y; x = x->next, y = y->next)
+		if (!is_same(x, y))
+			return false;
+	return !x && !y;
+}
+
+static const struct labels_app *label_app(cJSON *meta, const struct labels *labels)
+{
+	cJSON *app = child(meta, "app", false), *name = get(app, "name");
+	cJSON *version = get(app, "version");
+	const struct labels_app *chosen = NULL;
+
+	for (size_t i = 0; i < labels->app_count; i++)
+		if (is_text(name, labels->apps[i].name))
+			chosen = &labels->apps[i];
+	if (!chosen) {
+		chosen = &labels->apps[0];
+		put(app, "name", new_text(chosen->name));
+	}
+	put(app, "namespace", new_text(labels->namespace_));
+	put(app, "environment", new_text(labels->environment));
+	if (labels->version.len > 0 &&
+	    (!version || cJSON_IsNull(version) || is_text(version, VIEW_LITERAL(""))))
+		put(app, "version", new_text(labels->version));
+	return chosen;
+}
+
+static void label_session(cJSON *meta, const struct labels *labels)
+{
+	cJSON *attributes, *item, *next;
+
+	if (labels->attribute_count == 0)
+		return;
+	attributes = child(child(meta, "session", false), "attributes", false);
+	for (item = attributes->child; item; item = next) {
+		bool forged = false;
+
+		next = item->next;
+		for (size_t i = 0; i < labels->attribute_count; i++)
+			forged |= looks_like(item->string, labels->attributes[i].session_key);
+		if (forged)
+			cJSON_Delete(cJSON_DetachItemViaPointer(attributes, item));
+	}
+	for (size_t i = 0; i < labels->attribute_count; i++) {
+		char key[512];
+
+		snprintf(key, sizeof(key), "%.*s", (int)labels->attributes[i].session_key.len,
+			 labels->attributes[i].session_key.ptr);
+		cJSON_AddItemToObject(attributes, key, new_text(labels->attributes[i].value));
+	}
+}
+
+static void label_resource(cJSON *resource_spans, const struct labels *labels,
+			   const struct labels_app *app)
+{
+	cJSON *list = child(child(resource_spans, "resource", false), "attributes", true);
+	cJSON *item, *next, *ours;
+	char text[4096];
+
+	for (item = list->child; item; item = next) {
+		cJSON *key = get(item, "key");
+
+		next = item->next;
+		if (cJSON_IsString(key) && is_ours(key->valuestring, labels))
+			cJSON_Delete(cJSON_DetachItemViaPointer(list, item));
+	}
+	snprintf(text, sizeof(text), "[%.*s]", (int)app->resource_attributes.len,
+		 app->resource_attributes.ptr);
+	ours = cJSON_Parse(text);
+	while (ours && ours->child)
+		cJSON_AddItemToArray(list, cJSON_DetachItemFromArray(ours, 0));
+	cJSON_Delete(ours);
+}
+
+static cJSON *resource_spans_of(const cJSON *body)
+{
+	cJSON *traces = get(body, "traces"), *list = get(traces, "resourceSpans");
+
+	return list ? list : get(traces, "resource_spans");
+}
+
+const char *oracle_structure(struct view in, struct view out, const struct labels *labels)
+{
+	cJSON *expected = cJSON_ParseWithLength(in.ptr, in.len);
+	cJSON *found = cJSON_ParseWithLength(out.ptr, out.len), *item;
+	const struct labels_app *app;
+	const char *wrong = NULL;
+
+	if (!expected || !found) {
+		wrong = "the output is not JSON for cJSON";
+		goto out;
+	}
+	app = label_app(child(expected, "meta", false), labels);
+	label_session(get(expected, "meta"), labels);
+	cJSON_ArrayForEach(item, resource_spans_of(expected))
+	{
+		if (cJSON_IsObject(item))
+			label_resource(item, labels, app);
+	}
+	if (!is_same(expected, found))
+		wrong = "the output is not the input with the labels applied";
+out:
+	cJSON_Delete(expected);
+	cJSON_Delete(found);
+	return wrong;
+}
+
+/* ---- trust ---- */
+
+/* The one member whose name Go would take for `name`; NULL for none, or for several. */
+static cJSON *only(const cJSON *object, const char *name)
+{
+	cJSON *item, *found = NULL;
+
+	cJSON_ArrayForEach(item, object)
+	{
+		char folded[4096];
+		size_t n = 0;
+
+		for (const char *p = item->string; p && *p && n < 4090; p++) {
+			if (strncmp(p, "\xc5\xbf", 2) == 0)
+				folded[n++] = 's', p++;
+			else if (strncmp(p, "\xe2\x84\xaa", 3) == 0)
+				folded[n++] = 'k', p += 2;
+			else
+				folded[n++] = *p;
+		}
+		folded[n] = '\0';
+		if (strcasecmp(folded, name) != 0)
+			continue;
+		if (found)
+			return NULL;
+		found = item;
+	}
+	return found;
+}
+
+static const char *trusted_session(const cJSON *meta, const struct labels *labels)
+{
+	cJSON *attributes = only(only(meta, "session"), "attributes"), *item;
+
+	for (size_t i = 0; i < labels->attribute_count; i++) {
+		int count = 0;
+
+		cJSON_ArrayForEach(item, attributes)
+		{
+			if (!looks_like(item->string, labels->attributes[i].session_key))
+				continue;
+			if (!is_text(item, labels->attributes[i].value))
+				return "a session attribute of the browser passes for a label";
+			count++;
+		}
+		if (count != 1)
+			return "a session attribute is not there exactly once";
+	}
+	return NULL;
+}
+
+/* Our own attributes, in their order, once each, and no other under such a key. */
+static const char *trusted_resource(const cJSON *resource_spans, const struct labels *labels,
+				    const struct labels_app *app)
+{
+	cJSON *list = only(only(resource_spans, "resource"), "attributes"), *item, *ours;
+	const char *wrong = NULL;
+	char text[4096];
+	int next = 0;
+
+	snprintf(text, sizeof(text), "[%.*s]", (int)app->resource_attributes.len,
+		 app->resource_attributes.ptr);
+	ours = cJSON_Parse(text);
+	cJSON_ArrayForEach(item, list)
+	{
+		cJSON *key = only(item, "key");
+
+		if (!cJSON_IsString(key) || !is_ours(key->valuestring, labels))
+			continue;
+		if (!cJSON_Compare(item, cJSON_GetArrayItem(ours, next++), true))
+			wrong = "a resource attribute of the browser passes for a label";
+	}
+	if (next != cJSON_GetArraySize(ours))
+		wrong = "a resource attribute is missing or comes twice";
+	cJSON_Delete(ours);
+	return wrong;
+}
+
+static const char *trusted_values(const cJSON *body)
+{
+	cJSON *item, *value;
+
+	cJSON_ArrayForEach(item, only(body, "measurements"))
+	{
+		cJSON_ArrayForEach(value, only(item, "values"))
+		{
+			if (is_reserved(value->string))
+				return "a measurement's value has the name of a label";
+		}
+	}
+	return NULL;
+}
+
+const char *oracle_trusted(struct view out, const struct labels *labels)
+{
+	cJSON *body = cJSON_ParseWithLength(out.ptr, out.len), *meta = only(body, "meta");
+	cJSON *app = only(meta, "app"), *item, *list;
+	const struct labels_app *chosen = NULL;
+	const char *wrong;
+
+	for (size_t i = 0; i < labels->app_count; i++)
+		if (is_text(only(app, "name"), labels->apps[i].name))
+			chosen = &labels->apps[i];
+	if (!chosen || !is_text(only(app, "namespace"), labels->namespace_) ||
+	    !is_text(only(app, "environment"), labels->environment)) {
+		cJSON_Delete(body);
+		return "meta.app is not what was set";
+	}
+	wrong = trusted_session(meta, labels);
+	if (!wrong)
+		wrong = trusted_values(body);
+	list = only(only(body, "traces"), "resourceSpans");
+	if (!list)
+		list = only(only(body, "traces"), "resource_spans");
+	cJSON_ArrayForEach(item, list)
+	{
+		if (!wrong && cJSON_IsObject(item))
+			wrong = trusted_resource(item, labels, chosen);
+	}
+	cJSON_Delete(body);
+	return wrong;
+}
+
+/* ---- bytes ---- */
+
+const char *oracle_bytes(struct view in, struct view out, const struct edits *edits,
+			 const struct view *texts)
+{
+	size_t at_in = 0, at_out = 0;
+
+	for (size_t i = 0; i <= edits->count; i++) {
+		bool last = i == edits->count;
+		size_t until = last ? in.len : edits->list[i].offset, n = until - at_in;
+		struct view text = last ? VIEW_LITERAL("") : texts[edits->list[i].text];
+
+		if (until < at_in || until > in.len)
+			return "the edits are not in order, or overlap";
+		if (out.len - at_out < n + text.len ||
+		    memcmp(in.ptr + at_in, out.ptr + at_out, n) != 0)
+			return "a byte outside the edits has changed";
+		at_out += n;
+		if (text.len > 0 && memcmp(text.ptr, out.ptr + at_out, text.len) != 0)
+			return "an edit's text is not where it belongs";
+		at_out += text.len;
+		at_in = last ? until : until + edits->list[i].removed;
+	}
+	return at_out == out.len ? NULL : "there is more than the input and the edits";
+}

@@ -1,0 +1,81 @@
+/* The manual's table of labels is the table in enrich_rules.c, row by row. With --print it shows
+ * the rows, to be put between the two comment lines in man/faro-ingest.8. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "beacon/enrich_rules.h"
+
+#define FIRST_LINE ".\\\" The rows of enrich_rules.c; test_manual compares them.\n"
+#define LAST_LINE  ".\\\" End of the rows of enrich_rules.c.\n"
+
+/* Two lines: where the name is known, what is done. */
+static void print_row(char *out, size_t size, const struct enrich_rule *rule)
+{
+	snprintf(out, size, ".It Cm %s%s%s%s%s\n%s\n", rule->path, *rule->path ? "." : "",
+		 rule->name.ptr, rule->also.ptr ? " , " : "", rule->also.ptr ? rule->also.ptr : "",
+		 rule->done);
+}
+
+/* $srcdir is set by `make check`. */
+static FILE *open_manual(void)
+{
+	const char *dir = getenv("srcdir");
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/man/faro-ingest.8", dir ? dir : ".");
+	return fopen(path, "r");
+}
+
+static void test_labels_table__manual__equals_the_source(void **state)
+{
+	FILE *manual = open_manual();
+	char line[1024], row[1024];
+
+	(void)state;
+	assert_non_null(manual);
+	do {
+		if (!fgets(line, sizeof(line), manual))
+			fail_msg("man/faro-ingest.8 has no line %s", FIRST_LINE);
+	} while (strcmp(line, FIRST_LINE) != 0);
+	for (size_t i = 0; i < enrich_rule_count; i++) {
+		assert_non_null(fgets(line, sizeof(line), manual));
+		assert_non_null(
+			fgets(line + strlen(line), (int)(sizeof(line) - strlen(line)), manual));
+		print_row(row, sizeof(row), &enrich_rules[i]);
+		assert_string_equal(line, row);
+	}
+	assert_non_null(fgets(line, sizeof(line), manual));
+	assert_string_equal(line, LAST_LINE);
+	fclose(manual);
+}
+
+static void print_rows(void)
+{
+	char row[1024];
+
+	fputs(FIRST_LINE, stdout);
+	for (size_t i = 0; i < enrich_rule_count; i++) {
+		print_row(row, sizeof(row), &enrich_rules[i]);
+		fputs(row, stdout);
+	}
+	fputs(LAST_LINE, stdout);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_labels_table__manual__equals_the_source),
+	};
+
+	if (argc > 1 && strcmp(argv[1], "--print") == 0) {
+		print_rows();
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,193 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "delivery/dedup.h"
+
+/* Links dedup, mailbox, loop. Time is what the test says. */
+
+#define SECOND INT64_C(1000000)
+
+static struct dedup *dedup;
+static struct loop loop;
+static struct mailbox mailbox;
+static struct dedup_waiter waiter;
+static int opened;
+
+static void on_letter(struct letter *letter)
+{
+	assert_ptr_equal(letter, &waiter.letter);
+	opened++;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	dedup = dedup_new();
+	opened = 0;
+	waiter = (struct dedup_waiter){.letter.open = on_letter, .mailbox = &mailbox};
+	return dedup && loop_init(&loop) && mailbox_init(&mailbox, &loop) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	mailbox_release(&mailbox);
+	loop_release(&loop);
+	dedup_free(dedup);
+	return 0;
+}
+
+static struct dedup_hash hash_of(unsigned n)
+{
+	char key[32];
+
+	return dedup_hash((struct view){key, (size_t)snprintf(key, sizeof(key), "key-%u", n)},
+			  VIEW_LITERAL("body"));
+}
+
+static enum dedup_state begin(const struct dedup_hash *hash, int64_t now_us)
+{
+	return dedup_begin(dedup, hash, &waiter, now_us);
+}
+
+static void end(const struct dedup_hash *hash, bool promised, int64_t now_us)
+{
+	dedup_end(dedup, hash,
+		  (struct dedup_outcome){promised,
+					 promised ? VERDICT_ACCEPTED : VERDICT_UPSTREAM_TIMEOUT, 0},
+		  now_us);
+}
+
+static void test_hash__key_and_body__both_count(void **state)
+{
+	const struct view key = VIEW_LITERAL("k"), body = VIEW_LITERAL("b");
+	struct dedup_hash hash = dedup_hash(key, body), other;
+
+	(void)state;
+	other = dedup_hash(key, body);
+	assert_memory_equal(&hash, &other, sizeof(hash));
+	other = dedup_hash(VIEW_LITERAL("K"), body);
+	assert_memory_not_equal(&hash, &other, sizeof(hash));
+	other = dedup_hash(key, VIEW_LITERAL("B"));
+	assert_memory_not_equal(&hash, &other, sizeof(hash));
+	assert_false(dedup_hash_is_empty(&hash));
+	assert_true(dedup_hash_is_empty(&(struct dedup_hash){{0}}));
+}
+
+static void test_promised__again__known_for_five_minutes(void **state)
+{
+	struct dedup_hash hash = hash_of(1), other = hash_of(2);
+
+	(void)state;
+	assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+	end(&hash, true, 1);
+	assert_int_equal(begin(&hash, DEDUP_KEEP_S * SECOND), DEDUP_KNOWN);
+	assert_int_equal(begin(&other, 1), DEDUP_FIRST);
+	assert_int_equal(begin(&hash, DEDUP_KEEP_S * SECOND + 1), DEDUP_FIRST);
+	assert_int_equal(begin(&hash, DEDUP_KEEP_S * SECOND + 1), DEDUP_WAIT);
+}
+
+static void test_failed__again__is_a_first_one(void **state)
+{
+	struct dedup_hash hash = hash_of(1);
+
+	(void)state;
+	assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+	end(&hash, false, 1);
+	assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+}
+
+static void test_under_way__again__waits_for_its_end(void **state)
+{
+	struct dedup_hash hash = hash_of(1);
+
+	(void)state;
+	for (int promised = 0; promised < 2; promised++) {
+		assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+		assert_int_equal(begin(&hash, 1), DEDUP_WAIT);
+		end(&hash, promised, 1);
+		loop_turn(&loop);
+		assert_int_equal(opened, promised + 1);
+		assert_int_equal(waiter.outcome.promised, promised);
+		assert_int_equal(waiter.outcome.verdict,
+				 promised ? VERDICT_ACCEPTED : VERDICT_UPSTREAM_TIMEOUT);
+	}
+}
+
+static void test_waiter__left__gets_no_letter(void **state)
+{
+	struct dedup_hash hash = hash_of(1);
+
+	(void)state;
+	assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+	assert_int_equal(begin(&hash, 1), DEDUP_WAIT);
+	dedup_leave(dedup, &hash, &waiter);
+	end(&hash, true, 1);
+	assert_null(mailbox.first);
+}
+
+static void test_memory__more_than_its_bound__the_oldest_are_forgotten(void **state)
+{
+	struct dedup_hash hash;
+
+	(void)state;
+	for (unsigned i = 0; i <= DEDUP_ENTRIES; i++) {
+		hash = hash_of(i);
+		assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+		end(&hash, true, 1);
+	}
+	hash = hash_of(1);
+	assert_int_equal(begin(&hash, 1), DEDUP_KNOWN);
+	hash = hash_of(DEDUP_ENTRIES);
+	assert_int_equal(begin(&hash, 1), DEDUP_KNOWN);
+	hash = hash_of(0);
+	assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+}
+
+static void test_memory__full_of_what_is_under_way__goes_unrecorded(void **state)
+{
+	struct dedup_hash hash;
+
+	(void)state;
+	for (unsigned i = 0; i < DEDUP_ENTRIES; i++) {
+		hash = hash_of(i);
+		assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+	}
+	hash = hash_of(DEDUP_ENTRIES);
+	assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+	end(&hash, true, 1);
+	assert_int_equal(begin(&hash, 1), DEDUP_FIRST);
+}
+
+static void test_remembered__from_a_former_process__known_for_the_rest(void **state)
+{
+	struct dedup_hash hash = hash_of(1);
+
+	(void)state;
+	dedup_remember(dedup, &hash, 200, 1);
+	assert_int_equal(begin(&hash, 99 * SECOND), DEDUP_KNOWN);
+	assert_int_equal(begin(&hash, 101 * SECOND), DEDUP_FIRST);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_hash__key_and_body__both_count),
+		TEST(test_promised__again__known_for_five_minutes),
+		TEST(test_failed__again__is_a_first_one),
+		TEST(test_under_way__again__waits_for_its_end),
+		TEST(test_waiter__left__gets_no_letter),
+		TEST(test_memory__more_than_its_bound__the_oldest_are_forgotten),
+		TEST(test_memory__full_of_what_is_under_way__goes_unrecorded),
+		TEST(test_remembered__from_a_former_process__known_for_the_rest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,725 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "delivery/spool.h"
+#include "fakes/spool_folder.h"
+#include "ingest/ingest.h"
+#include "upstream/relay.h"
+
+/*
+ * Links the spool with its store, pace and replay, and what those need, but for the relay: that is one of
+ * our own below, which answers in the spool's thread as the test has said, and notes what it was given.
+ * --wrap=calloc,--wrap=pthread_create,--wrap=sqlite3_step: the one that a test wants failed does.
+ */
+
+#define SECOND INT64_C(1000000)
+
+enum {
+	BODY_BYTES = 4000,
+	NOTED_MAX = 1024
+};
+
+/* --- the relay -------------------------------------------------------------------------------------- */
+
+enum answer {
+	ACCEPT,
+	REFUSE_BAD, /* 400 for bodies that begin with "bad", else 202 */
+	FAIL,       /* 503 */
+	SILENT,     /* sent, and no answer */
+	UNREACHED,  /* not sent */
+	HOLD,       /* for as long as the test says so */
+	OVERLOADED, /* relay_start() refuses */
+	NO_RELAY,   /* relay_new() fails */
+};
+
+struct relay {
+	struct loop_timer timer;
+	struct loop *loop;
+	struct relay_call *calls[16];
+	size_t count;
+};
+
+static _Atomic int answer;
+static _Atomic int answered_by[NO_RELAY + 1];
+static pthread_mutex_t noted_lock = PTHREAD_MUTEX_INITIALIZER;
+static int noted[NOTED_MAX], noted_count; /* the numbers of those that were accepted */
+
+static void note(const struct relay_call *call)
+{
+	pthread_mutex_lock(&noted_lock);
+	if (noted_count < NOTED_MAX)
+		noted[noted_count++] = atoi(call->body.ptr + 4);
+	pthread_mutex_unlock(&noted_lock);
+}
+
+static void give_answer(struct relay_call *call, enum answer with)
+{
+	bool bad = memcmp(call->body.ptr, "bad ", 4) == 0;
+
+	atomic_fetch_add(&answered_by[with], 1);
+	call->sent = with != UNREACHED;
+	call->status = 0;
+	call->verdict = VERDICT_UPSTREAM_UNAVAILABLE;
+	if (with == FAIL) {
+		call->status = 503;
+	} else if (with == REFUSE_BAD && bad) {
+		call->status = 400;
+		call->verdict = VERDICT_UPSTREAM_REJECTED;
+	} else if (with == ACCEPT || with == REFUSE_BAD) {
+		call->status = 202;
+		call->verdict = VERDICT_ACCEPTED;
+		note(call);
+	}
+	call->done(call);
+}
+
+static void on_relay_timer(struct loop_timer *timer)
+{
+	struct relay *relay = OWNER(timer, struct relay, timer);
+
+	if (answer == HOLD) {
+		timer->due_us = relay->loop->now_us + 5000;
+		return;
+	}
+	while (relay->count > 0) {
+		struct relay_call *call = relay->calls[0];
+
+		memmove(relay->calls, relay->calls + 1, --relay->count * sizeof(relay->calls[0]));
+		give_answer(call, answer);
+	}
+}
+
+struct relay *relay_new(struct loop *loop, const struct config *config, struct resolver *resolver,
+			struct budget *inflight)
+{
+	struct relay *relay = answer == NO_RELAY ? NULL : calloc(1, sizeof(*relay));
+
+	(void)config;
+	(void)resolver;
+	(void)inflight;
+	if (!relay)
+		return NULL;
+	relay->loop = loop;
+	relay->timer = (struct loop_timer){.fire = on_relay_timer, .due_us = INT64_MAX};
+	loop_timer_add(loop, &relay->timer);
+	return relay;
+}
+
+void relay_free(struct relay *relay)
+{
+	free(relay);
+}
+
+enum verdict relay_start(struct relay *relay, struct relay_call *call)
+{
+	if (answer == OVERLOADED) {
+		atomic_fetch_add(&answered_by[OVERLOADED], 1);
+		return VERDICT_OVERLOADED;
+	}
+	relay->calls[relay->count++] = call;
+	relay->timer.due_us = relay->loop->now_us;
+	return VERDICT_OK;
+}
+
+void relay_cancel(struct relay *relay, struct relay_call *call)
+{
+	(void)relay;
+	(void)call;
+}
+
+void ingest_count_items(const struct enrich_counts *counts)
+{
+	(void)counts;
+}
+
+/* --- what can fail ---------------------------------------------------------------------------------- */
+
+static _Atomic long calloc_fails_at = -1, callocs;
+static _Atomic bool threads_fail;
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+			  void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+			  void *arg);
+
+static _Atomic long steps, step_fails_each;        /* 0: none does */
+static _Atomic long inserts, insert_fails_at = -1; /* -1: none does */
+
+int __real_sqlite3_step(sqlite3_stmt *statement);
+int __wrap_sqlite3_step(sqlite3_stmt *statement);
+
+int __wrap_sqlite3_step(sqlite3_stmt *statement)
+{
+	long each = step_fails_each;
+
+	if (strncmp(sqlite3_sql(statement), "INSERT INTO records", 19) == 0 &&
+	    atomic_fetch_add(&inserts, 1) == insert_fails_at)
+		return SQLITE_IOERR;
+	return each > 0 && atomic_fetch_add(&steps, 1) % each == each - 1
+		       ? SQLITE_IOERR
+		       : __real_sqlite3_step(statement);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return atomic_fetch_add(&callocs, 1) == calloc_fails_at ? NULL : __real_calloc(count, size);
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+			  void *arg)
+{
+	return threads_fail ? EAGAIN : __real_pthread_create(thread, attributes, run, arg);
+}
+
+/* --- the stage -------------------------------------------------------------------------------------- */
+
+static struct config config;
+static struct breaker breaker;
+static struct dedup *dedup;
+static struct budget memory, inflight;
+static struct loop loop; /* of the one who puts */
+static struct mailbox mailbox;
+static struct spool *spool;
+
+struct beacon {
+	struct spool_put put;
+	char body[BODY_BYTES];
+	bool done;
+};
+
+static struct spool *open_spool(void)
+{
+	const struct spool_options options = {.config = &config,
+					      .breaker = &breaker,
+					      .dedup = dedup,
+					      .memory = &memory,
+					      .inflight = &inflight};
+
+	return spool_new(&options);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	log_init(0, LOG_ERROR + 1);
+	if (!make_directory())
+		return -1;
+	config = (struct config){.spool_dir = directory,
+				 .spool_max_bytes = 16 << 20,
+				 .spool_max_age_s = 1000,
+				 .max_body_bytes = 1 << 20,
+				 .max_decoded_bytes = 1 << 20,
+				 .upstream_timeout_ms = 100,
+				 .replay_rate = 100000};
+	breaker_init(&breaker);
+	budget_init(&memory, 64 << 20);
+	budget_init(&inflight, 10);
+	dedup = dedup_new();
+	answer = ACCEPT;
+	noted_count = 0;
+	for (int i = 0; i <= NO_RELAY; i++)
+		answered_by[i] = 0;
+	calloc_fails_at = -1;
+	step_fails_each = 0;
+	inserts = 0;
+	insert_fails_at = -1;
+	threads_fail = false;
+	spool = NULL;
+	return dedup && loop_init(&loop) && mailbox_init(&mailbox, &loop) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	if (spool)
+		spool_free(spool, loop_now_us());
+	mailbox_release(&mailbox);
+	loop_release(&loop);
+	dedup_free(dedup);
+	assert_int_equal(budget_used(&memory), 0);
+	return remove_directory();
+}
+
+static void on_done(struct spool_put *put)
+{
+	((struct beacon *)(void *)put)->done = true;
+}
+
+/* Nothing that deflate makes small, behind a number. */
+static void hand_over(struct beacon *beacon, const char *kind, int number)
+{
+	unsigned random = (unsigned)number;
+
+	for (size_t i = 0; i < BODY_BYTES; i++)
+		beacon->body[i] = (char)rand_r(&random);
+	snprintf(beacon->body, 16, "%-4s%d", kind, number);
+	beacon->done = false;
+	beacon->put = (struct spool_put){
+		.mailbox = &mailbox,
+		.done = on_done,
+		.record.body = {beacon->body, BODY_BYTES},
+	};
+	spool_put(spool, &beacon->put);
+}
+
+static enum spool_result put(const char *kind, int number)
+{
+	static struct beacon beacon;
+
+	hand_over(&beacon, kind, number);
+	while (!beacon.done)
+		loop_turn(&loop);
+	return beacon.put.result;
+}
+
+static void wait_until_noted(int count)
+{
+	for (int n = 0; n < count; usleep(1000)) {
+		pthread_mutex_lock(&noted_lock);
+		n = noted_count;
+		pthread_mutex_unlock(&noted_lock);
+	}
+}
+
+static int64_t end(int64_t us)
+{
+	int64_t left = spool_free(spool, loop_now_us() + us);
+
+	spool = NULL;
+	return left;
+}
+
+/* --- the promise ------------------------------------------------------------------------------------ */
+
+static void test_put__many_at_once__all_stored_and_delivered_in_order(void **state)
+{
+	enum {
+		COUNT = 300
+	};
+	struct beacon *beacons = calloc(COUNT, sizeof(*beacons));
+
+	(void)state;
+	spool = open_spool();
+	for (int n = 0; n < COUNT; n++)
+		hand_over(&beacons[n], "ok", n);
+	for (int n = 0; n < COUNT; n++) {
+		while (!beacons[n].done)
+			loop_turn(&loop);
+		assert_int_equal(beacons[n].put.result, SPOOL_STORED);
+	}
+	wait_until_noted(COUNT);
+	for (int n = 0; n < COUNT; n++)
+		assert_int_equal(noted[n], n);
+	assert_int_equal(end(5 * SECOND), 0);
+	free(beacons);
+}
+
+/* More than a batch may have, so that the next transaction gets the rest. */
+static void test_put__large_ones__in_several_transactions(void **state)
+{
+	enum {
+		COUNT = 8,
+		BYTES = 400 * 1000
+	};
+	struct beacon *beacons = calloc(COUNT, sizeof(*beacons));
+	char *large = malloc(BYTES);
+
+	(void)state;
+	memset(large, 'x', BYTES);
+	memcpy(large, "ok  7", 6);
+	spool = open_spool();
+	for (int n = 0; n < COUNT; n++) {
+		beacons[n].put = (struct spool_put){
+			.mailbox = &mailbox, .done = on_done, .record.body = {large, BYTES}};
+		spool_put(spool, &beacons[n].put);
+	}
+	for (int n = 0; n < COUNT; n++) {
+		while (!beacons[n].done)
+			loop_turn(&loop);
+		assert_int_equal(beacons[n].put.result, SPOOL_STORED);
+	}
+	wait_until_noted(COUNT);
+	assert_int_equal(end(5 * SECOND), 0);
+	free(large);
+	free(beacons);
+}
+
+static void test_put__nobody_takes_it__the_next_process_delivers(void **state)
+{
+	(void)state;
+	answer = HOLD;
+	spool = open_spool();
+	for (int n = 0; n < 20; n++)
+		assert_int_equal(put("ok", n), SPOOL_STORED);
+	assert_int_equal(end(0), 20);
+	answer = ACCEPT;
+	spool = open_spool();
+	wait_until_noted(20);
+	assert_int_equal(end(5 * SECOND), 0);
+}
+
+static void test_put__spool_full__told_and_nothing_lost(void **state)
+{
+	int stored = 0;
+
+	(void)state;
+	config.spool_max_bytes = 3 << 20;
+	answer = HOLD;
+	spool = open_spool();
+	while (stored < 2000 && put("ok", stored) == SPOOL_STORED)
+		stored++;
+	assert_in_range(stored, 10, 1000);
+	assert_int_equal(put("ok", stored), SPOOL_FULL);
+	answer = ACCEPT;
+	wait_until_noted(stored);
+	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(noted_count, stored);
+}
+
+static void test_put__no_directory__failed_until_there_is_one(void **state)
+{
+	(void)state;
+	assert_int_equal(rmdir(directory), 0);
+	config.spool_dir = "/proc/none";
+	spool = open_spool();
+	assert_non_null(spool);
+	assert_int_equal(put("ok", 1), SPOOL_FAILED);
+	assert_int_equal(put("ok", 2), SPOOL_FAILED);
+	assert_int_equal(end(0), 0);
+	config.spool_dir = directory;
+	spool = open_spool();
+	assert_int_equal(put("ok", 3), SPOOL_STORED);
+}
+
+/* Whatever fails while it stores and delivers: what it promised arrives, once it does no more. */
+static void test_put__the_database_fails_now_and_then__no_false_promise(void **state)
+{
+	static const long each[] = {5, 7, 11, 13, 17};
+	int promised = 0;
+
+	(void)state;
+	spool = open_spool();
+	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+		step_fails_each = each[i];
+		for (int n = 0; n < 10; n++) {
+			promised += put("ok", n) == SPOOL_STORED;
+			usleep(20 * 1000);
+		}
+	}
+	step_fails_each = 0;
+	assert_true(promised > 0);
+	wait_until_noted(promised);
+	assert_int_equal(end(10 * SECOND), 0);
+}
+
+/* Nobody of a batch is promised what only the others would have. */
+static void test_put__one_insert_of_many_fails__no_more_and_no_less_than_promised(void **state)
+{
+	enum {
+		COUNT = 300
+	};
+	struct beacon *beacons = calloc(COUNT, sizeof(*beacons));
+	int stored = 0, failed = 0;
+	int64_t sum = 0;
+
+	(void)state;
+	insert_fails_at = COUNT / 2;
+	answer = HOLD;
+	spool = open_spool();
+	for (int n = 0; n < COUNT; n++)
+		hand_over(&beacons[n], "ok", n);
+	for (int n = 0; n < COUNT; n++) {
+		while (!beacons[n].done)
+			loop_turn(&loop);
+		if (beacons[n].put.result == SPOOL_STORED) {
+			stored++;
+			sum += n;
+		} else {
+			assert_int_equal(beacons[n].put.result, SPOOL_FAILED);
+			failed++;
+		}
+	}
+	assert_true(stored >= COUNT / 2 - 63);
+	assert_true(failed > 0);
+	answer = ACCEPT;
+	spool_drain(spool);
+	assert_int_equal(end(20 * SECOND), 0);
+	assert_int_equal(noted_count, stored);
+	for (int i = 0; i < noted_count; i++)
+		sum -= noted[i];
+	assert_int_equal(sum, 0);
+	free(beacons);
+}
+
+/* --- replay ----------------------------------------------------------------------------------------- */
+
+static void test_replay__a_refused_one__quarantine_and_the_others_pass(void **state)
+{
+	int64_t before = metrics_get(METRIC_SPOOL_DROPPED_REJECTED);
+
+	(void)state;
+	answer = REFUSE_BAD;
+	spool = open_spool();
+	put("ok", 1);
+	put("bad", 2);
+	put("ok", 3);
+	wait_until_noted(2);
+	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(metrics_get(METRIC_SPOOL_DROPPED_REJECTED) - before, 1);
+	assert_int_equal(noted[0] + noted[1], 4);
+}
+
+/* However it fails, nothing is given up: that says nothing about the beacon. */
+static void test_replay__failures__tried_again_until_taken(void **state)
+{
+	static const enum answer failures[] = {FAIL, UNREACHED, SILENT, OVERLOADED};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+		noted_count = 0;
+		breaker_init(&breaker);
+		answer = (int)failures[i];
+		spool = open_spool();
+		for (int n = 0; n < 3; n++)
+			assert_int_equal(put("ok", n), SPOOL_STORED);
+		while (answered_by[failures[i]] < 1)
+			usleep(1000);
+		answer = ACCEPT;
+		spool_drain(spool);
+		wait_until_noted(3);
+		assert_int_equal(end(20 * SECOND), 0);
+		assert_int_equal(noted_count, 3);
+	}
+}
+
+static void test_replay__live_traffic_has_half_of_the_places__waits(void **state)
+{
+	(void)state;
+	assert_true(budget_take(&inflight, 6));
+	spool = open_spool();
+	assert_int_equal(put("ok", 1), SPOOL_STORED);
+	usleep(120 * 1000); /* it looks again every 50 ms */
+	assert_int_equal(noted_count, 0);
+	budget_give_back(&inflight, 6);
+	wait_until_noted(1);
+	assert_int_equal(end(5 * SECOND), 0);
+}
+
+static void test_replay__no_memory_for_a_body__waits(void **state)
+{
+	size_t all = memory.max;
+
+	(void)state;
+	assert_true(budget_take(&memory, all));
+	spool = open_spool();
+	assert_int_equal(put("ok", 1), SPOOL_STORED);
+	usleep(120 * 1000);
+	assert_int_equal(noted_count, 0);
+	budget_give_back(&memory, all);
+	wait_until_noted(1);
+	assert_int_equal(end(5 * SECOND), 0);
+}
+
+static void test_rest__last_record_gone__buffers_given_back_each_time(void **state)
+{
+	(void)state;
+	spool = open_spool();
+	for (int n = 1; n <= 2; n++) {
+		int tries = 10000;
+
+		assert_int_equal(put("ok", n), SPOOL_STORED);
+		wait_until_noted(n);
+		while (budget_used(&memory) > 0 && tries-- > 0)
+			usleep(1000);
+		assert_int_equal(budget_used(&memory), 0);
+	}
+	assert_int_equal(end(5 * SECOND), 0);
+}
+
+static void test_memory__small_blocks_of_sqlite__have_six_sizes(void **state)
+{
+	sqlite3_uint64 last = 0;
+	int sizes = 0;
+
+	(void)state;
+	spool = open_spool();
+	for (int n = 1; n <= 1024; n++) {
+		void *block = sqlite3_malloc(n);
+		sqlite3_uint64 size = sqlite3_msize(block);
+
+		assert_true(size >= (sqlite3_uint64)n);
+		sizes += size != last;
+		last = size;
+		sqlite3_free(block);
+	}
+	assert_int_equal(sizes, 6);
+}
+
+static void test_replay__too_old__dropped_and_counted(void **state)
+{
+	int64_t before = metrics_get(METRIC_SPOOL_DROPPED_AGE);
+
+	(void)state;
+	config.spool_max_age_s = 0;
+	assert_true(budget_take(&inflight, 6));
+	spool = open_spool();
+	for (int n = 0; n < 5; n++)
+		assert_int_equal(put("ok", n), SPOOL_STORED);
+	while (metrics_get(METRIC_SPOOL_DROPPED_AGE) - before < 5)
+		usleep(1000);
+	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(noted_count, 0);
+}
+
+/* It may be taken after all. */
+static void test_replay__too_old_and_in_flight__not_dropped(void **state)
+{
+	(void)state;
+	config.spool_max_age_s = 1;
+	answer = HOLD;
+	spool = open_spool();
+	assert_int_equal(put("ok", 1), SPOOL_STORED);
+	usleep(2500 * 1000); /* housekeeping looks once a second */
+	answer = ACCEPT;
+	wait_until_noted(1);
+	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(noted_count, 1);
+}
+
+static void damage(const char *sql)
+{
+	char path[128];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/spool.db", directory);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void test_replay__a_damaged_record__dropped_and_the_others_pass(void **state)
+{
+	int64_t before = metrics_get(METRIC_SPOOL_DROPPED_DAMAGED);
+
+	(void)state;
+	answer = HOLD;
+	spool = open_spool();
+	for (int n = 0; n < 3; n++)
+		assert_int_equal(put("ok", n), SPOOL_STORED);
+	assert_int_equal(end(0), 3);
+	damage("UPDATE records SET crc = crc + 1 WHERE id = (SELECT min(id) + 1 FROM records)");
+	damage("UPDATE records SET crc = crc + 1 WHERE id = (SELECT max(id) FROM records)");
+	answer = ACCEPT;
+	spool = open_spool();
+	while (metrics_get(METRIC_SPOOL_DROPPED_DAMAGED) == before)
+		usleep(1000);
+	assert_int_equal(end(5 * SECOND), 0);
+	assert_true(noted_count <= 2);
+}
+
+/* What is in flight at the end stays, and the thread does not wait for it beyond its deadline. */
+static void test_free__a_call_without_end__kept_at_the_deadline(void **state)
+{
+	(void)state;
+	answer = HOLD;
+	spool = open_spool();
+	assert_int_equal(put("ok", 1), SPOOL_STORED);
+	usleep(20 * 1000);
+	assert_int_equal(end(SECOND / 10), 1);
+}
+
+/* --- what is not there ------------------------------------------------------------------------------ */
+
+static void test_new__any_allocation_or_the_thread_fails__null(void **state)
+{
+	long needed;
+
+	(void)state;
+	callocs = 0;
+	spool = open_spool();
+	assert_non_null(spool);
+	needed = callocs;
+	end(0);
+	for (long n = 0; n < needed; n++) {
+		callocs = 0;
+		calloc_fails_at = n;
+		spool = open_spool();
+		calloc_fails_at = -1;
+		/* The store may do without what it can make later. */
+		if (spool)
+			end(0);
+	}
+	threads_fail = true;
+	assert_null(open_spool());
+	assert_int_equal(errno, EAGAIN);
+	threads_fail = false;
+	answer = NO_RELAY;
+	assert_null(open_spool());
+	assert_int_equal(errno, ENOMEM);
+}
+
+static void test_new__no_descriptor_left__null(void **state)
+{
+	struct rlimit before, fewer;
+	int last = dup(0), error;
+
+	(void)state;
+	assert_true(last >= 0);
+	close(last);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	/* None at all, and one for the loop but none for its mailbox. */
+	for (int left = 0; left <= 1; left++) {
+		fewer = (struct rlimit){(rlim_t)(last + left), before.rlim_max};
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &fewer), 0);
+		spool = open_spool();
+		error = errno;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_null(spool);
+		assert_int_equal(error, EMFILE);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_put__many_at_once__all_stored_and_delivered_in_order),
+		TEST(test_put__large_ones__in_several_transactions),
+		TEST(test_put__nobody_takes_it__the_next_process_delivers),
+		TEST(test_put__spool_full__told_and_nothing_lost),
+		TEST(test_put__no_directory__failed_until_there_is_one),
+		TEST(test_put__the_database_fails_now_and_then__no_false_promise),
+		TEST(test_put__one_insert_of_many_fails__no_more_and_no_less_than_promised),
+		TEST(test_replay__a_refused_one__quarantine_and_the_others_pass),
+		TEST(test_replay__failures__tried_again_until_taken),
+		TEST(test_replay__live_traffic_has_half_of_the_places__waits),
+		TEST(test_replay__no_memory_for_a_body__waits),
+		TEST(test_rest__last_record_gone__buffers_given_back_each_time),
+		TEST(test_memory__small_blocks_of_sqlite__have_six_sizes),
+		TEST(test_replay__too_old__dropped_and_counted),
+		TEST(test_replay__too_old_and_in_flight__not_dropped),
+		TEST(test_replay__a_damaged_record__dropped_and_the_others_pass),
+		TEST(test_free__a_call_without_end__kept_at_the_deadline),
+		TEST(test_new__any_allocation_or_the_thread_fails__null),
+		TEST(test_new__no_descriptor_left__null),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

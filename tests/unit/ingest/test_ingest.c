@@ -1,0 +1,401 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "ingest/ingest.h"
+
+/* Links everything between a carrier and the relay, and neither of them. */
+
+#define BEACON "{\"meta\":{},\"logs\":[{\"message\":\"m\"}]}"
+
+static struct view allowed[] = {{"https://partner.example", 23}};
+static struct config config;
+static struct ingest ingest;
+static struct budget memory;
+
+static void complain(void *arg, const char *setting, const char *problem, bool fatal)
+{
+	(void)arg;
+	(void)fatal;
+	fail_msg("%s: %s", setting, problem);
+}
+
+static int set_up(void **state)
+{
+	const struct labels_source source = {.service_name = "shop"};
+
+	(void)state;
+	log_init(LOG_FORMAT_LOGFMT, LOG_ERROR);
+	config = (struct config){.path = "/faro",
+				 .max_body_bytes = 1000,
+				 .max_decoded_bytes = 2000,
+				 .allowed_origins = allowed,
+				 .allowed_origin_count = 1};
+	budget_init(&memory, 1 << 20);
+	if (!labels_init(&config.labels, &source, complain, NULL))
+		return -1;
+	return ingest_init(&ingest, &config, &memory) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	ingest_release(&ingest);
+	labels_release(&config.labels);
+	return budget_used(&memory) == 0 ? 0 : -1;
+}
+
+/* What a browser on the page's own origin sends; a row changes what it is about. */
+struct envelope {
+	const char *method, *path, *host, *origin, *site, *type, *coding, *body;
+	int64_t length; /* 0: the body's own */
+	int status;
+	const char *reason; /* NULL: goes to the receiver, or is a success */
+};
+
+static void load(struct request *request, const struct envelope *e)
+{
+	ingest_init_request(&ingest, request);
+	request->method = view_of(e->method ? e->method : "POST");
+	request->path = view_of(e->path ? e->path : "/faro/collect");
+	request->host = view_of(e->host);
+	request->origin = view_of(e->origin);
+	request->sec_fetch_site = view_of(e->site);
+	request->content_type = view_of(e->type ? e->type : "application/json");
+	request->content_encoding = view_of(e->coding);
+	request_append_body(request, e->body ? e->body : BEACON,
+			    strlen(e->body ? e->body : BEACON));
+	request->content_length = e->length ? e->length : (int64_t)request->body->len;
+}
+
+static void check_row(const struct envelope *e, size_t row)
+{
+	struct request request;
+	enum ingest_next next;
+
+	load(&request, e);
+	next = ingest_begin(&ingest, &request);
+	if (e->status == 0) {
+		if (next != INGEST_RELAY)
+			fail_msg("row %zu: %d %s", row, request.reply.status, request.reply.detail);
+		ingest_relayed(&ingest, &request,
+			       &(struct relay_call){.verdict = VERDICT_ACCEPTED, .status = 202});
+		assert_int_equal(request.reply.status, 202);
+	} else if (next != INGEST_REPLY || request.reply.status != e->status ||
+		   (e->reason == NULL) != (request.reply.reason == NULL) ||
+		   (e->reason && strcmp(e->reason, request.reply.reason) != 0)) {
+		fail_msg("row %zu: %d %s %s", row, request.reply.status, request.reply.reason,
+			 request.reply.detail);
+	}
+	if (e->reason)
+		assert_true(strlen(request.reply.detail) > 10);
+	request_release(&request);
+}
+
+static void test_ingest__every_row_of_the_reply_table_before_the_receiver(void **state)
+{
+	static const struct envelope rows[] = {
+		{.status = 0},
+		/* path */
+		{.path = "/faro", .status = 0},
+		{.path = "/faro/", .status = 404, .reason = "not_found"},
+		{.path = "/faro/collect/", .status = 404, .reason = "not_found"},
+		{.path = "/farocollect", .status = 404, .reason = "not_found"},
+		{.path = "/far", .status = 404, .reason = "not_found"},
+		{.path = "", .status = 404, .reason = "not_found"},
+		/* method */
+		{.method = "OPTIONS", .status = 204},
+		{.method = "GET", .status = 405, .reason = "method"},
+		{.method = "post", .status = 405, .reason = "method"}, /* methods have case */
+		{.method = "", .status = 405, .reason = "method"},
+		/* type */
+		{.type = "text/plain;charset=UTF-8", .status = 0},
+		{.type = "Application/JSON ; charset=utf-8", .status = 0},
+		{.type = "application/jsonx", .status = 415, .reason = "media_type"},
+		{.type = "text/html", .status = 415, .reason = "media_type"},
+		{.type = "", .status = 415, .reason = "media_type"},
+		/* coding */
+		{.coding = "Identity", .status = 0},
+		{.coding = "br", .status = 415, .reason = "content_coding"},
+		{.coding = "gzip, gzip", .status = 415, .reason = "content_coding"},
+		{.coding = "gzip", .status = 400, .reason = "bad_encoding"},
+		/* body */
+		{.body = "", .status = 400, .reason = "empty"},
+		{.body = "", .length = LENGTH_ABSENT, .status = 400, .reason = "empty"},
+		{.body = "", .length = 5, .status = 400, .reason = "length"},
+		{.body = "", .length = LENGTH_MALFORMED, .status = 400, .reason = "length"},
+		{.length = LENGTH_ABSENT, .status = 400, .reason = "length"},
+		{.length = sizeof(BEACON) - 2, .status = 400, .reason = "length"},
+		{.length = sizeof(BEACON), .status = 400, .reason = "length"},
+		{.length = LENGTH_MALFORMED, .status = 400, .reason = "length"},
+		{.body = "{\"meta\":", .status = 400, .reason = "bad_json"},
+		{.body = "{\"META\":{}}", .status = 400, .reason = "ambiguous_key"},
+		{.body = "{\"measurements\":[{\"values\":{\"kind\":1}}]}",
+		 .status = 400,
+		 .reason = "reserved_name"},
+		/* The cheap checks come first. */
+		{.method = "GET", .path = "/x", .status = 404, .reason = "not_found"},
+		{.type = "text/html", .site = "cross-site", .status = 403, .reason = "cross_site"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		check_row(&rows[i], i);
+}
+
+static void test_ingest__who_may_send(void **state)
+{
+	static const struct envelope rows[] = {
+		{.site = "same-origin", .origin = "https://app.example", .status = 0},
+		{.site = "none", .status = 0},
+		{.site = "same-site", .status = 403, .reason = "cross_site"},
+		{.site = "cross-site", .status = 403, .reason = "cross_site"},
+		{.site = "something-new", .status = 403, .reason = "cross_site"},
+		/* The list wins over the browser's word. */
+		{.site = "cross-site", .origin = "https://partner.example", .status = 0},
+		{.site = "cross-site",
+		 .origin = "https://partner.example.evil",
+		 .status = 403,
+		 .reason = "cross_site"},
+		/* Browsers without Sec-Fetch-Site. */
+		{.origin = "https://app.example", .host = "app.example", .status = 0},
+		{.origin = "https://APP.example", .host = "app.example", .status = 0},
+		{.origin = "https://app.example", .host = "app.example:443", .status = 0},
+		{.origin = "http://app.example", .host = "app.example:80", .status = 0},
+		{.origin = "http://app.example:8080", .host = "app.example:8080", .status = 0},
+		/* The port got lost between browser and responder. */
+		{.origin = "http://app.example:8080", .host = "app.example", .status = 0},
+		{.origin = "http://app.example:8080",
+		 .host = "app.example:8081",
+		 .status = 403,
+		 .reason = "cross_site"},
+		{.origin = "https://app.example",
+		 .host = "app.example:80",
+		 .status = 403,
+		 .reason = "cross_site"},
+		{.origin = "http://[::1]:8080", .host = "[::1]:8080", .status = 0},
+		{.origin = "http://[::1]", .host = "[::2]", .status = 403, .reason = "cross_site"},
+		{.origin = "https://evil.example",
+		 .host = "app.example",
+		 .status = 403,
+		 .reason = "cross_site"},
+		{.origin = "null", .host = "app.example", .status = 403, .reason = "cross_site"},
+		{.origin = "ftp://app.example",
+		 .host = "app.example",
+		 .status = 403,
+		 .reason = "cross_site"},
+		{.origin = "https://", .host = "", .status = 403, .reason = "cross_site"},
+		{.origin = "https://app.example", .status = 403, .reason = "cross_site"},
+		{.host = "app.example", .status = 0}, /* neither: no browser of today */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		check_row(&rows[i], i);
+}
+
+static void test_ingest__plain_body__is_capped_as_an_inflated_one(void **state)
+{
+	char body[1002];
+
+	(void)state;
+	config.max_decoded_bytes = 500;
+	memset(body, ' ', sizeof(body));
+	memcpy(body, "{}", 2);
+	body[500] = '\0';
+	check_row(&(struct envelope){.body = body, .status = 0}, 0);
+	body[500] = ' ';
+	body[501] = '\0';
+	check_row(&(struct envelope){.body = body, .status = 413, .reason = "too_large"}, 1);
+	body[501] = ' ';
+	body[1001] = '\0';
+	check_row(&(struct envelope){.body = body, .status = 413, .reason = "too_large"}, 2);
+	config.max_decoded_bytes = 2000;
+}
+
+static void test_ingest__cross_origin__is_answered_for_the_allowed_origin_only(void **state)
+{
+	struct request request;
+
+	(void)state;
+	load(&request,
+	     &(struct envelope){.method = "OPTIONS", .origin = "https://partner.example"});
+	assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
+	assert_true(view_equals(request.reply.cors_origin, allowed[0]));
+	request_release(&request);
+	load(&request, &(struct envelope){.method = "OPTIONS", .origin = "https://evil.example"});
+	assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
+	assert_null(request.reply.cors_origin.ptr);
+	assert_true(request.reply.vary_origin);
+	request_release(&request);
+}
+
+static void test_ingest__the_receivers_word__becomes_the_reply(void **state)
+{
+	static const struct {
+		struct relay_call call;
+		int status;
+		const char *reason;
+		unsigned retry_min_s, retry_max_s;
+	} rows[] = {
+		{{.verdict = VERDICT_ACCEPTED, .status = 202}, 202, NULL, 0, 0},
+		{{.verdict = VERDICT_UPSTREAM_REJECTED, .status = 400},
+		 400,
+		 "upstream_rejected",
+		 0,
+		 0},
+		{{.verdict = VERDICT_UPSTREAM_REJECTED, .status = 413},
+		 413,
+		 "upstream_rejected",
+		 0,
+		 0},
+		{{.verdict = VERDICT_UPSTREAM_REJECTED, .status = 422},
+		 422,
+		 "upstream_rejected",
+		 0,
+		 0},
+		{{.verdict = VERDICT_UPSTREAM_MISCONFIGURED, .status = 401, .retry_after_s = 9},
+		 502,
+		 "upstream_misconfigured",
+		 0,
+		 0},
+		{{.verdict = VERDICT_UPSTREAM_THROTTLED, .status = 429},
+		 429,
+		 "upstream_throttled",
+		 1,
+		 5},
+		{{.verdict = VERDICT_UPSTREAM_THROTTLED, .status = 429, .retry_after_s = 30},
+		 429,
+		 "upstream_throttled",
+		 30,
+		 30},
+		{{.verdict = VERDICT_UPSTREAM_UNAVAILABLE}, 503, "upstream_unavailable", 1, 5},
+		{{.verdict = VERDICT_UPSTREAM_TIMEOUT}, 504, "upstream_timeout", 0, 0},
+		{{.verdict = VERDICT_OVERLOADED}, 429, "overloaded", 1, 5},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int64_t logs = metrics_get(METRIC_ITEMS_LOG);
+		struct request request;
+
+		load(&request, &(struct envelope){.status = 0});
+		assert_int_equal(ingest_begin(&ingest, &request), INGEST_RELAY);
+		ingest_relayed(&ingest, &request, &rows[i].call);
+		assert_int_equal(request.reply.status, rows[i].status);
+		if (rows[i].reason)
+			assert_string_equal(request.reply.reason, rows[i].reason);
+		assert_in_range(request.reply.retry_after_s, rows[i].retry_min_s,
+				rows[i].retry_max_s);
+		/* Items count once the receiver took them. */
+		assert_int_equal(metrics_get(METRIC_ITEMS_LOG) - logs, rows[i].reason ? 0 : 1);
+		request_release(&request);
+	}
+	assert_int_equal(metrics_get(METRIC_INFLIGHT), 0);
+}
+
+static void test_ingest__status_pages__are_for_reading(void **state)
+{
+	struct request request;
+
+	(void)state;
+	for (int e = ENDPOINT_METRICS; e <= ENDPOINT_READY; e++) {
+		load(&request, &(struct envelope){.method = "GET", .path = "/anything"});
+		request.endpoint = (enum endpoint)e;
+		assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
+		assert_int_equal(request.reply.status, 200);
+		assert_true(request.reply.text_page->len > 0);
+		request_release(&request);
+		load(&request, &(struct envelope){.method = "POST"});
+		request.endpoint = (enum endpoint)e;
+		assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
+		assert_int_equal(request.reply.status, 405);
+		assert_string_equal(request.reply.allow, "GET, HEAD");
+		request_release(&request);
+	}
+	load(&request, &(struct envelope){.method = "POST"});
+	request.endpoint = ENDPOINT_UNKNOWN;
+	assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
+	assert_int_equal(request.reply.status, 404);
+	request_release(&request);
+}
+
+static void test_ingest__no_memory_for_the_body__is_overload(void **state)
+{
+	struct request request;
+
+	(void)state;
+	load(&request, &(struct envelope){.status = 0});
+	request.body_state = BODY_OVER_BUDGET;
+	assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
+	assert_int_equal(request.reply.status, 429);
+	assert_string_equal(request.reply.reason, "overloaded");
+	assert_in_range(request.reply.retry_after_s, 1, 5);
+	request_release(&request);
+}
+
+/* At KEEP_BYTES of ingest.c, and one above. While they are held the budget knows of them. */
+static void test_ingest__buffers__are_kept_while_there_is_traffic(void **state)
+{
+	static const struct {
+		size_t bytes;
+		bool kept;
+	} rows[] = {
+		{1, true},
+		{512 * 1024, true},
+		{512 * 1024 + 1, false},
+	};
+	struct buf *const bufs[] = {&ingest.body, &ingest.decoded, NULL /* labelled */};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (size_t b = 0; b < sizeof(bufs) / sizeof(bufs[0]); b++) {
+			struct request request;
+			struct buf *buf = bufs[b] ? bufs[b] : &request.labelled;
+			size_t max, used;
+
+			ingest_init_request(&ingest, &request);
+			request.endpoint = ENDPOINT_HEALTH;
+			max = buf->max;
+			buf->max = SIZE_MAX;
+			buf_release(buf);
+			used = budget_used(&memory);
+			assert_int_equal(buf_reserve(buf, rows[i].bytes), BUF_OK);
+			assert_int_equal(budget_used(&memory), used + buf->cap);
+			assert_int_equal(ingest_begin(&ingest, &request), INGEST_REPLY);
+			ingest_end(&request);
+			assert_int_equal(buf->data != NULL, rows[i].kept);
+			ingest_trim(&ingest);
+			/* The labelled one is its request's. */
+			if (bufs[b])
+				assert_null(buf->data);
+			buf_release(buf);
+			buf->max = max;
+			request_release(&request);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ingest__every_row_of_the_reply_table_before_the_receiver),
+		cmocka_unit_test(test_ingest__who_may_send),
+		cmocka_unit_test(test_ingest__plain_body__is_capped_as_an_inflated_one),
+		cmocka_unit_test(
+			test_ingest__cross_origin__is_answered_for_the_allowed_origin_only),
+		cmocka_unit_test(test_ingest__the_receivers_word__becomes_the_reply),
+		cmocka_unit_test(test_ingest__status_pages__are_for_reading),
+		cmocka_unit_test(test_ingest__no_memory_for_the_body__is_overload),
+		cmocka_unit_test(test_ingest__buffers__are_kept_while_there_is_traffic),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,249 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ingest/request.h"
+
+/* Links request.c and buf.c. */
+
+static char storage[4][CONFIG_PATH_MAX_BYTES + 64];
+static char *variables[5];
+
+/* From name, value, name, value, …, NULL; a NULL value leaves the variable out. */
+static void read_pairs(struct request *request, const char *const *pairs)
+{
+	size_t n = 0;
+
+	for (; *pairs; pairs += 2) {
+		if (!pairs[1])
+			continue;
+		variables[n] = storage[n];
+		snprintf(storage[n], sizeof(storage[n]), "%s=%s", pairs[0], pairs[1]);
+		n++;
+	}
+	variables[n] = NULL;
+	request_init(request, NULL, 100, NULL);
+	request_read_variables(request, variables);
+}
+
+static void test_request__content_length(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t expected;
+	} rows[] = {
+		{"0", 0},
+		{"00012", 12},
+		{"9223372036854775807", INT64_MAX},
+		{"9223372036854775808", LENGTH_MALFORMED}, /* one above */
+		{"99999999999999999999999", LENGTH_MALFORMED},
+		{"", LENGTH_ABSENT}, /* as nginx passes it where the client sent none */
+		{NULL, LENGTH_ABSENT},
+		{"-1", LENGTH_MALFORMED},
+		{"+1", LENGTH_MALFORMED},
+		{" 1", LENGTH_MALFORMED},
+		{"1e3", LENGTH_MALFORMED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *pairs[] = {"CONTENT_LENGTH", rows[i].text, NULL};
+		struct request request;
+
+		read_pairs(&request, pairs);
+		assert_int_equal(request.content_length, rows[i].expected);
+	}
+}
+
+static void test_request__endpoint(void **state)
+{
+	static const struct {
+		const char *text;
+		enum endpoint expected;
+	} rows[] = {
+		{NULL, ENDPOINT_COLLECT},      {"", ENDPOINT_COLLECT},
+		{"collect", ENDPOINT_COLLECT}, {"metrics", ENDPOINT_METRICS},
+		{"health", ENDPOINT_HEALTH},   {"ready", ENDPOINT_READY},
+		{"Metrics", ENDPOINT_UNKNOWN}, {"healthy", ENDPOINT_UNKNOWN},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *pairs[] = {"FARO_ENDPOINT", rows[i].text, NULL};
+		struct request request;
+
+		read_pairs(&request, pairs);
+		assert_int_equal(request.endpoint, rows[i].expected);
+	}
+}
+
+static void test_request__path__is_script_name_and_path_info(void **state)
+{
+	static char longest[CONFIG_PATH_MAX_BYTES + 2];
+	const char *both[] = {"SCRIPT_NAME", "/faro", "PATH_INFO", "/collect", NULL};
+	const char *none[] = {"NO_EQUALS_SIGN_BEHIND_IT", NULL, NULL};
+	const char *at[] = {"SCRIPT_NAME", longest + 2, "PATH_INFO", "/", NULL};
+	const char *above[] = {"SCRIPT_NAME", longest + 1, "PATH_INFO", "/", NULL};
+	struct request request;
+
+	(void)state;
+	memset(longest, 'a', sizeof(longest) - 1);
+	read_pairs(&request, both);
+	assert_true(view_equals(request.path, VIEW_LITERAL("/faro/collect")));
+	read_pairs(&request, none);
+	assert_null(request.path.ptr);
+	read_pairs(&request, at);
+	assert_int_equal(request.path.len, CONFIG_PATH_MAX_BYTES);
+	read_pairs(&request, above); /* present, and nobody's */
+	assert_non_null(request.path.ptr);
+	assert_int_equal(request.path.len, 0);
+}
+
+static void test_request__body_above_its_buffer__keeps_nothing_that_comes_later(void **state)
+{
+	struct request request;
+	struct buf body;
+
+	(void)state;
+	buf_init(&body, 5, NULL);
+	request_init(&request, &body, 100, NULL);
+	request_append_body(&request, "abcd", 4);
+	request_append_body(&request, "ef", 2);
+	request_append_body(&request, "g", 1);
+	assert_int_equal(request.body_state, BODY_TOO_LARGE);
+	assert_int_equal(body.len, 4);
+	buf_release(&body);
+}
+
+static void test_request__body_above_the_memory_of_all__keeps_nothing_that_comes_later(void **state)
+{
+	struct request request;
+	struct budget memory;
+	struct buf body;
+
+	(void)state;
+	budget_init(&memory, 1);
+	buf_init(&body, 10000, &memory);
+	request_init(&request, &body, 100, NULL);
+	request_append_body(&request, "abcd", 4);
+	assert_int_equal(request.body_state, BODY_OVER_BUDGET);
+	budget_init(&memory, SIZE_MAX);
+	request_append_body(&request, "e", 1);
+	assert_int_equal(request.body_state, BODY_OVER_BUDGET);
+	assert_int_equal(body.len, 0);
+	buf_release(&body);
+}
+
+static void expect_reply(const struct reply *reply, const char *expected)
+{
+	struct request request = {.reply = *reply};
+	struct buf out;
+
+	buf_init(&out, 10000, NULL);
+	assert_int_equal(request_print_reply(&request, &out), BUF_OK);
+	assert_int_equal(buf_append(&out, "", 1), BUF_OK);
+	assert_string_equal(out.data, expected);
+	buf_release(&out);
+}
+
+static void test_request__replies__to_the_byte(void **state)
+{
+	struct buf page = {.data = (char[]){"x 1\n"}, .len = 4};
+	struct reply busy = {.status = 429,
+			     .reason = "overloaded",
+			     .detail = "Say \"later\".",
+			     .retry_after_s = 3,
+			     .vary_origin = true};
+	struct reply unknown_method = {
+		.status = 405, .reason = "method", .detail = "No.", .allow = "POST, OPTIONS"};
+	struct reply allowed = {.status = 202,
+				.vary_origin = true,
+				.cors_origin = VIEW_LITERAL("https://a.example")};
+	struct reply preflight = {.status = 204,
+				  .preflight = true,
+				  .vary_origin = true,
+				  .cors_origin = VIEW_LITERAL("https://a.example")};
+
+	(void)state;
+	expect_reply(&(struct reply){.status = 202},
+		     "Status: 202 Accepted\r\nCache-Control: no-store\r\n"
+		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
+	expect_reply(&(struct reply){.status = 202, .session_status = "invalid"},
+		     "Status: 202 Accepted\r\nCache-Control: no-store\r\n"
+		     "X-Faro-Session-Status: invalid\r\n"
+		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
+	/* The same for a page elsewhere on the host, and for one of an allowed origin. */
+	expect_reply(&(struct reply){.status = 202, .vary_origin = true},
+		     "Status: 202 Accepted\r\nCache-Control: no-store\r\nVary: Origin\r\n"
+		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
+	expect_reply(&allowed,
+		     "Status: 202 Accepted\r\nCache-Control: no-store\r\nVary: Origin\r\n"
+		     "Access-Control-Allow-Origin: https://a.example\r\n"
+		     "Access-Control-Expose-Headers: Retry-After, X-Faro-Session-Status\r\n"
+		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
+	expect_reply(&busy,
+		     "Status: 429 Too Many Requests\r\nCache-Control: no-store\r\n"
+		     "Retry-After: 3\r\nVary: Origin\r\n"
+		     "Content-Type: application/problem+json\r\nContent-Length: 111\r\n\r\n"
+		     "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
+		     "\"reason\":\"overloaded\",\"detail\":\"Say \\\"later\\\".\"}");
+	expect_reply(&unknown_method,
+		     "Status: 405 Method Not Allowed\r\nCache-Control: no-store\r\n"
+		     "Allow: POST, OPTIONS\r\n"
+		     "Content-Type: application/problem+json\r\nContent-Length: 97\r\n\r\n"
+		     "{\"type\":\"about:blank\",\"title\":\"Method Not Allowed\",\"status\":405,"
+		     "\"reason\":\"method\",\"detail\":\"No.\"}");
+	expect_reply(&preflight,
+		     "Status: 204 No Content\r\nCache-Control: no-store\r\nVary: Origin\r\n"
+		     "Access-Control-Allow-Origin: https://a.example\r\n"
+		     "Access-Control-Expose-Headers: Retry-After, X-Faro-Session-Status\r\n"
+		     "Access-Control-Allow-Methods: POST\r\n"
+		     "Access-Control-Allow-Headers: Content-Type, Content-Encoding, "
+		     "Idempotency-Key, Traceparent, X-Api-Key, X-Faro-Session-Id\r\n"
+		     "Access-Control-Max-Age: 7200\r\n\r\n");
+	expect_reply(&(struct reply){.status = 200, .text_page = &page},
+		     "Status: 200 OK\r\nCache-Control: no-store\r\n"
+		     "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+		     "Content-Length: 4\r\n\r\nx 1\n");
+}
+
+static void test_request__cleared__remembers_nothing(void **state)
+{
+	const char *pairs[] = {"REQUEST_METHOD", "POST", "CONTENT_LENGTH", "5", NULL};
+	struct request request;
+
+	(void)state;
+	read_pairs(&request, pairs);
+	request.reply.status = 400;
+	assert_int_equal(buf_append(&request.labelled, "abc", 3), BUF_OK);
+	request_clear(&request);
+	assert_null(request.method.ptr);
+	assert_int_equal(request.content_length, LENGTH_ABSENT);
+	assert_int_equal(request.reply.status, 0);
+	assert_int_equal(request.labelled.len, 0);
+	assert_non_null(request.labelled.data); /* small enough to be kept */
+	request_release(&request);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_request__content_length),
+		cmocka_unit_test(test_request__endpoint),
+		cmocka_unit_test(test_request__path__is_script_name_and_path_info),
+		cmocka_unit_test(
+			test_request__body_above_its_buffer__keeps_nothing_that_comes_later),
+		cmocka_unit_test(
+			test_request__body_above_the_memory_of_all__keeps_nothing_that_comes_later),
+		cmocka_unit_test(test_request__replies__to_the_byte),
+		cmocka_unit_test(test_request__cleared__remembers_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

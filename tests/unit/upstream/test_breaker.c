@@ -1,0 +1,154 @@
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/metrics.h"
+#include "upstream/breaker.h"
+
+/* Links the breaker, metrics and buf. Time is what the test says. */
+
+#define SECOND INT64_C(1000000)
+
+static struct breaker breaker;
+
+static int set_up(void **state)
+{
+	(void)state;
+	breaker_init(&breaker);
+	metrics_set(METRIC_BREAKER_OPEN, 0);
+	return 0;
+}
+
+static void fail_times(int n, int64_t now_us)
+{
+	for (int i = 0; i < n; i++)
+		breaker_report(&breaker, VERDICT_UPSTREAM_UNAVAILABLE, now_us);
+}
+
+static void test_failures__four__closed_five__open(void **state)
+{
+	(void)state;
+	fail_times(BREAKER_FAILURES - 1, 1);
+	assert_true(breaker_admits(&breaker, 1));
+	assert_false(breaker_is_open(&breaker));
+	fail_times(1, 1);
+	assert_false(breaker_admits(&breaker, 1));
+	assert_int_equal(metrics_get(METRIC_BREAKER_OPEN), 1);
+	assert_int_equal(breaker_opens_us(&breaker, 1), 1 + SECOND);
+}
+
+/* What says that the receiver lives ends a row of failures. */
+static void test_row__answer_in_between__begins_anew(void **state)
+{
+	static const enum verdict answers[] = {VERDICT_ACCEPTED, VERDICT_UPSTREAM_THROTTLED,
+					       VERDICT_UPSTREAM_REJECTED};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		fail_times(BREAKER_FAILURES - 1, 1);
+		breaker_report(&breaker, answers[i], 1);
+		fail_times(BREAKER_FAILURES - 1, 1);
+		breaker_report(&breaker, answers[i], 1);
+		assert_true(breaker_admits(&breaker, 1));
+	}
+}
+
+static void test_open__over__one_probe_only(void **state)
+{
+	(void)state;
+	fail_times(BREAKER_FAILURES, 1);
+	assert_false(breaker_admits(&breaker, SECOND));
+	assert_true(breaker_admits(&breaker, 1 + SECOND));
+	assert_false(breaker_admits(&breaker, 1 + SECOND));
+	assert_int_equal(breaker_opens_us(&breaker, 1 + SECOND), INT64_MAX);
+	breaker_forget(&breaker);
+	assert_true(breaker_admits(&breaker, 1 + SECOND));
+}
+
+static void test_probes__failing__twice_as_long_up_to_30_s(void **state)
+{
+	static const int64_t expected_s[] = {1, 2, 4, 8, 16, 30, 30};
+	int64_t now_us = 1;
+
+	(void)state;
+	fail_times(BREAKER_FAILURES, now_us);
+	for (size_t i = 0; i < sizeof(expected_s) / sizeof(expected_s[0]); i++) {
+		assert_int_equal(breaker_opens_us(&breaker, now_us),
+				 now_us + expected_s[i] * SECOND);
+		now_us += expected_s[i] * SECOND;
+		assert_true(breaker_admits(&breaker, now_us));
+		fail_times(1, now_us);
+	}
+	now_us += 30 * SECOND;
+	assert_true(breaker_admits(&breaker, now_us));
+	breaker_report(&breaker, VERDICT_ACCEPTED, now_us);
+	assert_true(breaker_admits(&breaker, now_us));
+	assert_int_equal(metrics_get(METRIC_BREAKER_OPEN), 0);
+	fail_times(BREAKER_FAILURES, now_us);
+	assert_int_equal(breaker_opens_us(&breaker, now_us), now_us + SECOND);
+}
+
+/* They began before it opened, and end one after another. */
+static void test_open__late_failures__do_not_prolong(void **state)
+{
+	(void)state;
+	fail_times(BREAKER_FAILURES + 20, 1);
+	fail_times(20, SECOND / 2);
+	assert_int_equal(breaker_opens_us(&breaker, SECOND / 2), 1 + SECOND);
+}
+
+static _Atomic int64_t clock_us;
+
+/* Attempts that end in each way, while others are under way and openings end. */
+static void *attempt(void *seed)
+{
+	unsigned random = *(unsigned *)seed;
+
+	for (int i = 0; i < 3000 * 1000; i++) {
+		int64_t now_us = atomic_fetch_add(&clock_us, SECOND / 4) + SECOND / 4;
+
+		if (!breaker_admits(&breaker, now_us))
+			continue;
+		random = random * 1103515245 + 12345;
+		breaker_report(&breaker,
+			       (random >> 16 & 7) > 0 ? VERDICT_UPSTREAM_UNAVAILABLE
+						      : VERDICT_ACCEPTED,
+			       now_us);
+	}
+	return NULL;
+}
+
+static void test_threads__whatever_they_report__somebody_is_admitted_again(void **state)
+{
+	unsigned seeds[] = {1, 2, 3};
+	pthread_t threads[3];
+	bool admitted;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, attempt, &seeds[i]), 0);
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	admitted = breaker_admits(&breaker, clock_us + BREAKER_OPEN_MAX_US);
+	assert_true(admitted);
+	assert_int_equal(metrics_get(METRIC_BREAKER_OPEN), breaker_is_open(&breaker));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_failures__four__closed_five__open, set_up),
+		cmocka_unit_test_setup(test_row__answer_in_between__begins_anew, set_up),
+		cmocka_unit_test_setup(test_open__over__one_probe_only, set_up),
+		cmocka_unit_test_setup(test_probes__failing__twice_as_long_up_to_30_s, set_up),
+		cmocka_unit_test_setup(test_open__late_failures__do_not_prolong, set_up),
+		cmocka_unit_test_setup(
+			test_threads__whatever_they_report__somebody_is_admitted_again, set_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
