@@ -155,7 +155,7 @@ static void run_skip(struct subject *subject)
 
 static void run_enrich(struct subject *subject)
 {
-	struct enrich_counts counts;
+	struct beacon_counts counts;
 	const char *detail;
 	size_t offset;
 

@@ -74,7 +74,7 @@ static void raise_file_limit(void)
 
 /* How many connections web servers may make: each may want one to the receiver, and some descriptors are
  * neither. */
-static size_t count_places(const struct config *config)
+static size_t count_connection_slots(const struct config *config)
 {
 	size_t receivers = (size_t)config->upstream_max_inflight * (config->workers + 1), left = 0;
 	size_t others = OTHER_DESCRIPTORS + config->workers * WORKER_DESCRIPTORS;
@@ -88,7 +88,7 @@ static size_t count_places(const struct config *config)
 	left -= receivers;
 	if (left < FEW_PLACES)
 		log_event(
-			LOG_WARN, "few_descriptors",
+			LOG_WARN, "fd_limit_low",
 			"The limit of open files leaves room for few connections; raise it to 1024 "
 			"or more.",
 			LOG_NUM("limit", (int64_t)limit.rlim_cur),
@@ -125,7 +125,7 @@ static void end_spool(struct worker_shared *shared, int64_t deadline_us)
 		return;
 	left = spool_free(shared->spool, deadline_us);
 	shared->spool = NULL;
-	log_event(left > 0 ? LOG_WARN : LOG_INFO, "spool_left",
+	log_event(left > 0 ? LOG_WARN : LOG_INFO, "spool_remaining",
 		  "What is in the spool is delivered by the next process with this FARO_SPOOL_DIR.",
 		  LOG_NUM("records", left));
 }
@@ -203,12 +203,12 @@ static int serve(const struct config *config, struct listener *listener)
 	raise_file_limit();
 	budget_init(&shared.memory, config->max_memory_bytes);
 	budget_init(&shared.inflight, config->upstream_max_inflight);
-	budget_init(&shared.places, count_places(config));
+	budget_init(&shared.connection_slots, count_connection_slots(config));
 	signal_fd = take_signals();
 	if (signal_fd >= 0 && set_up_shared(&shared))
 		status = run_workers(&shared, listener, signal_fd);
 	else
-		log_event(LOG_ERROR, "no_start", "Cannot set up signals, threads or memory.",
+		log_event(LOG_ERROR, "start_failed", "Cannot set up signals, threads or memory.",
 			  LOG_STR("error", strerror(errno)));
 	if (shared.resolver)
 		resolver_free(shared.resolver);

@@ -16,6 +16,7 @@
  * goes to a whole group and it has to outlast nginx; and it gets SIGTERM should its parent be killed.
  */
 #include "supervise.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -178,7 +179,7 @@ static void block_signals(struct supervisor *supervisor)
 	sigset_t blocked;
 
 	sigemptyset(&supervisor->signals);
-	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(handled); i++)
 		sigaddset(&supervisor->signals, handled[i]);
 	blocked = supervisor->signals;
 	sigaddset(&blocked, SIGPIPE); /* where nobody reads our log */

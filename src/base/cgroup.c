@@ -6,20 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 /* Version 1 has a number near INT64_MAX where version 2 says "max". */
 #define NO_LIMIT_BYTES ((uint64_t)1 << 50)
 
 /* The beginning of a file, with a NUL behind it. */
-static bool read_file(char *out, size_t size, const char *path)
+static bool read_text(char *out, size_t size, const char *path)
 {
-	FILE *file = fopen(path, "re");
-	size_t n = 0;
+	long n = read_small_file(path, out, size - 1, NULL);
 
-	if (file) {
-		n = fread(out, 1, size - 1, file);
-		fclose(file);
-	}
-	out[n] = '\0';
+	out[n > 0 ? n : 0] = '\0';
 	return n > 0;
 }
 
@@ -38,7 +35,7 @@ static void lower_to_limit(uint64_t *limit, const char *root, const char *hierar
 			*slash = '\0';
 		if (snprintf(path, sizeof(path), "%s%s%s/%s", root, hierarchy, name, file) <
 			    (int)sizeof(path) &&
-		    read_file(text, sizeof(text), path) && text[0] >= '0' && text[0] <= '9') {
+		    read_text(text, sizeof(text), path) && is_digit(text[0])) {
 			value = strtoull(text, NULL, 10);
 			if (value < *limit && value < NO_LIMIT_BYTES)
 				*limit = value;
@@ -58,7 +55,7 @@ uint64_t cgroup_memory_limit(const char *root)
 	uint64_t limit = UINT64_MAX;
 
 	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
-	if (!read_file(text, sizeof(text), path))
+	if (!read_text(text, sizeof(text), path))
 		return limit;
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		char *controllers = strchr(line, ':');

@@ -26,6 +26,11 @@ enum {
 	LOG_LIMIT_EVENTS = 64, /* names that log_limited() tells apart; the rest share a limit */
 };
 
+enum log_format {
+	LOG_FORMAT_LOGFMT,
+	LOG_FORMAT_JSON
+};
+
 enum log_level {
 	LOG_DEBUG,
 	LOG_INFO,
@@ -44,7 +49,7 @@ struct log_field {
 #define LOG_VIEW(k, v) ((struct log_field){.key = (k), .text = (v)})
 #define LOG_NUM(k, n)  ((struct log_field){.key = (k), .number = (n)})
 
-/* `format` is an enum log_format of config.h. Before it is called: logfmt, info. */
+/* Before it is called: logfmt, info. */
 void log_init(int format, int level);
 
 /* "debug" for LOG_DEBUG and so on. */

@@ -10,9 +10,6 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
-/* The struct that `pointer` is the member of: how a callback finds who it is for. */
-#define OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 struct loop_watch {
 	int fd;
 	uint32_t events; /* what epoll has of it; 0: it is not watched */

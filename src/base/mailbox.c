@@ -3,9 +3,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static struct letter *take_all(struct mailbox *mailbox)
+static struct message *take_all(struct mailbox *mailbox)
 {
-	struct letter *first;
+	struct message *first;
 
 	pthread_mutex_lock(&mailbox->mutex);
 	first = mailbox->first;
@@ -19,16 +19,16 @@ static void on_mail(struct loop_watch *watch, uint32_t events)
 {
 	/* `watch` is the first member. */
 	struct mailbox *mailbox = (struct mailbox *)(void *)watch;
-	struct letter *letter, *next;
+	struct message *message, *next;
 	uint64_t count;
 
 	(void)events;
-	/* Before the letters are taken: one that is posted in between rings again. */
+	/* Before the messages are taken: one that is posted in between rings again. */
 	if (read(watch->fd, &count, sizeof(count)) < 0)
 		return;
-	for (letter = take_all(mailbox); letter; letter = next) {
-		next = letter->next;
-		letter->open(letter);
+	for (message = take_all(mailbox); message; message = next) {
+		next = message->next;
+		message->open(message);
 	}
 }
 
@@ -52,18 +52,18 @@ void mailbox_release(struct mailbox *mailbox)
 	pthread_mutex_destroy(&mailbox->mutex);
 }
 
-void mailbox_post(struct mailbox *mailbox, struct letter *letter)
+void mailbox_post(struct mailbox *mailbox, struct message *message)
 {
 	const uint64_t one = 1;
 	bool was_empty;
 
-	letter->next = NULL;
+	message->next = NULL;
 	pthread_mutex_lock(&mailbox->mutex);
 	was_empty = !mailbox->first;
-	*mailbox->end = letter;
-	mailbox->end = &letter->next;
+	*mailbox->end = message;
+	mailbox->end = &message->next;
 	/* Within the lock, so that the mailbox cannot be released in between by whoever gets the
-	 * letter. An eventfd that is full rings in any case. */
+	 * message. An eventfd that is full rings in any case. */
 	if (was_empty && write(mailbox->watch.fd, &one, sizeof(one)) < 0) {
 		/* It is full. */
 	}

@@ -1,9 +1,9 @@
 /*
  * mailbox: hands something over to the thread of a loop.
  *
- * Any thread posts a letter; the loop that owns the mailbox opens it in its next turn. Letters are
+ * Any thread posts a message; the loop that owns the mailbox opens it in its next turn. Messages are
  * embedded in what they carry, so posting never allocates, and never waits for more than another
- * post. One thread's letters are opened in the order in which it posted them.
+ * post. One thread's messages are opened in the order in which it posted them.
  */
 #ifndef FARO_BASE_MAILBOX_H
 #define FARO_BASE_MAILBOX_H
@@ -13,23 +13,23 @@
 #include "base/loop.h"
 
 /* In one mailbox at a time; from mailbox_post() to open() it is the mailbox's. */
-struct letter {
-	struct letter *next;
-	/* Called in the loop's thread. It may post the letter again, anywhere, and free it. */
-	void (*open)(struct letter *letter);
+struct message {
+	struct message *next;
+	/* Called in the loop's thread. It may post the message again, anywhere, and free it. */
+	void (*open)(struct message *message);
 };
 
 struct mailbox {
 	struct loop_watch watch; /* an eventfd; -1: not set up */
 	struct loop *loop;
 	pthread_mutex_t mutex;
-	struct letter *first, **end;
+	struct message *first, **end;
 };
 
 /* False with errno set. */
 bool mailbox_init(struct mailbox *mailbox, struct loop *loop);
 /* Letters that were not opened are forgotten: nobody may post any more. Also after a failed init. */
 void mailbox_release(struct mailbox *mailbox);
-void mailbox_post(struct mailbox *mailbox, struct letter *letter);
+void mailbox_post(struct mailbox *mailbox, struct message *message);
 
 #endif

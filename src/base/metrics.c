@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 
+#include "base/text.h"
 #include "build-config.h"
 
 #define PREFIX "faro_ingest_"
@@ -41,10 +42,10 @@ static const struct description descriptions[METRIC_COUNT] = {
 	[METRIC_REJECTED_UPSTREAM_TIMEOUT] = {.label = "reason=\"upstream_timeout\""},
 	[METRIC_REJECTED_OVERLOADED] = {.label = "reason=\"overloaded\""},
 
-	[METRIC_ACCEPTED_ACCEPTED] = {"accepted_total", "reason=\"accepted\"", COUNTER,
+	[METRIC_ACCEPTED_RECEIVER] = {"accepted_total", "by=\"receiver\"", COUNTER,
 				      "Beacons answered 202, by what the promise rests on."},
-	[METRIC_ACCEPTED_SPOOLED] = {.label = "reason=\"spooled\""},
-	[METRIC_ACCEPTED_DUPLICATE] = {.label = "reason=\"duplicate\""},
+	[METRIC_ACCEPTED_SPOOL] = {.label = "by=\"spool\""},
+	[METRIC_ACCEPTED_DUPLICATE] = {.label = "by=\"duplicate\""},
 
 	[METRIC_ITEMS_LOG] = {"items_total", "kind=\"log\"", COUNTER,
 			      "Items in the beacons that the receiver took, by kind."},
@@ -116,7 +117,7 @@ static const struct description descriptions[METRIC_COUNT] = {
 static const int reply_codes[] = {200, 202, 204, 400, 403, 404, 405,
 				  413, 415, 422, 429, 502, 503, 504};
 enum {
-	REPLY_CODES = sizeof(reply_codes) / sizeof(reply_codes[0])
+	REPLY_CODES = ARRAY_LEN(reply_codes)
 };
 
 /* Upper bounds in microseconds, shared by both histograms: from a beacon that waits for nobody to
@@ -125,7 +126,7 @@ static const int64_t bounds_us[] = {250,    500,     1000,    2500,    5000,
 				    10000,  25000,   50000,   100000,  250000,
 				    500000, 1000000, 2500000, 5000000, 10000000};
 enum {
-	BOUNDS = sizeof(bounds_us) / sizeof(bounds_us[0])
+	BOUNDS = ARRAY_LEN(bounds_us)
 };
 
 static const struct {

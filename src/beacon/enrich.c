@@ -52,7 +52,7 @@ static void walk_measurements(struct walk *walk)
 
 static void walk_top_member(struct walk *walk, enum enrich_action action)
 {
-	struct enrich_counts *counts = walk->counts;
+	struct beacon_counts *counts = walk->counts;
 
 	switch (action) {
 	case DO_META:
@@ -98,10 +98,10 @@ static void walk_top(struct walk *walk)
 }
 
 static void walk_begin(struct walk *walk, struct enricher *enricher, struct view in,
-		       struct enrich_counts *counts)
+		       struct beacon_counts *counts)
 {
 	*walk = (struct walk){.enricher = enricher, .counts = counts};
-	*counts = (struct enrich_counts){0};
+	*counts = (struct beacon_counts){0};
 	json_init(&walk->json, in);
 	edits_clear(&enricher->edits);
 	memset(enricher->name_claims, 0,
@@ -145,7 +145,7 @@ static enum verdict write_out(const struct walk *walk, struct view in, struct bu
 }
 
 enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
-		    struct enrich_counts *counts, size_t *offset, const char **detail)
+		    struct beacon_counts *counts, size_t *offset, const char **detail)
 {
 	struct walk walk;
 

@@ -11,13 +11,9 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "beacon/beacon.h"
 #include "beacon/verdict.h"
 #include "config/labels.h"
-
-struct enrich_counts {
-	uint32_t logs, exceptions, events, measurements, spans;
-	uint32_t spoofed; /* claims of the browser that were changed or removed */
-};
 
 /* Works space that is kept from beacon to beacon (the edit list); one a thread. */
 struct enricher;
@@ -33,6 +29,6 @@ void enricher_free(struct enricher *enricher);
  * places would have to be changed. On failure the content of `out` is unspecified.
  */
 enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
-		    struct enrich_counts *counts, size_t *offset, const char **detail);
+		    struct beacon_counts *counts, size_t *offset, const char **detail);
 
 #endif

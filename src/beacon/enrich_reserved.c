@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "base/utf8.h"
 
 /* What go-logfmt's keyRuneFilter drops from a key; U+FFFD also stands for lone surrogates. */
@@ -61,11 +62,6 @@ static void as_label(char *name, size_t n)
 		name[i] = label_char((unsigned char)name[i]);
 }
 
-static bool starts(struct view text, struct view prefix)
-{
-	return text.len >= prefix.len && memcmp(text.ptr, prefix.ptr, prefix.len) == 0;
-}
-
 static bool is_reserved_as(struct json_string name, enum line_format format)
 {
 	static const struct view labels[] = {
@@ -82,13 +78,13 @@ static bool is_reserved_as(struct json_string name, enum line_format format)
 	char text[32];
 	struct view key = {text, line_key(name, format, KEY_ALONE, text, sizeof(text))};
 
-	if (view_equals(key, VIEW_LITERAL("kind")) || starts(key, VIEW_LITERAL("app_")))
+	if (view_equals(key, VIEW_LITERAL("kind")) || view_starts_with(key, VIEW_LITERAL("app_")))
 		return true;
 	as_label(text, key.len);
-	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(labels); i++)
 		if (view_equals(key, labels[i]))
 			return true;
-	return starts(key, VIEW_LITERAL("session_attr_"));
+	return view_starts_with(key, VIEW_LITERAL("session_attr_"));
 }
 
 bool enrich_name_is_reserved(struct json_string name)
@@ -149,7 +145,7 @@ enum enrich_owner enrich_reserved_attribute(const struct enrich_reserved *names,
 			return OWNER_US;
 		}
 	*ours = VIEW_LITERAL("");
-	return starts(text, VIEW_LITERAL("k8s.")) ? OWNER_US : OWNER_BROWSER;
+	return view_starts_with(text, VIEW_LITERAL("k8s.")) ? OWNER_US : OWNER_BROWSER;
 }
 
 /* Never longer than the key itself. Nothing in it is dropped or trimmed: labels refuses such keys. */
@@ -176,7 +172,7 @@ static bool init_labels(struct enrich_reserved *names)
 		{VIEW_LITERAL("deployment.environment.name"), labels->environment},
 		{VIEW_LITERAL("deployment.environment"), labels->environment},
 	};
-	const size_t fixed_count = sizeof(fixed) / sizeof(fixed[0]);
+	const size_t fixed_count = ARRAY_LEN(fixed);
 
 	names->stamped_count = fixed_count + labels->attribute_count;
 	names->stamped = malloc(names->stamped_count * sizeof(*names->stamped));

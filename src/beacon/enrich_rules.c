@@ -1,5 +1,7 @@
 #include "beacon/enrich_rules.h"
 
+#include "base/text.h"
+
 #define NAME(text)                     \
 	{                              \
 		text, sizeof(text) - 1 \
@@ -68,9 +70,9 @@ const struct enrich_rule enrich_rules[] = {
 	 JSON_OBJECT, DO_VALUE, "passed, or removed with its key"},
 };
 
-const size_t enrich_rule_count = sizeof(enrich_rules) / sizeof(enrich_rules[0]);
+const size_t enrich_rule_count = ARRAY_LEN(enrich_rules);
 
-_Static_assert(sizeof(enrich_rules) / sizeof(enrich_rules[0]) <= 32, "a bit each in *seen");
+_Static_assert(ARRAY_LEN(enrich_rules) <= 32, "a bit each in *seen");
 
 /* Where each level's rows begin. */
 static const unsigned char first_row[] = {

@@ -26,7 +26,7 @@ struct enricher {
 struct walk {
 	struct json json;
 	struct enricher *enricher;
-	struct enrich_counts *counts;
+	struct beacon_counts *counts;
 	size_t app;            /* index into labels->apps */
 	uint32_t known_claims; /* sum of name_claims */
 	enum verdict verdict;  /* why json_stop() was called */

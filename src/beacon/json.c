@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "beacon/json_loops.h"
 
 static bool fail(struct json *json, const char *at, enum json_error error)
@@ -72,11 +73,6 @@ static size_t utf8_length(const char *at, const char *end)
 	return 0;
 }
 
-static bool is_hex(char c)
-{
-	return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
 /* Length of the escape sequence at the backslash `at`; 0 when there is none. */
 static size_t escape_length(const char *at, const char *end)
 {
@@ -93,8 +89,8 @@ static size_t escape_length(const char *at, const char *end)
 	case 't':
 		return 2;
 	case 'u':
-		return end - at >= 6 && is_hex(at[2]) && is_hex(at[3]) && is_hex(at[4]) &&
-				       is_hex(at[5])
+		return end - at >= 6 && hex_value(at[2]) >= 0 && hex_value(at[3]) >= 0 &&
+				       hex_value(at[4]) >= 0 && hex_value(at[5]) >= 0
 			       ? 6
 			       : 0;
 	default:

@@ -11,6 +11,8 @@
 
 #if defined(__SSE2__) && !defined(JSON_PLAIN)
 #include <emmintrin.h>
+
+#include "base/text.h"
 #define JSON_WIDE 1
 #else
 #define JSON_WIDE 0
@@ -22,11 +24,6 @@
 static inline bool is_space(char c)
 {
 	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
-static inline bool is_digit(char c)
-{
-	return (unsigned char)(c - '0') < 10;
 }
 
 /* A byte that ends the plain part of a string body. */

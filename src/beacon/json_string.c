@@ -1,5 +1,6 @@
 /* Comparing JSON strings with known texts, code point by code point. json.h says what Go's habits
  * have to do with it. */
+#include "base/text.h"
 #include "beacon/json.h"
 
 #include <string.h>
@@ -7,15 +8,12 @@
 #include "base/utf8.h"
 
 /* The escape was validated: exactly four hexadecimal digits. */
-static uint32_t hex_value(const char *four)
+static uint32_t four_digits(const char *four)
 {
 	uint32_t value = 0;
 
-	for (int i = 0; i < 4; i++) {
-		char c = four[i];
-
-		value = value << 4 | (uint32_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-	}
+	for (int i = 0; i < 4; i++)
+		value = value << 4 | (uint32_t)hex_value(four[i]);
 	return value;
 }
 
@@ -28,14 +26,14 @@ static void advance(struct json_string *rest, size_t n)
 /* Behind \u: a pair of surrogates makes one code point, a lone one U+FFFD. */
 static uint32_t unicode_escape(struct json_string *rest)
 {
-	uint32_t high = hex_value(rest->ptr + 2), low;
+	uint32_t high = four_digits(rest->ptr + 2), low;
 
 	advance(rest, 6);
 	if (high < 0xd800 || high > 0xdfff)
 		return high;
 	if (high > 0xdbff || rest->len < 6 || rest->ptr[0] != '\\' || rest->ptr[1] != 'u')
 		return 0xfffd;
-	low = hex_value(rest->ptr + 2);
+	low = four_digits(rest->ptr + 2);
 	if (low < 0xdc00 || low > 0xdfff)
 		return 0xfffd;
 	advance(rest, 6);

@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "beacon/enrich.h"
 #include "check/client.h"
 
@@ -200,7 +201,7 @@ static void print_hex(char *out, const unsigned char *bytes, size_t n)
 static bool label(struct check *check, struct view beacon, struct buf *out)
 {
 	struct enricher *enricher = enricher_new(&check->config->labels);
-	struct enrich_counts counts;
+	struct beacon_counts counts;
 	const char *detail;
 	size_t offset;
 	bool good =
@@ -271,7 +272,7 @@ static enum check_finding run(struct check *check)
 {
 	static enum check_finding (*const steps[])(struct check *) = {
 		check_name, check_empty, check_garbage, check_largest, check_send};
-	size_t count = sizeof(steps) / sizeof(steps[0]) - (check->config->check_send ? 0 : 1);
+	size_t count = ARRAY_LEN(steps) - (check->config->check_send ? 0 : 1);
 	enum check_finding finding = FINDING_OK;
 
 	for (size_t i = 0; i < count && finding == FINDING_OK; i++)

@@ -8,7 +8,7 @@
 #include "build-config.h"
 
 enum {
-	HEADER_LINE_MAX_BYTES = CONFIG_SECRET_MAX_BYTES + 64,
+	HEADER_LINE_MAX_BYTES = KEY_FILE_MAX_BYTES + 64,
 	KEY_KNOWN_BY_BYTES = 8,
 };
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cgroup.h"
+#include "base/text.h"
 #include "config/setting.h"
 
 #define PREFIX SETTING_PREFIX
@@ -169,7 +170,7 @@ static bool is_service_link(const char *name, size_t len, const char *value)
 		return false;
 	if (port + 5 == name + len)
 		return strstr(value, "://");
-	for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
 		size_t digits = port[5] == '_' ? strspn(port + 6, "0123456789") : 0;
 
 		if (digits > 0 &&
@@ -184,7 +185,7 @@ static bool is_known_word(const char *name, size_t len)
 {
 	static const char *const words[] = {"ENDPOINT", "SOCKET", "CONFIG_JS", "COLLECTOR_URL"};
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (strlen(words[i]) == len && memcmp(words[i], name, len) == 0)
 			return true;
 	return false;
@@ -304,7 +305,7 @@ static const char *system_authorities(void)
 	};
 	char path[PATH_MAX];
 
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 		snprintf(path, sizeof(path), "%s%s", config_file_root, places[i]);
 		if (access(path, R_OK) == 0)
 			return places[i];

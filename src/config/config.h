@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "base/log.h"
 #include "config/labels.h"
 
 /* Byte limits that are not settings (that of a forwarded header is in upstream/route.h). */
@@ -22,7 +23,6 @@ enum {
 	CONFIG_PATH_MAX_BYTES = 1024,            /* FARO_PATH and what it is compared with */
 	CONFIG_HEADER_MAX_BYTES = 512,           /* FARO_UPSTREAM_TENANT */
 	CONFIG_UPSTREAM_REPLY_MAX_BYTES = 65536, /* read and thrown away, then the connection too */
-	CONFIG_SECRET_MAX_BYTES = 4096,          /* an API key file */
 };
 
 enum config_mode {
@@ -34,11 +34,6 @@ enum config_mode {
 	MODE_SUPERVISE, /* supervise's; in a config there was no command to it, and that is refused */
 	MODE_VERSION,
 	MODE_HELP,
-};
-
-enum log_format {
-	LOG_FORMAT_LOGFMT,
-	LOG_FORMAT_JSON
 };
 
 struct config {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "base/utf8.h"
 
 #define SERVICE_NAME        "OTEL_SERVICE_NAME"
@@ -118,14 +119,6 @@ static size_t count_items(struct view list)
 	return n;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Replaces *text by its trimmed, percent-decoded copy. False at a percent sign without two
  * hexadecimal digits, or without memory. */
 static bool decode(struct build *build, struct view *text)
@@ -140,8 +133,8 @@ static bool decode(struct build *build, struct view *text)
 		bytes[out++] = raw.ptr[i];
 		if (raw.ptr[i] != '%')
 			continue;
-		high = i + 1 < raw.len ? hex_digit(raw.ptr[i + 1]) : -1;
-		low = i + 2 < raw.len ? hex_digit(raw.ptr[i + 2]) : -1;
+		high = i + 1 < raw.len ? hex_value(raw.ptr[i + 1]) : -1;
+		low = i + 2 < raw.len ? hex_value(raw.ptr[i + 2]) : -1;
 		if (high < 0 || low < 0)
 			return false;
 		bytes[out - 1] = (char)(high << 4 | low);
@@ -238,17 +231,14 @@ static void read_namespace_file(struct build *build)
 {
 	const char *path = build->source->namespace_file;
 	char bytes[LABELS_VALUE_MAX_BYTES + 2];
-	FILE *file = path ? fopen(path, "re") : NULL;
-	size_t n;
+	long n = path ? read_small_file(path, bytes, sizeof(bytes), NULL) : 0;
 
 	build->file_namespace = VIEW_LITERAL("");
-	if (!file)
+	if (n <= 0)
 		return;
-	n = fread(bytes, 1, sizeof(bytes), file);
-	fclose(file);
-	if (n > 0 && bytes[n - 1] == '\n')
+	if (bytes[n - 1] == '\n')
 		n--;
-	build->file_namespace = copy(build, view_trim((struct view){bytes, n}));
+	build->file_namespace = copy(build, view_trim((struct view){bytes, (size_t)n}));
 }
 
 static void choose_service_name(struct build *build)
@@ -334,7 +324,7 @@ static const char *const always_stamped[] = {
 
 static bool is_own_attribute(struct view key)
 {
-	for (size_t i = 0; i < sizeof(own_attributes) / sizeof(own_attributes[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(own_attributes); i++) {
 		struct view own = view_of(own_attributes[i]);
 		bool family = own.ptr[own.len - 1] == '.';
 
@@ -347,7 +337,7 @@ static bool is_own_attribute(struct view key)
 
 static bool is_always_stamped(struct view key)
 {
-	for (size_t i = 0; i < sizeof(always_stamped) / sizeof(always_stamped[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(always_stamped); i++) {
 		if (view_equals(key, view_of(always_stamped[i])))
 			return true;
 	}
@@ -579,7 +569,7 @@ bool labels_init(struct labels *labels, const struct labels_source *source,
 	struct build build = {.labels = labels, .source = source, .complain = report, .arg = arg};
 
 	*labels = (struct labels){.storage = NULL};
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !build.out_of_memory; i++)
+	for (size_t i = 0; i < ARRAY_LEN(steps) && !build.out_of_memory; i++)
 		steps[i](&build);
 	if (!build.failed && !build.out_of_memory)
 		make_fragments(&build);

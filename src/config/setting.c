@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 #define KIB ((uint64_t)1024)
 #define MIB (1024 * KIB)
@@ -76,7 +77,7 @@ bool setting_parse_whole(const char *text, uint64_t *value, const char **rest)
 	*value = 0;
 	if (*text < '0' || *text > '9')
 		return false;
-	for (; *text >= '0' && *text <= '9'; text++) {
+	for (; is_digit(*text); text++) {
 		if (__builtin_mul_overflow(*value, 10, value) ||
 		    __builtin_add_overflow(*value, (uint64_t)(*text - '0'), value))
 			return false;
@@ -91,7 +92,7 @@ static const struct {
 } units[] = {{"", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", GIB}};
 
 enum {
-	UNITS = sizeof(units) / sizeof(units[0])
+	UNITS = ARRAY_LEN(units)
 };
 
 static bool parse_byte_count(const char *text, uint64_t *value)

@@ -152,7 +152,7 @@ void setting_parse_ca_file(struct reading *reading, enum setting_id id, const ch
 
 void setting_parse_key_file(struct reading *reading, enum setting_id id, const char *text)
 {
-	char bytes[CONFIG_SECRET_MAX_BYTES + 1];
+	char bytes[KEY_FILE_MAX_BYTES + 1];
 	size_t n;
 	const char *wrong = read_start(text, bytes, sizeof(bytes), &n);
 

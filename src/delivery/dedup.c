@@ -170,7 +170,7 @@ void dedup_end(struct dedup *dedup, const struct dedup_hash *hash, struct dedup_
 		for (; waiter; waiter = next) {
 			next = waiter->next;
 			waiter->outcome = outcome;
-			mailbox_post(waiter->mailbox, &waiter->letter);
+			mailbox_post(waiter->mailbox, &waiter->message);
 		}
 	}
 	pthread_mutex_unlock(&dedup->mutex);

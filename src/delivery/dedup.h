@@ -3,7 +3,7 @@
  *
  *	dedup_begin ─┬─ DEDUP_FIRST: relay it, then dedup_end()
  *	             ├─ DEDUP_KNOWN: it was taken within the last five minutes
- *	             └─ DEDUP_WAIT: the first is under way; its end is told by the waiter's letter
+ *	             └─ DEDUP_WAIT: the first is under way; its end is told by the waiter's message
  *
  * Memory is fixed: DEDUP_ENTRIES beacons are remembered (3.5 MiB), and where more come within five
  * minutes the oldest are forgotten first; a repeat of such a one is relayed again.
@@ -40,7 +40,7 @@ struct dedup_outcome {
 };
 
 struct dedup_waiter {
-	struct letter letter;         /* .open is the owner's */
+	struct message message;       /* .open is the owner's */
 	struct mailbox *mailbox;      /* the owner's */
 	struct dedup_outcome outcome; /* of the first, valid in open() */
 	struct dedup_waiter *next;
@@ -56,12 +56,12 @@ void dedup_free(struct dedup *dedup);
 struct dedup_hash dedup_hash(struct view key, struct view body);
 bool dedup_hash_is_empty(const struct dedup_hash *hash);
 
-/* `waiter` is kept until its letter is opened, or dedup_leave(). */
+/* `waiter` is kept until its message is opened, or dedup_leave(). */
 enum dedup_state dedup_begin(struct dedup *dedup, const struct dedup_hash *hash,
 			     struct dedup_waiter *waiter, int64_t now_us);
 void dedup_end(struct dedup *dedup, const struct dedup_hash *hash, struct dedup_outcome outcome,
 	       int64_t now_us);
-/* The waiter's letter is not posted after this; it may have been before. */
+/* The waiter's message is not posted after this; it may have been before. */
 void dedup_leave(struct dedup *dedup, const struct dedup_hash *hash, struct dedup_waiter *waiter);
 
 /* What a former process promised `age_s` ago. */

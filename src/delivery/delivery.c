@@ -10,6 +10,7 @@
 #include "delivery/delivery.h"
 
 #include "base/metrics.h"
+#include "base/text.h"
 
 enum {
 	KEY_MAX_BYTES = 128 /* longer ones are not forwarded, and say nothing */
@@ -26,7 +27,7 @@ static void end_first(struct delivery *delivery, enum verdict verdict)
 	if (!delivery->first)
 		return;
 	delivery->first = false;
-	dedup_end(delivery->desk->dedup, &delivery->hash,
+	dedup_end(delivery->context->dedup, &delivery->hash,
 		  (struct dedup_outcome){is_promise(verdict), verdict, delivery->call.status},
 		  loop_now_us());
 }
@@ -45,9 +46,9 @@ static void finish(struct delivery *delivery, enum verdict verdict)
 
 static void put_done(struct spool_put *put)
 {
-	struct delivery *delivery = OWNER(put, struct delivery, put);
+	struct delivery *delivery = container_of(put, struct delivery, put);
 
-	delivery->desk->at_spool--;
+	delivery->context->at_spool--;
 	if (put->result == SPOOL_STORED)
 		finish(delivery, VERDICT_SPOOLED);
 	else if (put->result == SPOOL_FULL)
@@ -62,25 +63,23 @@ static void put(struct delivery *delivery, enum verdict otherwise)
 
 	delivery->call.verdict = otherwise;
 	delivery->phase = DELIVERY_AT_SPOOL;
-	delivery->desk->at_spool++;
+	delivery->context->at_spool++;
 	delivery->put = (struct spool_put){
 		.record = {.hash = delivery->hash,
-			   .session_id = call->session_id,
-			   .idempotency_key = call->idempotency_key,
-			   .traceparent = call->traceparent,
+			   .forwarded = call->forwarded,
 			   .counts = delivery->counts,
 			   .body = call->body},
-		.mailbox = &delivery->desk->mailbox,
+		.mailbox = &delivery->context->mailbox,
 		.done = put_done,
 	};
-	spool_put(delivery->desk->spool, &delivery->put);
+	spool_put(delivery->context->spool, &delivery->put);
 }
 
 /* --- the receiver -------------------------------------------------------------------------------*/
 
 static bool is_for_spool(const struct delivery *delivery, enum verdict verdict)
 {
-	if (!delivery->desk->spool)
+	if (!delivery->context->spool)
 		return false;
 	switch (verdict) {
 	case VERDICT_UPSTREAM_UNAVAILABLE:
@@ -104,36 +103,36 @@ static void end_attempt(struct delivery *delivery, enum verdict verdict)
 
 static void call_done(struct relay_call *call)
 {
-	struct delivery *delivery = OWNER(call, struct delivery, call);
+	struct delivery *delivery = container_of(call, struct delivery, call);
 
-	if (delivery->desk->spool)
-		breaker_report(delivery->desk->breaker, call->verdict, loop_now_us());
+	if (delivery->context->spool)
+		breaker_report(delivery->context->breaker, call->verdict, loop_now_us());
 	end_attempt(delivery, call->verdict);
 }
 
 static void relay(struct delivery *delivery)
 {
-	struct delivery_desk *desk = delivery->desk;
+	struct delivery_context *context = delivery->context;
 	enum verdict verdict;
 
-	if (desk->spool && !breaker_admits(desk->breaker, loop_now_us())) {
+	if (context->spool && !breaker_admits(context->breaker, loop_now_us())) {
 		put(delivery, VERDICT_UPSTREAM_UNAVAILABLE);
 		return;
 	}
 	delivery->call.done = call_done;
 	delivery->phase = DELIVERY_AT_RELAY;
-	verdict = relay_start(desk->relay, &delivery->call);
+	verdict = relay_start(context->relay, &delivery->call);
 	if (verdict == VERDICT_OK)
 		return;
-	breaker_forget(desk->breaker);
+	breaker_forget(context->breaker);
 	end_attempt(delivery, verdict);
 }
 
 /* --- the others of its kind ---------------------------------------------------------------------*/
 
-static void first_ended(struct letter *letter)
+static void first_ended(struct message *message)
 {
-	struct delivery *delivery = OWNER(letter, struct delivery, waiter.letter);
+	struct delivery *delivery = container_of(message, struct delivery, waiter.message);
 	const struct dedup_outcome *outcome = &delivery->waiter.outcome;
 
 	delivery->call.status = outcome->status;
@@ -143,16 +142,16 @@ static void first_ended(struct letter *letter)
 /* True: there is nothing to relay, now or at all. */
 static bool is_repeated(struct delivery *delivery)
 {
-	struct delivery_desk *desk = delivery->desk;
-	struct view key = delivery->call.idempotency_key;
+	struct delivery_context *context = delivery->context;
+	struct view key = delivery->call.forwarded.idempotency_key;
 
 	if (key.len == 0 || key.len > KEY_MAX_BYTES)
 		return false;
 	delivery->hash = dedup_hash(key, delivery->call.body);
 	delivery->waiter =
-		(struct dedup_waiter){.letter.open = first_ended, .mailbox = &desk->mailbox};
+		(struct dedup_waiter){.message.open = first_ended, .mailbox = &context->mailbox};
 	delivery->phase = DELIVERY_WAITS;
-	switch (dedup_begin(desk->dedup, &delivery->hash, &delivery->waiter, loop_now_us())) {
+	switch (dedup_begin(context->dedup, &delivery->hash, &delivery->waiter, loop_now_us())) {
 	case DEDUP_FIRST:
 		delivery->first = true;
 		return false;
@@ -165,22 +164,22 @@ static bool is_repeated(struct delivery *delivery)
 	return true;
 }
 
-/* --- the desk -----------------------------------------------------------------------------------*/
+/* --- the context -----------------------------------------------------------------------------------*/
 
-bool delivery_open_desk(struct delivery_desk *desk, struct loop *loop)
+bool delivery_context_init(struct delivery_context *context, struct loop *loop)
 {
-	desk->at_spool = 0;
-	return mailbox_init(&desk->mailbox, loop);
+	context->at_spool = 0;
+	return mailbox_init(&context->mailbox, loop);
 }
 
-void delivery_close_desk(struct delivery_desk *desk)
+void delivery_context_release(struct delivery_context *context)
 {
-	mailbox_release(&desk->mailbox);
+	mailbox_release(&context->mailbox);
 }
 
-void delivery_start(struct delivery_desk *desk, struct delivery *delivery)
+void delivery_start(struct delivery_context *context, struct delivery *delivery)
 {
-	delivery->desk = desk;
+	delivery->context = context;
 	delivery->first = false;
 	delivery->hash = (struct dedup_hash){{0}};
 	if (!is_repeated(delivery))
@@ -189,13 +188,13 @@ void delivery_start(struct delivery_desk *desk, struct delivery *delivery)
 
 static void cancel_attempt(struct delivery *delivery)
 {
-	relay_cancel(delivery->desk->relay, &delivery->call);
-	breaker_forget(delivery->desk->breaker);
+	relay_cancel(delivery->context->relay, &delivery->call);
+	breaker_forget(delivery->context->breaker);
 }
 
-void delivery_hurry(struct delivery *delivery)
+void delivery_spool_now(struct delivery *delivery)
 {
-	if (delivery->phase != DELIVERY_AT_RELAY || !delivery->desk->spool)
+	if (delivery->phase != DELIVERY_AT_RELAY || !delivery->context->spool)
 		return;
 	cancel_attempt(delivery);
 	put(delivery, VERDICT_UPSTREAM_TIMEOUT);
@@ -206,7 +205,7 @@ void delivery_cancel(struct delivery *delivery)
 	if (delivery->phase == DELIVERY_AT_RELAY)
 		cancel_attempt(delivery);
 	if (delivery->phase == DELIVERY_WAITS)
-		dedup_leave(delivery->desk->dedup, &delivery->hash, &delivery->waiter);
+		dedup_leave(delivery->context->dedup, &delivery->hash, &delivery->waiter);
 	delivery->phase = DELIVERY_NONE;
 	end_first(delivery, VERDICT_UPSTREAM_TIMEOUT);
 }

@@ -1,7 +1,7 @@
 /*
  * delivery: from a labelled beacon to its verdict: once, to the receiver, else to the spool.
  *
- * One desk belongs to one loop. A delivery is embedded in its owner, who fills in what is asked and
+ * One context belongs to one loop. A delivery is embedded in its owner, who fills in what is asked and
  * keeps the bytes until done().
  */
 #ifndef FARO_DELIVERY_DELIVERY_H
@@ -12,7 +12,7 @@
 #include "upstream/breaker.h"
 #include "upstream/relay.h"
 
-struct delivery_desk {
+struct delivery_context {
 	struct relay *relay;
 	struct dedup *dedup;
 	struct breaker *breaker; /* used where there is a spool */
@@ -32,11 +32,11 @@ struct delivery {
 	/* body and forwarded headers are asked for; the outcome is told here, verdict included:
 	 * VERDICT_SPOOLED, VERDICT_DUPLICATE and VERDICT_OVERLOADED besides the relay's. */
 	struct relay_call call;
-	struct enrich_counts counts;
+	struct beacon_counts counts;
 	/* Called once, also from within delivery_start(). */
 	void (*done)(struct delivery *delivery);
 
-	struct delivery_desk *desk;
+	struct delivery_context *context;
 	enum delivery_phase phase;
 	bool first; /* of those with its hash: its end is told to the others */
 	struct dedup_hash hash;
@@ -44,14 +44,14 @@ struct delivery {
 	struct spool_put put;
 };
 
-/* `desk` has everything but its mailbox. False with errno set. */
-bool delivery_open_desk(struct delivery_desk *desk, struct loop *loop);
+/* `context` has everything but its mailbox. False with errno set. */
+bool delivery_context_init(struct delivery_context *context, struct loop *loop);
 /* There is no delivery under way. */
-void delivery_close_desk(struct delivery_desk *desk);
+void delivery_context_release(struct delivery_context *context);
 
-void delivery_start(struct delivery_desk *desk, struct delivery *delivery);
+void delivery_start(struct delivery_context *context, struct delivery *delivery);
 /* The time is short: what the receiver has not answered yet goes to the spool, if there is one. */
-void delivery_hurry(struct delivery *delivery);
+void delivery_spool_now(struct delivery *delivery);
 /* Ends it without done(); not while it is DELIVERY_AT_SPOOL. */
 void delivery_cancel(struct delivery *delivery);
 

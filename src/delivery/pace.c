@@ -5,7 +5,7 @@
 enum {
 	PAUSE_MIN_US = 500 * 1000,
 	PAUSE_MAX_US = 30 * 1000 * 1000,
-	HURRIED_PAUSE_US = 200 * 1000,
+	FLUSH_PAUSE_US = 200 * 1000,
 	POLL_US = 50 * 1000,
 	/* Live traffic has the first chance to find out whether the receiver is back. */
 	PROBE_DELAY_US = 200 * 1000,
@@ -27,9 +27,9 @@ void pace_init(struct pace *pace, struct breaker *breaker, double max_rate, int6
 		pace->rate = min_rate;
 }
 
-void pace_hurry(struct pace *pace)
+void pace_flush(struct pace *pace)
 {
-	pace->hurried = true;
+	pace->flushing = true;
 	if (pace->failures == 0)
 		pace->pause_until_us = 0;
 }
@@ -62,7 +62,7 @@ static void follow_live_traffic(struct pace *pace, int64_t now_us)
 
 int64_t pace_blocked_until(struct pace *pace, int64_t now_us)
 {
-	int64_t opens_us = breaker_opens_us(pace->breaker, now_us);
+	int64_t opens_us = breaker_retry_at_us(pace->breaker, now_us);
 
 	follow_live_traffic(pace, now_us);
 	if (opens_us == INT64_MAX)
@@ -75,7 +75,7 @@ int64_t pace_blocked_until(struct pace *pace, int64_t now_us)
 		return pace->told_until_us;
 	if (pace->pause_until_us > now_us)
 		return pace->pause_until_us;
-	if (!pace->hurried && pace->next_us > now_us)
+	if (!pace->flushing && pace->next_us > now_us)
 		return pace->next_us;
 	return 0;
 }
@@ -109,8 +109,8 @@ void pace_failed(struct pace *pace, unsigned retry_after_s, int64_t now_us)
 		bound_us *= 2;
 	if (bound_us > PAUSE_MAX_US)
 		bound_us = PAUSE_MAX_US;
-	if (pace->hurried)
-		bound_us = HURRIED_PAUSE_US;
+	if (pace->flushing)
+		bound_us = FLUSH_PAUSE_US;
 	cut_rate(pace, now_us);
 	pace->failures++;
 	pace->accepted = atomic_load(&pace->breaker->accepted);

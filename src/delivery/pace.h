@@ -15,7 +15,7 @@ struct pace {
 	struct breaker *breaker;
 	double max_rate, rate; /* records a second */
 	int failures;          /* of replay, in a row */
-	bool hurried;
+	bool flushing;
 	int64_t next_us;        /* by the rate */
 	int64_t pause_until_us; /* after failures */
 	int64_t told_until_us;  /* by Retry-After */
@@ -28,7 +28,7 @@ struct pace {
 
 void pace_init(struct pace *pace, struct breaker *breaker, double max_rate, int64_t now_us);
 /* The process ends: the rate no longer counts, and pauses are short. */
-void pace_hurry(struct pace *pace);
+void pace_flush(struct pace *pace);
 
 /* When the next record may go; 0: now. Follows what live traffic met. */
 int64_t pace_blocked_until(struct pace *pace, int64_t now_us);

@@ -21,8 +21,8 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "delivery/pace.h"
-#include "ingest/ingest.h"
 #include "upstream/relay.h"
 
 enum {
@@ -175,7 +175,7 @@ void replay_settle(struct replay *replay)
 
 static void on_settle(struct loop_timer *timer)
 {
-	struct replay *replay = OWNER(timer, struct replay, settle_timer);
+	struct replay *replay = container_of(timer, struct replay, settle_timer);
 
 	replay_settle(replay);
 }
@@ -217,7 +217,7 @@ static void call_done(struct relay_call *call)
 	slot->busy = false;
 	replay->busy--;
 	if (call->verdict == VERDICT_ACCEPTED) {
-		ingest_count_items(&slot->record.counts);
+		beacon_count_items(&slot->record.counts);
 		settle(replay, slot->record.id, STORE_DELIVERED);
 		pace_taken(&replay->pace);
 	} else if (call->verdict == VERDICT_UPSTREAM_REJECTED) {
@@ -319,11 +319,8 @@ static bool send_one(struct replay *replay, struct slot *slot, int64_t now_us, i
 		*next_us = result == STORE_FULL ? now_us + POLL_US : INT64_MAX;
 		return false;
 	}
-	slot->call = (struct relay_call){.body = record->body,
-					 .session_id = record->session_id,
-					 .idempotency_key = record->idempotency_key,
-					 .traceparent = record->traceparent,
-					 .done = call_done};
+	slot->call = (struct relay_call){
+		.body = record->body, .forwarded = record->forwarded, .done = call_done};
 	*next_us = now_us + POLL_US;
 	if (!breaker_admits(replay->breaker, now_us))
 		return false;
@@ -363,7 +360,7 @@ static void pump(struct replay *replay)
 
 static void on_timer(struct loop_timer *timer)
 {
-	pump(OWNER(timer, struct replay, timer));
+	pump(container_of(timer, struct replay, timer));
 }
 
 void replay_wake(struct replay *replay)
@@ -372,9 +369,9 @@ void replay_wake(struct replay *replay)
 	replay->timer.due_us = replay->loop->now_us;
 }
 
-void replay_hurry(struct replay *replay)
+void replay_flush(struct replay *replay)
 {
-	pace_hurry(&replay->pace);
+	pace_flush(&replay->pace);
 	replay->timer.due_us = replay->loop->now_us;
 }
 

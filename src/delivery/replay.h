@@ -19,7 +19,7 @@ void replay_free(struct replay *replay);
 
 /* There may be something to do: a record was stored, or a second has passed. */
 void replay_wake(struct replay *replay);
-void replay_hurry(struct replay *replay);
+void replay_flush(struct replay *replay);
 /* What is in flight may still end. */
 void replay_stop(struct replay *replay);
 bool replay_is_idle(const struct replay *replay);

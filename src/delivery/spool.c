@@ -1,7 +1,7 @@
 /*
  * DESIGN: a loop in a thread of its own. What comes in a turn of it is one batch.
  *
- *	inbox ──open──> waiting ──end of the turn──> one transaction ──> letters back
+ *	inbox ──open──> waiting ──end of the turn──> one transaction ──> messages back
  *
  * A batch has at most BATCH_RECORDS records and BATCH_BYTES of bodies (or one record), so that the
  * database's log stays small; the rest is the next turn's, after replay had its turn. A store that
@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/malloc_tuning.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "delivery/replay.h"
 
 enum {
@@ -36,8 +37,8 @@ struct spool {
 	struct replay *replay;
 	struct spool_put *waiting, **waiting_end;
 	struct loop_timer commit_timer, housekeeping_timer, stop_timer;
-	struct letter drain_letter, stop_letter;
-	int64_t deadline_us; /* written before stop_letter is posted */
+	struct message drain_message, stop_message;
+	int64_t deadline_us; /* written before stop_message is posted */
 	int64_t reopen_us;
 	bool rested; /* since the last record came */
 	bool ended;
@@ -67,18 +68,18 @@ static struct spool_put *take_batch(struct spool *spool)
 	size_t bytes = put->record.body.len;
 	int n = 1;
 
-	for (; put->letter.next && n < BATCH_RECORDS; n++) {
-		struct spool_put *next = (struct spool_put *)(void *)put->letter.next;
+	for (; put->message.next && n < BATCH_RECORDS; n++) {
+		struct spool_put *next = (struct spool_put *)(void *)put->message.next;
 
 		bytes += next->record.body.len;
 		if (bytes > BATCH_BYTES)
 			break;
 		put = next;
 	}
-	spool->waiting = (struct spool_put *)(void *)put->letter.next;
+	spool->waiting = (struct spool_put *)(void *)put->message.next;
 	if (!spool->waiting)
 		spool->waiting_end = &spool->waiting;
-	put->letter.next = NULL;
+	put->message.next = NULL;
 	return first;
 }
 
@@ -88,7 +89,7 @@ static enum spool_result insert_all(struct spool *spool, struct spool_put *first
 
 	if (!is_usable(spool) || store_begin(spool->store) != STORE_OK)
 		return SPOOL_FAILED;
-	for (put = first; put; put = (struct spool_put *)(void *)put->letter.next) {
+	for (put = first; put; put = (struct spool_put *)(void *)put->message.next) {
 		enum store_result result = store_insert(spool->store, &put->record);
 
 		if (result == STORE_FAILED)
@@ -98,10 +99,10 @@ static enum spool_result insert_all(struct spool *spool, struct spool_put *first
 	return store_commit(spool->store) == STORE_OK ? SPOOL_STORED : SPOOL_FAILED;
 }
 
-static void answered(struct letter *letter)
+static void answered(struct message *message)
 {
-	/* `letter` is the first member. */
-	struct spool_put *put = (struct spool_put *)(void *)letter;
+	/* `message` is the first member. */
+	struct spool_put *put = (struct spool_put *)(void *)message;
 
 	put->done(put);
 }
@@ -115,14 +116,14 @@ static void show(struct spool *spool)
 
 static void commit_batch(struct loop_timer *timer)
 {
-	struct spool *spool = OWNER(timer, struct spool, commit_timer);
+	struct spool *spool = container_of(timer, struct spool, commit_timer);
 	struct spool_put *put = take_batch(spool), *next;
 	bool failed = insert_all(spool, put) == SPOOL_FAILED;
 
 	spool->rested = false;
 	show(spool);
 	for (; put; put = next) {
-		next = (struct spool_put *)(void *)put->letter.next;
+		next = (struct spool_put *)(void *)put->message.next;
 		if (failed)
 			put->result = SPOOL_FAILED;
 		if (put->result == SPOOL_FULL)
@@ -130,30 +131,30 @@ static void commit_batch(struct loop_timer *timer)
 				    "The spool is full and takes no more beacons; mend the "
 				    "receiver, raise FARO_SPOOL_MAX_BYTES, or free the disk.",
 				    LOG_NUM("bytes", store_bytes(spool->store)));
-		put->letter.open = answered;
-		mailbox_post(put->mailbox, &put->letter);
+		put->message.open = answered;
+		mailbox_post(put->mailbox, &put->message);
 	}
 	if (spool->waiting)
 		timer->due_us = spool->loop.now_us;
 	replay_wake(spool->replay);
 }
 
-static void arrived(struct letter *letter)
+static void arrived(struct message *message)
 {
-	struct spool_put *put = (struct spool_put *)(void *)letter;
+	struct spool_put *put = (struct spool_put *)(void *)message;
 	struct spool *spool = put->spool;
 
-	letter->next = NULL;
+	message->next = NULL;
 	*spool->waiting_end = put;
-	spool->waiting_end = (struct spool_put **)(void *)&put->letter.next;
+	spool->waiting_end = (struct spool_put **)(void *)&put->message.next;
 	spool->commit_timer.due_us = spool->loop.now_us;
 }
 
 void spool_put(struct spool *spool, struct spool_put *put)
 {
 	put->spool = spool;
-	put->letter.open = arrived;
-	mailbox_post(&spool->inbox, &put->letter);
+	put->message.open = arrived;
+	mailbox_post(&spool->inbox, &put->message);
 }
 
 /* --- keeping house ------------------------------------------------------------------------------*/
@@ -182,7 +183,7 @@ static void rest(struct spool *spool)
 
 static void keep_house(struct loop_timer *timer)
 {
-	struct spool *spool = OWNER(timer, struct spool, housekeeping_timer);
+	struct spool *spool = container_of(timer, struct spool, housekeeping_timer);
 	int64_t now_s = time(NULL);
 
 	timer->due_us = spool->loop.now_us + HOUSEKEEPING_US;
@@ -200,7 +201,7 @@ static void keep_house(struct loop_timer *timer)
 
 static void look_at_end(struct loop_timer *timer)
 {
-	struct spool *spool = OWNER(timer, struct spool, stop_timer);
+	struct spool *spool = container_of(timer, struct spool, stop_timer);
 	int64_t now_us = loop_now_us();
 
 	if (now_us >= spool->deadline_us - CLOSING_US)
@@ -213,21 +214,21 @@ static void look_at_end(struct loop_timer *timer)
 	timer->due_us = now_us + STOPPING_US;
 }
 
-static void told_to_drain(struct letter *letter)
+static void told_to_drain(struct message *message)
 {
-	replay_hurry(OWNER(letter, struct spool, drain_letter)->replay);
+	replay_flush(container_of(message, struct spool, drain_message)->replay);
 }
 
-static void told_to_stop(struct letter *letter)
+static void told_to_stop(struct message *message)
 {
-	struct spool *spool = OWNER(letter, struct spool, stop_letter);
+	struct spool *spool = container_of(message, struct spool, stop_message);
 
 	spool->stop_timer.due_us = spool->loop.now_us;
 }
 
 void spool_drain(struct spool *spool)
 {
-	mailbox_post(&spool->inbox, &spool->drain_letter);
+	mailbox_post(&spool->inbox, &spool->drain_message);
 }
 
 static void *run(void *arg)
@@ -256,7 +257,7 @@ int64_t spool_free(struct spool *spool, int64_t deadline_us)
 	int64_t left;
 
 	spool->deadline_us = deadline_us;
-	mailbox_post(&spool->inbox, &spool->stop_letter);
+	mailbox_post(&spool->inbox, &spool->stop_message);
 	pthread_join(spool->thread, NULL);
 	left = store_records(spool->store);
 	release(spool);
@@ -305,8 +306,8 @@ struct spool *spool_new(const struct spool_options *options)
 		return NULL;
 	spool->inbox.watch.fd = -1;
 	spool->waiting_end = &spool->waiting;
-	spool->drain_letter.open = told_to_drain;
-	spool->stop_letter.open = told_to_stop;
+	spool->drain_message.open = told_to_drain;
+	spool->stop_message.open = told_to_stop;
 	if (!loop_init(&spool->loop)) {
 		free(spool);
 		return NULL;

@@ -2,7 +2,7 @@
  * spool: keeps what the receiver did not take, and delivers it later.
  *
  * One thread owns the database and the replay. A loop hands a record over with spool_put(); the
- * spool writes all that has come meanwhile in one transaction and answers each by its letter, in
+ * spool writes all that has come meanwhile in one transaction and answers each by its message, in
  * the loop it came from, so that no loop ever waits for a disk. The bytes stay their owner's until
  * then, and are not copied.
  *
@@ -26,7 +26,7 @@ enum spool_result {
 struct spool;
 
 struct spool_put {
-	struct letter letter;       /* the spool's until done() */
+	struct message message;     /* the spool's until done() */
 	struct spool_record record; /* but for id and time, which the store gives */
 	struct mailbox *mailbox;    /* of the loop in which done() is called */
 	void (*done)(struct spool_put *put);

@@ -32,9 +32,8 @@ struct spool_record {
 	int64_t id;
 	int64_t stored_s; /* wall clock */
 	struct dedup_hash hash;
-	/* ptr NULL: none. */
-	struct view session_id, idempotency_key, traceparent;
-	struct enrich_counts counts;
+	struct forwarded_headers forwarded;
+	struct beacon_counts counts;
 	struct view body;
 };
 

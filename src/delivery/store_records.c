@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "delivery/store_private.h"
 
 enum {
@@ -36,12 +37,13 @@ static uint32_t checksum(const struct spool_record *record, struct view packed)
 				   record->counts.measurements,
 				   record->counts.spans,
 				   (int64_t)record->body.len};
-	const struct view texts_of[] = {record->session_id, record->idempotency_key,
-					record->traceparent, packed};
+	const struct view texts_of[] = {record->forwarded.session_id,
+					record->forwarded.idempotency_key,
+					record->forwarded.traceparent, packed};
 	uint32_t crc = libdeflate_crc32(0, numbers, sizeof(numbers));
 
 	crc = libdeflate_crc32(crc, record->hash.bytes, sizeof(record->hash.bytes));
-	for (size_t i = 0; i < sizeof(texts_of) / sizeof(texts_of[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(texts_of); i++)
 		if (texts_of[i].len > 0)
 			crc = libdeflate_crc32(crc, texts_of[i].ptr, texts_of[i].len);
 	return crc;
@@ -86,9 +88,9 @@ static void bind_record(sqlite3_stmt *insert, const struct spool_record *record,
 	else
 		sqlite3_bind_blob(insert, 3, record->hash.bytes, sizeof(record->hash.bytes),
 				  SQLITE_STATIC);
-	bind_view(insert, 4, record->session_id);
-	bind_view(insert, 5, record->idempotency_key);
-	bind_view(insert, 6, record->traceparent);
+	bind_view(insert, 4, record->forwarded.session_id);
+	bind_view(insert, 5, record->forwarded.idempotency_key);
+	bind_view(insert, 6, record->forwarded.traceparent);
 	for (int i = 0; i < 5; i++)
 		sqlite3_bind_int64(insert, 7 + i, counts[i]);
 	sqlite3_bind_int64(insert, 12, (int64_t)record->body.len);
@@ -115,9 +117,9 @@ enum store_result store_insert(struct store *store, const struct spool_record *g
 	if (store->used_bytes + cost(packed.len) > (int64_t)store->options.max_bytes ||
 	    2 * cost(packed.len) > store->room_bytes)
 		return STORE_FULL;
-	forget_long(&record.session_id);
-	forget_long(&record.idempotency_key);
-	forget_long(&record.traceparent);
+	forget_long(&record.forwarded.session_id);
+	forget_long(&record.forwarded.idempotency_key);
+	forget_long(&record.forwarded.traceparent);
 	record.id = now_us > store->next.last_id ? now_us : store->next.last_id + 1;
 	record.stored_s = now_us / 1000000;
 	bind_record(store->statements[INSERT], &record, packed);
@@ -149,14 +151,14 @@ static void read_columns(sqlite3_stmt *row, struct spool_record *record)
 	*record = (struct spool_record){
 		.id = sqlite3_column_int64(row, 0),
 		.stored_s = sqlite3_column_int64(row, 1),
-		.session_id = read_id(row, 3),
-		.idempotency_key = read_id(row, 4),
-		.traceparent = read_id(row, 5),
+		.forwarded = {.session_id = read_id(row, 3),
+			      .idempotency_key = read_id(row, 4),
+			      .traceparent = read_id(row, 5)},
 		.body = {NULL, (size_t)sqlite3_column_int64(row, 11)},
 	};
 	if (sqlite3_column_bytes(row, 2) == DEDUP_HASH_BYTES)
 		memcpy(record->hash.bytes, sqlite3_column_blob(row, 2), DEDUP_HASH_BYTES);
-	record->counts = (struct enrich_counts){
+	record->counts = (struct beacon_counts){
 		.logs = (uint32_t)sqlite3_column_int64(row, 6),
 		.exceptions = (uint32_t)sqlite3_column_int64(row, 7),
 		.events = (uint32_t)sqlite3_column_int64(row, 8),
@@ -197,9 +199,9 @@ static enum store_result read_record(struct store *store, sqlite3_stmt *row,
 		return STORE_DAMAGED;
 	record->body.ptr = body->data;
 	body->len = record->body.len;
-	move_to(body, &record->session_id);
-	move_to(body, &record->idempotency_key);
-	move_to(body, &record->traceparent);
+	move_to(body, &record->forwarded.session_id);
+	move_to(body, &record->forwarded.idempotency_key);
+	move_to(body, &record->forwarded.traceparent);
 	return STORE_OK;
 }
 

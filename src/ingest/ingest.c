@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/metrics.h"
+#include "base/text.h"
 
 /*
  * DESIGN: what can happen to a request is one row of `rows` below; everything else here decides
@@ -39,8 +40,8 @@ static const struct row {
 	const char *detail; /* where the stage that decided has none of its own */
 } rows[VERDICT_COUNT] = {
 	[VERDICT_OK] = {202, NULL, NO_METRIC, NULL, false, ""},
-	[VERDICT_ACCEPTED] = {202, NULL, METRIC_ACCEPTED_ACCEPTED, NULL, false, ""},
-	[VERDICT_SPOOLED] = {202, NULL, METRIC_ACCEPTED_SPOOLED, NULL, false, ""},
+	[VERDICT_ACCEPTED] = {202, NULL, METRIC_ACCEPTED_RECEIVER, NULL, false, ""},
+	[VERDICT_SPOOLED] = {202, NULL, METRIC_ACCEPTED_SPOOL, NULL, false, ""},
 	[VERDICT_DUPLICATE] = {202, NULL, METRIC_ACCEPTED_DUPLICATE, NULL, false, ""},
 	[VERDICT_PREFLIGHT] = {204, NULL, NO_METRIC, NULL, false, ""},
 	[VERDICT_STATUS_PAGE] = {200, NULL, NO_METRIC, NULL, false, ""},
@@ -198,11 +199,6 @@ __attribute__((format(printf, 4, 5))) static void settle_with(struct ingest *ing
 
 /* --- who asks, and for what ---------------------------------------------------------- */
 
-static bool view_begins_with(struct view v, struct view prefix)
-{
-	return v.len >= prefix.len && memcmp(v.ptr, prefix.ptr, prefix.len) == 0;
-}
-
 static bool is_our_path(const struct config *config, struct view path)
 {
 	struct view prefix = view_of(config->path);
@@ -210,7 +206,7 @@ static bool is_our_path(const struct config *config, struct view path)
 
 	if (!path.ptr)
 		return true;
-	if (!view_begins_with(path, prefix))
+	if (!view_starts_with(path, prefix))
 		return false;
 	rest = (struct view){path.ptr + prefix.len, path.len - prefix.len};
 	return rest.len == 0 || view_equals(rest, VIEW_LITERAL("/collect"));
@@ -248,10 +244,10 @@ static bool is_same_host(struct view origin, struct view host)
 {
 	struct view default_port, origin_port, host_port;
 
-	if (view_begins_with(origin, VIEW_LITERAL("https://"))) {
+	if (view_starts_with(origin, VIEW_LITERAL("https://"))) {
 		default_port = VIEW_LITERAL("443");
 		origin = (struct view){origin.ptr + 8, origin.len - 8};
-	} else if (view_begins_with(origin, VIEW_LITERAL("http://"))) {
+	} else if (view_starts_with(origin, VIEW_LITERAL("http://"))) {
 		default_port = VIEW_LITERAL("80");
 		origin = (struct view){origin.ptr + 7, origin.len - 7};
 	} else {
@@ -469,22 +465,13 @@ enum ingest_next ingest_begin(struct ingest *ingest, struct request *request)
 	return next;
 }
 
-void ingest_count_items(const struct enrich_counts *counts)
-{
-	metrics_add(METRIC_ITEMS_LOG, counts->logs);
-	metrics_add(METRIC_ITEMS_EXCEPTION, counts->exceptions);
-	metrics_add(METRIC_ITEMS_EVENT, counts->events);
-	metrics_add(METRIC_ITEMS_MEASUREMENT, counts->measurements);
-	metrics_add(METRIC_ITEMS_SPAN, counts->spans);
-}
-
 void ingest_relayed(struct ingest *ingest, struct request *request, const struct relay_call *call)
 {
 	struct reply *reply = &request->reply;
 
 	metrics_add(METRIC_INFLIGHT, -1);
 	if (call->verdict == VERDICT_ACCEPTED)
-		ingest_count_items(&request->counts);
+		beacon_count_items(&request->counts);
 	if (call->verdict == VERDICT_UPSTREAM_REJECTED)
 		reply->status = call->status;
 	if (rows[call->verdict].retry_after || call->verdict == VERDICT_ACCEPTED)

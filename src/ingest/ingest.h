@@ -53,8 +53,6 @@ bool ingest_label(struct ingest *ingest, struct request *request);
 /* What became of what INGEST_RELAY sent: the receiver's word, VERDICT_SPOOLED, VERDICT_DUPLICATE, or
  * VERDICT_OVERLOADED. */
 void ingest_relayed(struct ingest *ingest, struct request *request, const struct relay_call *call);
-/* The receiver took a beacon with these items. */
-void ingest_count_items(const struct enrich_counts *counts);
 /* After the reply is written, or the peer is gone: counts and times the exchange. */
 void ingest_end(struct request *request);
 

@@ -3,6 +3,8 @@
 #include <cJSON.h>
 #include <stdlib.h>
 
+#include "base/text.h"
+
 void request_init(struct request *request, struct buf *body, size_t labelled_max,
 		  struct budget *memory)
 {
@@ -74,7 +76,7 @@ static enum endpoint parse_endpoint(struct view name)
 
 	if (!name.ptr)
 		return ENDPOINT_COLLECT;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (view_equals(name, names[i].name))
 			return names[i].endpoint;
 	return ENDPOINT_UNKNOWN;
@@ -99,33 +101,33 @@ static void join_path(struct request *request, struct view script, struct view i
 
 struct view *request_variable(struct request *request, struct view name)
 {
-#define PLACE(variable, member)                                           \
+#define VARIABLE(variable, member)                                        \
 	{                                                                 \
 		VIEW_CONSTANT(variable), offsetof(struct request, member) \
 	}
 	static const struct {
 		struct view name;
 		size_t offset;
-	} places[] = {
-		PLACE("FARO_ENDPOINT", raw.endpoint),
-		PLACE("REQUEST_METHOD", method),
-		PLACE("SCRIPT_NAME", raw.script_name),
-		PLACE("PATH_INFO", raw.path_info),
-		PLACE("CONTENT_LENGTH", raw.content_length),
-		PLACE("CONTENT_TYPE", content_type),
-		PLACE("HTTP_CONTENT_ENCODING", content_encoding),
-		PLACE("HTTP_HOST", host),
-		PLACE("HTTP_ORIGIN", origin),
-		PLACE("HTTP_SEC_FETCH_SITE", sec_fetch_site),
-		PLACE("HTTP_X_FARO_SESSION_ID", session_id),
-		PLACE("HTTP_IDEMPOTENCY_KEY", idempotency_key),
-		PLACE("HTTP_TRACEPARENT", traceparent),
+	} variables[] = {
+		VARIABLE("FARO_ENDPOINT", raw.endpoint),
+		VARIABLE("REQUEST_METHOD", method),
+		VARIABLE("SCRIPT_NAME", raw.script_name),
+		VARIABLE("PATH_INFO", raw.path_info),
+		VARIABLE("CONTENT_LENGTH", raw.content_length),
+		VARIABLE("CONTENT_TYPE", content_type),
+		VARIABLE("HTTP_CONTENT_ENCODING", content_encoding),
+		VARIABLE("HTTP_HOST", host),
+		VARIABLE("HTTP_ORIGIN", origin),
+		VARIABLE("HTTP_SEC_FETCH_SITE", sec_fetch_site),
+		VARIABLE("HTTP_X_FARO_SESSION_ID", forwarded.session_id),
+		VARIABLE("HTTP_IDEMPOTENCY_KEY", forwarded.idempotency_key),
+		VARIABLE("HTTP_TRACEPARENT", forwarded.traceparent),
 	};
-#undef PLACE
+#undef VARIABLE
 
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (view_equals(places[i].name, name))
-			return (struct view *)(void *)((char *)request + places[i].offset);
+	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
+		if (view_equals(variables[i].name, name))
+			return (struct view *)(void *)((char *)request + variables[i].offset);
 	return NULL;
 }
 

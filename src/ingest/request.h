@@ -52,7 +52,7 @@ struct request {
 	struct view path; /* SCRIPT_NAME + PATH_INFO; absent: any path is meant */
 	struct view host, origin, sec_fetch_site;
 	struct view content_type, content_encoding;
-	struct view session_id, idempotency_key, traceparent;
+	struct forwarded_headers forwarded;
 	int64_t content_length;
 	struct {
 		struct view endpoint, script_name, path_info, content_length;
@@ -69,7 +69,7 @@ struct request {
 
 	/* Filled in by ingest. */
 	struct buf labelled; /* what the receiver gets */
-	struct enrich_counts counts;
+	struct beacon_counts counts;
 	enum verdict verdict;
 	struct reply reply;
 	int64_t started_us; /* on loop_now_us()'s clock */

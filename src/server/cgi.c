@@ -67,9 +67,7 @@ static void relay_and_wait(const struct config *config, struct ingest *ingest,
 	struct single_call single = {
 		.call = {
 			.body = {request->labelled.data, request->labelled.len},
-			.session_id = request->session_id,
-			.idempotency_key = request->idempotency_key,
-			.traceparent = request->traceparent,
+			.forwarded = request->forwarded,
 			.done = call_done,
 			.verdict = VERDICT_OVERLOADED,
 		}};

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 
 /*
  * DESIGN: a connection is nginx's, kept over many requests; an exchange is one request on it and
@@ -20,7 +21,7 @@
  * to say then. If something does come (it hung up, or it pipelines), the watch is taken away until
  * the answer is written: the beacon is relayed all the same.
  *
- * Every function that epoll, a timer or the desk calls holds its connection, works, and lets it go in
+ * Every function that epoll, a timer or the context calls holds its connection, works, and lets it go in
  * settle(): only there is a connection freed, or what it waits for next decided.
  *
  * The limits: a request may take PEER_MAX_US from its first byte to its last, and a reply as long
@@ -99,7 +100,7 @@ static void free_connection(struct connection *connection)
 	buf_release(&connection->unsent);
 	list_remove(&connection->link);
 	all->count--;
-	budget_give_back(all->places, 1);
+	budget_give_back(all->connection_slots, 1);
 	free(connection);
 }
 
@@ -227,7 +228,7 @@ static void take_early(struct connection *connection)
 /* Also called from within delivery_start(). */
 static void delivery_done(struct delivery *delivery)
 {
-	struct exchange *exchange = OWNER(delivery, struct exchange, delivery);
+	struct exchange *exchange = container_of(delivery, struct exchange, delivery);
 	struct connection *connection = exchange->connection;
 	bool held = connection->held;
 
@@ -247,14 +248,12 @@ static void deliver(struct connection *connection)
 
 	exchange->delivery.call = (struct relay_call){
 		.body = {request->labelled.data, request->labelled.len},
-		.session_id = request->session_id,
-		.idempotency_key = request->idempotency_key,
-		.traceparent = request->traceparent,
+		.forwarded = request->forwarded,
 	};
 	exchange->delivery.counts = request->counts;
 	exchange->delivery.done = delivery_done;
 	connection->waiting = true;
-	delivery_start(connection->all->desk, &exchange->delivery);
+	delivery_start(connection->all->context, &exchange->delivery);
 }
 
 static void serve(struct connection *connection)
@@ -357,7 +356,7 @@ static void hold(struct connection *connection)
 
 static void connection_ready(struct loop_watch *watch, uint32_t events)
 {
-	struct connection *connection = OWNER(watch, struct connection, watch);
+	struct connection *connection = container_of(watch, struct connection, watch);
 
 	(void)events;
 	if (connection->waiting && connection->unsent.len == 0) {
@@ -393,7 +392,7 @@ static void end_slow(struct connection *connection)
 
 static void look_at_due(struct loop_timer *timer)
 {
-	struct connections *all = OWNER(timer, struct connections, due_timer);
+	struct connections *all = container_of(timer, struct connections, due_timer);
 	int64_t now_us = all->loop->now_us;
 	int64_t next_us = INT64_MAX;
 	size_t left = all->count;
@@ -401,7 +400,7 @@ static void look_at_due(struct loop_timer *timer)
 	/* Who is settled meanwhile goes to the end, and is not looked at again. */
 	for (struct list *link = all->ring.next, *next; left > 0 && link != &all->ring;
 	     link = next, left--) {
-		struct connection *c = OWNER(link, struct connection, link);
+		struct connection *c = container_of(link, struct connection, link);
 
 		next = link->next;
 		if (c->due_us <= now_us)
@@ -418,10 +417,12 @@ static void look_at_due(struct loop_timer *timer)
 /* --- life ---------------------------------------------------------------------------- */
 
 bool connections_init(struct connections *connections, struct loop *loop, struct ingest *ingest,
-		      struct delivery_desk *desk, struct budget *places)
+		      struct delivery_context *context, struct budget *connection_slots)
 {
-	*connections = (struct connections){
-		.loop = loop, .ingest = ingest, .desk = desk, .places = places};
+	*connections = (struct connections){.loop = loop,
+					    .ingest = ingest,
+					    .context = context,
+					    .connection_slots = connection_slots};
 	list_init(&connections->ring);
 	exchange_init_pool(&connections->exchanges, loop, ingest);
 	connections->due_timer.fire = look_at_due;
@@ -439,14 +440,14 @@ void connections_release(struct connections *connections)
 	/* All of them before the first is freed: the end of one is posted to those that wait for it, and
 	 * what is posted is linked to what was posted before. */
 	for (struct list *link = ring->next; link != ring; link = link->next) {
-		struct connection *c = OWNER(link, struct connection, link);
+		struct connection *c = container_of(link, struct connection, link);
 
 		if (c->waiting)
 			delivery_cancel(&c->exchange->delivery);
 	}
 	for (struct list *link = ring->next, *next; link != ring; link = next) {
 		next = link->next;
-		free_connection(OWNER(link, struct connection, link));
+		free_connection(container_of(link, struct connection, link));
 	}
 	exchange_release_pool(&connections->exchanges);
 	buf_release(&connections->response);
@@ -460,7 +461,7 @@ struct connection *connections_add(struct connections *connections, int fd)
 
 	if (!connection) {
 		close(fd);
-		budget_give_back(connections->places, 1);
+		budget_give_back(connections->connection_slots, 1);
 		return NULL;
 	}
 	connection->all = connections;
@@ -498,7 +499,7 @@ bool connections_end_idlest(struct connections *connections)
 	int tries = IDLEST_TRIES;
 
 	for (struct list *link = ring->next; link != ring && tries > 0; link = link->next) {
-		struct connection *c = OWNER(link, struct connection, link);
+		struct connection *c = container_of(link, struct connection, link);
 
 		if (!is_idle(c))
 			continue;
@@ -516,14 +517,14 @@ void connections_end(struct connections *connections)
 	struct list *ring = &connections->ring;
 
 	connections->closing = true;
-	/* To hurry one may end others, which then are gone, or at the end of the ring with a reply. */
+	/* To spool one may end others, which then are gone, or at the end of the ring with a reply. */
 	for (size_t left = connections->count; left > 0 && !list_is_empty(ring); left--) {
-		struct connection *c = OWNER(ring->next, struct connection, link);
+		struct connection *c = container_of(ring->next, struct connection, link);
 
 		list_remove(&c->link);
 		list_add(ring, &c->link);
 		if (c->waiting)
-			delivery_hurry(&c->exchange->delivery);
+			delivery_spool_now(&c->exchange->delivery);
 		else if (c->unsent.len > 0)
 			c->last = true;
 		else

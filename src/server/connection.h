@@ -14,8 +14,8 @@
 struct connections {
 	struct loop *loop;
 	struct ingest *ingest;
-	struct delivery_desk *desk;
-	struct budget *places; /* of all loops */
+	struct delivery_context *context;
+	struct budget *connection_slots; /* of all loops */
 
 	char *input; /* what was read last, of any of them */
 	struct buf response, output;
@@ -30,7 +30,7 @@ struct connections {
 
 /* The four must outlive it. False without memory; connections_release() is due in any case. */
 bool connections_init(struct connections *connections, struct loop *loop, struct ingest *ingest,
-		      struct delivery_desk *desk, struct budget *places);
+		      struct delivery_context *context, struct budget *connection_slots);
 /* Also with exchanges under way, but none that the spool has. */
 void connections_release(struct connections *connections);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/malloc_tuning.h"
+#include "base/text.h"
 
 /*
  * DESIGN: one read(2) usually brings a whole beacon, so its body is read into the one buffer that
@@ -93,7 +94,7 @@ static void free_spares(struct exchange_pool *pool, int64_t unused_since_us)
 /* Under constant traffic this trims what a burst needed and the present does not. */
 static void trim(struct loop_timer *timer)
 {
-	struct exchange_pool *pool = OWNER(timer, struct exchange_pool, trim_timer);
+	struct exchange_pool *pool = container_of(timer, struct exchange_pool, trim_timer);
 
 	free_spares(pool, pool->loop->now_us - TRIM_AFTER_US);
 	if (pool->busy_count > 0 || pool->spares) {

@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/text.h"
+
 /*
  * DESIGN: a record is a header, content and padding, and each may end anywhere in a piece. Of its
  * content nothing is collected: variables are taken apart as their bytes come, and only the values of
@@ -99,7 +101,7 @@ static const struct {
 
 static void take_question(struct fcgi_stream *stream, struct view name)
 {
-	for (size_t i = 0; i < sizeof(known_values) / sizeof(known_values[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(known_values); i++)
 		if (view_equals(known_values[i].name, name))
 			stream->asked |= 1U << i;
 }
@@ -227,7 +229,7 @@ static enum fcgi_event end_aside(struct fcgi_stream *stream, enum buf_result put
 
 static enum fcgi_event answer_values(struct fcgi_stream *stream, struct buf *answers)
 {
-	const size_t count = sizeof(known_values) / sizeof(known_values[0]);
+	const size_t count = ARRAY_LEN(known_values);
 	char content[128];
 	size_t len = 0;
 

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/text.h"
 #include "server/connection.h"
 #include "upstream/relay.h"
 
@@ -18,7 +19,7 @@
  * DESIGN: a worker takes connections from the listener that it shares with the others, and ends as it
  * is told to; what happens on a connection is connection.c's.
  *
- * Where all places of the process are taken, the connection that has been idle for longest makes room
+ * Where all connection slots of the process are taken, the connection that has been idle for longest makes room
  * for the next one. Where none is idle, and when the process or the system is out of descriptors or
  * memory, accepting pauses for ACCEPT_PAUSE_US (event "accept_paused") while the kernel's backlog holds
  * what comes.
@@ -37,7 +38,7 @@ struct worker {
 	struct worker_shared *shared;
 	pthread_t thread;
 	struct loop loop;
-	struct delivery_desk desk;
+	struct delivery_context context;
 	struct ingest ingest;
 	struct connections connections;
 
@@ -61,7 +62,7 @@ static void pause_accepting(struct worker *worker)
 
 static void resume_accepting(struct loop_timer *timer)
 {
-	struct worker *worker = OWNER(timer, struct worker, accept_timer);
+	struct worker *worker = container_of(timer, struct worker, accept_timer);
 
 	/* All workers are woken for a connection. With EPOLLEXCLUSIVE it would be one, which may be
 	 * the only one without a place. */
@@ -79,14 +80,15 @@ static bool has_connection(const struct listener *listener)
 
 static bool accept_one(struct worker *worker)
 {
-	struct budget *places = &worker->shared->places;
+	struct budget *connection_slots = &worker->shared->connection_slots;
 	int fd;
 
-	if (!budget_take(places, 1)) {
+	if (!budget_take(connection_slots, 1)) {
 		/* Nobody makes room for a connection that another worker has taken. */
 		if (!has_connection(worker->shared->listener))
 			return true;
-		if (!connections_end_idlest(&worker->connections) || !budget_take(places, 1)) {
+		if (!connections_end_idlest(&worker->connections) ||
+		    !budget_take(connection_slots, 1)) {
 			errno = EMFILE;
 			return false;
 		}
@@ -94,14 +96,14 @@ static bool accept_one(struct worker *worker)
 	fd = accept4(worker->shared->listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
 		return connections_add(&worker->connections, fd) != NULL;
-	budget_give_back(places, 1);
+	budget_give_back(connection_slots, 1);
 	/* Another worker took it, or the peer is gone already. */
 	return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
 }
 
 static void listener_ready(struct loop_watch *watch, uint32_t events)
 {
-	struct worker *worker = OWNER(watch, struct worker, accept_watch);
+	struct worker *worker = container_of(watch, struct worker, accept_watch);
 
 	(void)events;
 	if (accept_one(worker))
@@ -110,8 +112,8 @@ static void listener_ready(struct loop_watch *watch, uint32_t events)
 		LOG_WARN, "accept_paused",
 		"No further connection can be taken for now; let nginx make fewer, or, where the limit is "
 		"below 4096, raise the limit of open files.",
-		LOG_NUM("connections", (int64_t)budget_used(&worker->shared->places)),
-		LOG_NUM("limit", (int64_t)worker->shared->places.max));
+		LOG_NUM("connections", (int64_t)budget_used(&worker->shared->connection_slots)),
+		LOG_NUM("limit", (int64_t)worker->shared->connection_slots.max));
 	pause_accepting(worker);
 }
 
@@ -131,7 +133,7 @@ static bool is_quiet(const struct worker *worker, int64_t now_us)
 
 static void look_at_drain(struct loop_timer *timer)
 {
-	struct worker *worker = OWNER(timer, struct worker, drain_timer);
+	struct worker *worker = container_of(timer, struct worker, drain_timer);
 	int64_t deadline_us = atomic_load(&worker->drain_deadline_us);
 	int64_t now_us = loop_now_us();
 	int64_t reserve_us = worker->shared->config->drain_timeout_ms * 1000 / DRAIN_CLOSING_SHARE;
@@ -141,7 +143,7 @@ static void look_at_drain(struct loop_timer *timer)
 		begin_closing(worker);
 	if (worker->connections.closing &&
 	    (worker->connections.count == 0 ||
-	     (now_us >= deadline_us && worker->desk.at_spool == 0))) {
+	     (now_us >= deadline_us && worker->context.at_spool == 0))) {
 		worker->unanswered = worker->connections.count;
 		worker->ended = true;
 		return;
@@ -152,7 +154,7 @@ static void look_at_drain(struct loop_timer *timer)
 
 static void woken(struct loop_watch *watch, uint32_t events)
 {
-	struct worker *worker = OWNER(watch, struct worker, wake_watch);
+	struct worker *worker = container_of(watch, struct worker, wake_watch);
 	uint64_t count;
 
 	(void)events;
@@ -178,8 +180,8 @@ static void *run(void *arg)
 static void release(struct worker *worker)
 {
 	connections_release(&worker->connections);
-	delivery_close_desk(&worker->desk);
-	relay_free(worker->desk.relay);
+	delivery_context_release(&worker->context);
+	relay_free(worker->context.relay);
 	ingest_release(&worker->ingest);
 	if (worker->wake_watch.fd >= 0)
 		close(worker->wake_watch.fd);
@@ -204,16 +206,16 @@ static bool set_up_watches(struct worker *worker)
 	return worker->accept_watch.events != 0;
 }
 
-static bool open_desk(struct worker *worker)
+static bool set_up_context(struct worker *worker)
 {
 	struct worker_shared *shared = worker->shared;
 
-	worker->desk.dedup = shared->dedup;
-	worker->desk.breaker = shared->breaker;
-	worker->desk.spool = shared->spool;
-	worker->desk.relay =
+	worker->context.dedup = shared->dedup;
+	worker->context.breaker = shared->breaker;
+	worker->context.spool = shared->spool;
+	worker->context.relay =
 		relay_new(&worker->loop, shared->config, shared->resolver, &shared->inflight);
-	return delivery_open_desk(&worker->desk, &worker->loop) && worker->desk.relay;
+	return delivery_context_init(&worker->context, &worker->loop) && worker->context.relay;
 }
 
 struct worker *worker_new(struct worker_shared *shared)
@@ -225,7 +227,7 @@ struct worker *worker_new(struct worker_shared *shared)
 		return NULL;
 	worker->shared = shared;
 	worker->wake_watch.fd = -1;
-	worker->desk.mailbox.watch.fd = -1;
+	worker->context.mailbox.watch.fd = -1;
 	atomic_init(&worker->drain_deadline_us, INT64_MAX);
 	if (!loop_init(&worker->loop)) {
 		free(worker);
@@ -237,9 +239,9 @@ struct worker *worker_new(struct worker_shared *shared)
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (!connections_init(&worker->connections, &worker->loop, &worker->ingest, &worker->desk,
-			      &worker->shared->places) ||
-	    !open_desk(worker) || !set_up_watches(worker)) {
+	if (!connections_init(&worker->connections, &worker->loop, &worker->ingest,
+			      &worker->context, &worker->shared->connection_slots) ||
+	    !set_up_context(worker) || !set_up_watches(worker)) {
 		release(worker);
 		return NULL;
 	}

@@ -22,10 +22,10 @@ struct worker_shared {
 	struct resolver *resolver;
 	struct dedup *dedup;
 	struct breaker *breaker;
-	struct spool *spool;    /* NULL: none */
-	struct budget memory;   /* bytes of all beacons */
-	struct budget inflight; /* calls to the receiver */
-	struct budget places;   /* connections of web servers */
+	struct spool *spool;            /* NULL: none */
+	struct budget memory;           /* bytes of all beacons */
+	struct budget inflight;         /* calls to the receiver */
+	struct budget connection_slots; /* connections of web servers */
 };
 
 struct worker;

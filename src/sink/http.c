@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "sink/gunzip.h"
 #include "sink/lines.h"
 #include "sink/save.h"
@@ -130,7 +131,7 @@ static bool is_allowed_header(struct view name)
 	static const char *const allowed[] = {"content-type", "content-encoding",  "traceparent",
 					      "x-api-key",    "x-faro-session-id", "x-scope-orgid"};
 
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(allowed); i++) {
 		if (view_equals(name, view_of(allowed[i])))
 			return true;
 	}

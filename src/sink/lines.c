@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "base/text.h"
 #include "sink/logfmt.h"
 #include "sink/spans.h"
 
@@ -274,7 +275,7 @@ static const struct meta_field {
 
 static void set_meta(struct kv *kv, const cJSON *meta)
 {
-	for (size_t i = 0; i < sizeof(meta_fields) / sizeof(meta_fields[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(meta_fields); i++) {
 		const struct meta_field *field = &meta_fields[i];
 		const cJSON *object = get(meta, field->object);
 
@@ -328,7 +329,7 @@ bool lines_write(struct buf *out, const struct payload *payload)
 	kv_init(&meta, MAX_LINE_BYTES);
 	kv_init(&line, MAX_LINE_BYTES);
 	set_meta(&meta, get(payload->root, "meta"));
-	for (size_t i = 0; ok && i < sizeof(lists) / sizeof(lists[0]); i++)
+	for (size_t i = 0; ok && i < ARRAY_LEN(lists); i++)
 		ok = write_items(out, get(payload->root, lists[i].name), &meta, &line,
 				 lists[i].set_item);
 	ok = ok && spans_write(out, get(payload->root, "traces"));

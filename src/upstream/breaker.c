@@ -78,7 +78,7 @@ void breaker_forget(struct breaker *breaker)
 	pthread_mutex_unlock(&breaker->mutex);
 }
 
-int64_t breaker_opens_us(struct breaker *breaker, int64_t now_us)
+int64_t breaker_retry_at_us(struct breaker *breaker, int64_t now_us)
 {
 	int64_t opens_us = 0;
 

@@ -42,6 +42,6 @@ void breaker_report(struct breaker *breaker, enum verdict verdict, int64_t now_u
 void breaker_forget(struct breaker *breaker);
 bool breaker_is_open(struct breaker *breaker);
 /* When it next admits somebody; 0: now. INT64_MAX: a probe is under way. */
-int64_t breaker_opens_us(struct breaker *breaker, int64_t now_us);
+int64_t breaker_retry_at_us(struct breaker *breaker, int64_t now_us);
 
 #endif

@@ -48,7 +48,7 @@ struct engine_operations {
 	/* Without ended(); its connection is closed. */
 	void (*cancel)(struct engine *engine, struct transfer *transfer);
 	/* What is connected now is not used for another request. */
-	void (*distrust)(struct engine *engine, int64_t now_us);
+	void (*retire_connections)(struct engine *engine, int64_t now_us);
 };
 
 /* NULL without memory. All arguments outlive the engine. */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/text.h"
 #include "upstream/engine.h"
 #include "upstream/engine_curl_sockets.h"
 
@@ -263,7 +264,7 @@ static void collect_finished(struct curl_engine *engine)
 
 static struct curl_transfer *transfer_at(struct list *flight)
 {
-	return OWNER(flight, struct curl_transfer, flight);
+	return container_of(flight, struct curl_transfer, flight);
 }
 
 /* Whoever is told may begin the next transfer, which is not lost. */
@@ -294,12 +295,12 @@ static void act(struct curl_engine *engine, curl_socket_t fd, int events)
 
 static void on_socket_ready(struct curl_sockets *sockets, curl_socket_t fd, int events)
 {
-	act(OWNER(sockets, struct curl_engine, sockets), fd, events);
+	act(container_of(sockets, struct curl_engine, sockets), fd, events);
 }
 
 static void on_timer_fired(struct loop_timer *timer)
 {
-	act(OWNER(timer, struct curl_engine, timer), CURL_SOCKET_TIMEOUT, 0);
+	act(container_of(timer, struct curl_engine, timer), CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* libcurl says when it wants to be called; it must not be called from in here. */
@@ -317,7 +318,7 @@ static int on_timer_wanted(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
-/* How old a kept connection may be: what was made before the distrust is not used again. */
+/* How old a kept connection may be: what was made before the retire_connections is not used again. */
 static long connection_lifetime_s(const struct curl_engine *engine, int64_t now_us)
 {
 	int64_t trusted_s = (now_us - engine->distrusted_us) / 1000000;
@@ -437,7 +438,7 @@ static void cancel(struct engine *base, struct transfer *transfer)
 	take_back((struct curl_transfer *)transfer);
 }
 
-static void distrust(struct engine *base, int64_t now_us)
+static void retire_connections(struct engine *base, int64_t now_us)
 {
 	struct curl_engine *engine = (struct curl_engine *)base;
 
@@ -459,7 +460,7 @@ struct engine *engine_curl_new(struct loop *loop, const struct config *config,
 			       void (*ended)(struct transfer *transfer))
 {
 	static const struct engine_operations operations = {
-		free_engine, new_transfer, free_transfer, start, cancel, distrust};
+		free_engine, new_transfer, free_transfer, start, cancel, retire_connections};
 	struct curl_engine *engine = calloc(1, sizeof(*engine));
 
 	if (!engine)

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "base/text.h"
 #include "upstream/engine.h"
 #include "upstream/http_pool.h"
 #include "upstream/http_response.h"
@@ -219,7 +220,7 @@ static size_t remaining(const struct http_transfer *t, struct iovec *parts)
 		{route->head, route->head_len}, {t->lines, t->lines_len}, call->body};
 	size_t skip = t->written, count = 0, i;
 
-	for (i = 0; i < sizeof(places) / sizeof(*places); i++) {
+	for (i = 0; i < ARRAY_LEN(places); i++) {
 		if (skip >= places[i].len) {
 			skip -= places[i].len;
 			continue;
@@ -330,18 +331,18 @@ static bool is_past(struct http_engine *engine, int64_t due_us)
 
 static void on_timer(struct loop_timer *timer)
 {
-	struct http_engine *engine = OWNER(timer, struct http_engine, timer);
+	struct http_engine *engine = container_of(timer, struct http_engine, timer);
 	const struct config *config = engine->base.config;
 	struct http_transfer *t;
 
 	while (!list_is_empty(&engine->connecting)) {
-		t = OWNER(engine->connecting.next, struct http_transfer, connecting);
+		t = container_of(engine->connecting.next, struct http_transfer, connecting);
 		if (!is_past(engine, half_due_us(t)))
 			break;
 		end_half(t);
 	}
 	while (!list_is_empty(&engine->due)) {
-		t = OWNER(engine->due.next, struct http_transfer, due);
+		t = container_of(engine->due.next, struct http_transfer, due);
 		if (!is_past(engine, t->base.started_us + config->upstream_timeout_ms * 1000))
 			break;
 		if (is_connecting(t))
@@ -396,10 +397,10 @@ static void cancel(struct engine *base, struct transfer *transfer)
 	settle(transfer_of(transfer), false);
 }
 
-static void distrust(struct engine *base, int64_t now_us)
+static void retire_connections(struct engine *base, int64_t now_us)
 {
 	(void)now_us;
-	http_pool_distrust(&engine_of(base)->pool);
+	http_pool_retire(&engine_of(base)->pool);
 }
 
 static struct transfer *new_transfer(struct engine *base)
@@ -427,7 +428,7 @@ struct engine *engine_http_new(struct loop *loop, const struct config *config,
 			       void (*ended)(struct transfer *transfer))
 {
 	static const struct engine_operations operations = {
-		free_engine, new_transfer, free_transfer, start, cancel, distrust};
+		free_engine, new_transfer, free_transfer, start, cancel, retire_connections};
 	struct http_engine *engine = calloc(1, sizeof(*engine));
 
 	if (!engine)

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "upstream/engine.h"
 
 enum {
@@ -37,8 +38,9 @@ void http_pool_close(struct http_connection *c)
 
 static struct http_connection *oldest_idle(struct http_pool *pool)
 {
-	return list_is_empty(&pool->idle) ? NULL
-					  : OWNER(pool->idle.next, struct http_connection, link);
+	return list_is_empty(&pool->idle)
+		       ? NULL
+		       : container_of(pool->idle.next, struct http_connection, link);
 }
 
 void http_pool_release(struct http_pool *pool)
@@ -47,7 +49,7 @@ void http_pool_release(struct http_pool *pool)
 		http_pool_close(oldest_idle(pool));
 }
 
-void http_pool_distrust(struct http_pool *pool)
+void http_pool_retire(struct http_pool *pool)
 {
 	pool->epoch++;
 	http_pool_release(pool);
@@ -70,7 +72,8 @@ static bool is_quiet(const struct http_connection *c)
 struct http_connection *http_pool_take(struct http_pool *pool, void *user)
 {
 	while (!list_is_empty(&pool->idle)) {
-		struct http_connection *c = OWNER(pool->idle.prev, struct http_connection, link);
+		struct http_connection *c =
+			container_of(pool->idle.prev, struct http_connection, link);
 
 		if (is_worn_out(c) || !is_quiet(c)) {
 			http_pool_close(c);
@@ -115,7 +118,7 @@ int64_t http_pool_expire(struct http_pool *pool)
 
 static void on_ready(struct loop_watch *watch, uint32_t events)
 {
-	struct http_connection *c = OWNER(watch, struct http_connection, watch);
+	struct http_connection *c = container_of(watch, struct http_connection, watch);
 
 	if (c->user)
 		c->pool->ready(c, events);

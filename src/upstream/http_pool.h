@@ -49,7 +49,7 @@ struct http_connection *http_pool_connect(struct http_pool *pool,
 /* Its request was answered whole. */
 void http_pool_keep(struct http_connection *connection);
 void http_pool_close(struct http_connection *connection);
-void http_pool_distrust(struct http_pool *pool);
+void http_pool_retire(struct http_pool *pool);
 /* Closes what was idle too long; when to come again, or INT64_MAX. */
 int64_t http_pool_expire(struct http_pool *pool);
 

@@ -16,6 +16,7 @@
  */
 #include "upstream/http_response.h"
 
+#include "base/text.h"
 #include "config/config.h"
 
 static void break_off(struct http_response *reply, const char *wrong)
@@ -43,11 +44,6 @@ void http_response_init(struct http_response *reply)
 	reply->cr = reply->cut = false;
 	reply->line_len = 0;
 	begin(reply);
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
 }
 
 static void on_status(struct http_response *reply, struct view line)
@@ -165,7 +161,7 @@ static void on_header(struct http_response *reply, struct view line)
 		break_off(reply, "A line of its header has no name");
 		return;
 	}
-	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		if (!view_equals_nocase(name, rows[i].name))
 			continue;
 		if (!reply->cut)
@@ -206,14 +202,6 @@ static void end_header(struct http_response *reply)
 		reply->keep = false;
 		reply->state = REPLY_UNTIL_CLOSE;
 	}
-}
-
-static int hex_value(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* What follows the digits is an extension, which means nothing to us. */

@@ -17,6 +17,7 @@
 
 #include "base/key_file.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "upstream/engine.h"
 
 enum {
@@ -37,7 +38,7 @@ struct relay {
 	struct loop_timer trim_timer; /* armed while there are idle ones */
 	struct transfer *idle, *deferred;
 	size_t idle_count;
-	struct key_file secret;
+	struct key_file key_file;
 	struct route *route;
 	bool stale;       /* the route is to be made anew before the next call */
 	int64_t failures; /* since the last success */
@@ -83,7 +84,7 @@ static void give_back(struct transfer *transfer)
 
 static void trim(struct loop_timer *timer)
 {
-	struct relay *relay = OWNER(timer, struct relay, trim_timer);
+	struct relay *relay = container_of(timer, struct relay, trim_timer);
 	struct transfer **link = &relay->idle, *transfer;
 
 	while (*link && (*link)->idle_us > relay->loop->now_us - TRIM_AFTER_US)
@@ -102,13 +103,13 @@ static void learn_from_failure(struct relay *relay, enum relay_failure failure, 
 {
 	if (failure == RELAY_UNRESOLVED)
 		return;
-	resolver_hurry(relay->resolver);
+	resolver_refresh(relay->resolver);
 	/* The next connection begins with another address. */
 	if (failure == RELAY_UNCONNECTED || failure == RELAY_UNTRUSTED)
 		relay->stale = true;
 	/* The kept ones may all lead nowhere. */
 	if (failure == RELAY_SILENT)
-		relay->engine->operations->distrust(relay->engine, now_us);
+		relay->engine->operations->retire_connections(relay->engine, now_us);
 }
 
 static void finish(struct transfer *transfer)
@@ -136,7 +137,7 @@ static void finish(struct transfer *transfer)
 /* Calls that start while these are told wait for the next turn. */
 static void on_deferred(struct loop_timer *timer)
 {
-	struct relay *relay = OWNER(timer, struct relay, deferred_timer);
+	struct relay *relay = container_of(timer, struct relay, deferred_timer);
 	struct transfer *transfer = relay->deferred, *next;
 
 	relay->deferred = NULL;
@@ -164,18 +165,18 @@ static bool refresh_route(struct relay *relay, int64_t now_us)
 {
 	struct route *now = relay->route, *next;
 
-	if (relay->secret.path && key_file_refresh(&relay->secret, now_us))
+	if (relay->key_file.path && key_file_refresh(&relay->key_file, now_us))
 		relay->stale = true;
 	if (now && !relay->stale && now->generation == resolver_generation(relay->resolver) &&
 	    now_us - now->made_us < ROUTE_LIFETIME_US)
 		return true;
-	next = route_new(relay->resolver, relay->config, key_file_value(&relay->secret));
+	next = route_new(relay->resolver, relay->config, key_file_value(&relay->key_file));
 	if (!next)
 		return now != NULL;
 	next->made_us = now_us;
 	/* Older connections may lead to a receiver that is gone. */
 	if (now && now->generation != next->generation)
-		relay->engine->operations->distrust(relay->engine, now_us);
+		relay->engine->operations->retire_connections(relay->engine, now_us);
 	route_drop(now);
 	relay->route = next;
 	relay->stale = false;
@@ -249,7 +250,7 @@ struct relay *relay_new(struct loop *loop, const struct config *config, struct r
 	relay->inflight = inflight;
 	relay->deferred_timer.fire = on_deferred;
 	relay->trim_timer.fire = trim;
-	key_file_init(&relay->secret, config->upstream_api_key_file);
+	key_file_init(&relay->key_file, config->upstream_api_key_file);
 	relay->engine = config->upstream_tls ? engine_curl_new(loop, config, finish)
 					     : engine_http_new(loop, config, finish);
 	if (!relay->engine) {
@@ -280,6 +281,6 @@ void relay_free(struct relay *relay)
 	free_list(relay, relay->deferred);
 	relay->engine->operations->free(relay->engine);
 	route_drop(relay->route);
-	key_file_release(&relay->secret);
+	key_file_release(&relay->key_file);
 	free(relay);
 }

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/loop.h"
+#include "beacon/beacon.h"
 #include "beacon/verdict.h"
 #include "config/config.h"
 #include "upstream/resolver.h"
@@ -20,8 +21,7 @@
 /* One POST. Embedded in its owner; the views must live until done() is called. */
 struct relay_call {
 	struct view body;
-	/* Forwarded if syntactically valid, else left out; ptr NULL: none. */
-	struct view session_id, idempotency_key, traceparent;
+	struct forwarded_headers forwarded;
 	/* Called from the loop, once, never from within relay_start(). It may start another call,
 	 * this one included, cancel others and free their owners. */
 	void (*done)(struct relay_call *call);

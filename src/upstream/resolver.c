@@ -6,7 +6,7 @@
  *
  *	lookup ok ──> wait PERIOD_US ──┐          failed ──> wait 1, 2, 4, 8, then 10 s ──┐
  *	   ^───────────────────────────┴──────────────────────────────────────────────────┘
- *	resolver_hurry() shortens any wait to HURRY_US after the last lookup's start.
+ *	resolver_refresh() shortens any wait to HURRY_US after the last lookup's start.
  *
  * The addresses are kept sorted, so that a name server which rotates its answers does not look like
  * one whose answer changed. Limit: RESOLVER_ADDRESSES_MAX addresses; of more, those that are in use
@@ -44,7 +44,7 @@ struct resolver {
 	bool numeric;
 	bool stop;
 	bool looked_up; /* at least once, well or badly */
-	bool hurried;   /* since the last lookup began */
+	bool flushing;  /* since the last lookup began */
 	int64_t started_us;
 	const char *error;
 	struct resolver_addresses addresses;
@@ -215,7 +215,7 @@ static void rest(struct resolver *resolver, int64_t pause_us)
 
 	while (!resolver->stop) {
 		int64_t due_us =
-			resolver->hurried ? resolver->started_us + HURRY_US : ended_us + pause_us;
+			resolver->flushing ? resolver->started_us + HURRY_US : ended_us + pause_us;
 
 		if (loop_now_us() >= due_us)
 			return;
@@ -233,7 +233,7 @@ static void *resolve_for_ever(void *arg)
 		bool ok;
 
 		resolver->started_us = loop_now_us();
-		resolver->hurried = false;
+		resolver->flushing = false;
 		pthread_mutex_unlock(&resolver->mutex);
 		ok = refresh(resolver);
 		pthread_mutex_lock(&resolver->mutex);
@@ -374,13 +374,13 @@ const char *resolver_error(struct resolver *resolver)
 	return error;
 }
 
-void resolver_hurry(struct resolver *resolver)
+void resolver_refresh(struct resolver *resolver)
 {
 	if (resolver->numeric)
 		return;
 	pthread_mutex_lock(&resolver->mutex);
-	if (!resolver->hurried)
+	if (!resolver->flushing)
 		pthread_cond_broadcast(&resolver->changed);
-	resolver->hurried = true;
+	resolver->flushing = true;
 	pthread_mutex_unlock(&resolver->mutex);
 }

@@ -2,7 +2,7 @@
  * resolver: keeps the upstream's addresses fresh, so that no loop ever resolves a name.
  *
  * One thread calls getaddrinfo(3) at once, then every few seconds (resolver.c states the period),
- * and sooner when resolver_hurry() says that a connection failed. After a failed lookup the last
+ * and sooner when resolver_refresh() says that a connection failed. After a failed lookup the last
  * addresses stay. A numeric host is checked once and
  * needs no thread.
  */
@@ -57,6 +57,6 @@ unsigned resolver_read(struct resolver *resolver, struct resolver_addresses *add
 const char *resolver_error(struct resolver *resolver);
 
 /* Asks for a lookup now, or a second after the last one began. Never blocks. */
-void resolver_hurry(struct resolver *resolver);
+void resolver_refresh(struct resolver *resolver);
 
 #endif

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 /* As one text; NULL without memory. printf(3) and its kin copy what they print on the way, and what is
  * left behind there nobody wipes. */
 static char *join(struct view a, struct view b, struct view c)
@@ -98,14 +100,13 @@ static bool is_id(struct view value)
 	for (i = 0; i < value.len; i++) {
 		char c = value.ptr[i], letter = (char)(c | 0x20);
 
-		if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') &&
-		    !memchr("._~:-", c, 5))
+		if (!(letter >= 'a' && letter <= 'z') && !is_digit(c) && !memchr("._~:-", c, 5))
 			return false;
 	}
 	return true;
 }
 
-static bool is_hex(const char *text, size_t n)
+static bool is_lower_hex(const char *text, size_t n)
 {
 	size_t i;
 
@@ -128,9 +129,10 @@ static bool is_traceparent(struct view value)
 {
 	const char *p = value.ptr;
 
-	return value.len == 55 && is_hex(p, 2) && memcmp(p, "ff", 2) != 0 && p[2] == '-' &&
-	       is_hex(p + 3, 32) && !all_zero(p + 3, 32) && p[35] == '-' && is_hex(p + 36, 16) &&
-	       !all_zero(p + 36, 16) && p[52] == '-' && is_hex(p + 53, 2);
+	return value.len == 55 && is_lower_hex(p, 2) && memcmp(p, "ff", 2) != 0 && p[2] == '-' &&
+	       is_lower_hex(p + 3, 32) && !all_zero(p + 3, 32) && p[35] == '-' &&
+	       is_lower_hex(p + 36, 16) && !all_zero(p + 36, 16) && p[52] == '-' &&
+	       is_lower_hex(p + 53, 2);
 }
 
 void relay_forward(struct relay_forward *forward, const struct relay_call *call)
@@ -139,9 +141,9 @@ void relay_forward(struct relay_forward *forward, const struct relay_call *call)
 		struct view start, value;
 		bool (*is_valid)(struct view value);
 	} rows[FORWARDS_MAX] = {
-		{VIEW_LITERAL("x-faro-session-id: "), call->session_id, is_id},
-		{VIEW_LITERAL("Idempotency-Key: "), call->idempotency_key, is_id},
-		{VIEW_LITERAL("traceparent: "), call->traceparent, is_traceparent},
+		{VIEW_LITERAL("x-faro-session-id: "), call->forwarded.session_id, is_id},
+		{VIEW_LITERAL("Idempotency-Key: "), call->forwarded.idempotency_key, is_id},
+		{VIEW_LITERAL("traceparent: "), call->forwarded.traceparent, is_traceparent},
 	};
 	size_t i;
 

@@ -19,7 +19,7 @@ enum {
 static struct {
 	enum verdict (*answer)(struct delivery *delivery);
 	struct delivery *held[FAKE_DELIVERIES_MAX];
-	size_t held_count, hurried, cancelled;
+	size_t held_count, spooled_now, cancelled;
 } fake_desk;
 
 static inline void fake_delivery_forget(struct delivery *delivery)
@@ -51,11 +51,11 @@ static inline void fake_delivery_answer(struct delivery *delivery, enum verdict 
 	fake_delivery_tell(delivery, verdict);
 }
 
-void delivery_start(struct delivery_desk *desk, struct delivery *delivery)
+void delivery_start(struct delivery_context *context, struct delivery *delivery)
 {
 	enum verdict verdict = fake_desk.answer(delivery);
 
-	delivery->desk = desk;
+	delivery->context = context;
 	if (verdict == VERDICT_OK && fake_desk.held_count < FAKE_DELIVERIES_MAX) {
 		delivery->phase = DELIVERY_AT_RELAY;
 		fake_desk.held[fake_desk.held_count++] = delivery;
@@ -65,9 +65,9 @@ void delivery_start(struct delivery_desk *desk, struct delivery *delivery)
 }
 
 /* As with a spool, which answers later. */
-void delivery_hurry(struct delivery *delivery)
+void delivery_spool_now(struct delivery *delivery)
 {
-	fake_desk.hurried++;
+	fake_desk.flushing++;
 	delivery->phase = DELIVERY_AT_SPOOL;
 }
 

@@ -82,7 +82,7 @@ const char *resolver_error(struct resolver *resolver)
 	return NULL;
 }
 
-void resolver_hurry(struct resolver *resolver)
+void resolver_refresh(struct resolver *resolver)
 {
 	(void)resolver;
 }

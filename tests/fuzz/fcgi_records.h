@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "base/text.h"
 #include "server/fcgi.h"
 
 static inline void put_record(struct buf *out, unsigned type, unsigned id, struct view content,
@@ -71,7 +72,7 @@ static const struct view bodies[] = {
 
 static inline struct view body_of(uint8_t choice)
 {
-	return bodies[choice % (sizeof(bodies) / sizeof(*bodies))];
+	return bodies[choice % (ARRAY_LEN(bodies))];
 }
 
 /* The variables of nginx; `length` says what it says. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "fake_delivery.h"
 #include "fake_loop.h"
 #include "fcgi_peer.h"
@@ -36,8 +37,8 @@ static struct config config = {.path = "/faro",
 			       .upstream_max_inflight = 16};
 static struct loop loop;
 static struct ingest ingest;
-static struct budget memory, places;
-static struct delivery_desk desk;
+static struct budget memory, connection_slots;
+static struct delivery_context context;
 static struct connections connections;
 static struct peer peers[PEERS_MAX];
 static struct peer *peer; /* whose turn it is */
@@ -103,7 +104,7 @@ static void peer_connect(struct peer *p, int room)
 	if (room > 0)
 		setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	p->fd = pair[0];
-	check(budget_take(&places, 1), "no place");
+	check(budget_take(&connection_slots, 1), "no place");
 	p->connection = connections_add(&connections, pair[1]);
 }
 
@@ -257,7 +258,7 @@ static enum verdict verdict_of(uint8_t byte)
 
 static struct peer *peer_of(const struct delivery *delivery)
 {
-	const struct exchange *exchange = OWNER(delivery, struct exchange, delivery);
+	const struct exchange *exchange = container_of(delivery, struct exchange, delivery);
 
 	for (struct peer *p = peers + PEERS_MAX; p > peers;)
 		if ((--p)->connection == exchange->connection)
@@ -370,7 +371,7 @@ static void run(struct program *in)
 
 	buf_init(&out, SIZE_MAX, NULL);
 	while (in->at < in->end) {
-		operations[next_byte(in) % (sizeof(operations) / sizeof(*operations))](in, &out);
+		operations[next_byte(in) % (ARRAY_LEN(operations))](in, &out);
 		write_buf(&out);
 	}
 	buf_release(&out);
@@ -451,9 +452,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	passed_us = 0;
 	piece = options & 4 ? 7 : 0;
 	answers = 8;
-	budget_init(&places, SIZE_MAX);
+	budget_init(&connection_slots, SIZE_MAX);
 	budget_init(&memory, ample ? AMPLE_BYTES : (size_t)(options >> 3) * 512);
-	check(connections_init(&connections, &loop, &ingest, &desk, &places), "no memory");
+	check(connections_init(&connections, &loop, &ingest, &context, &connection_slots),
+	      "no memory");
 	for (int i = 0; i < PEERS_MAX; i++)
 		peer_init(&peers[i]);
 	peer = &peers[0];
@@ -468,7 +470,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	connections_release(&connections);
 	ingest_trim(&ingest);
 	check(budget_used(&memory) == 0, "the budget is not given back");
-	check(budget_used(&places) == 0, "places are not given back");
+	check(budget_used(&connection_slots) == 0, "connection_slots are not given back");
 	check(fake_desk.held_count == 0, "a delivery is left");
 	for (int i = 0; i < PEERS_MAX; i++)
 		peer_release(&peers[i]);

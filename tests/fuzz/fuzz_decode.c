@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <zlib.h>
 
+#include "base/text.h"
 #include "beacon/decode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -178,7 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	coding = data[0] & 4 ? CODING_DEFLATE : CODING_GZIP;
 	len = make_body((enum making)(data[0] & 3), coding, data[0] >> 3, data + 1, size - 1);
 	expected = ask_zlib(window_bits(coding, packed, len), packed, len);
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++)
 		check(coding, len, limits[i], expected);
 	if (expected.len > 1)
 		check(coding, len, expected.len - 1, expected);

@@ -8,6 +8,7 @@
  * A second reader, http_response fed with all that came behind the replies before,
  * says what status a call may be told. Build with -fsanitize=fuzzer,address,undefined. */
 #include "base/log.h"
+#include "base/text.h"
 #include "fake_loop.h"
 #include "fake_receiver.h"
 #include "upstream/http_response.h"
@@ -123,7 +124,7 @@ static void start_call(struct call *call, size_t size)
 	/* Of one length, so that none is the beginning of another. */
 	snprintf(call->name, sizeof(call->name), "call-%08u", number);
 	call->call.body = (struct view){body, size < sizeof(body) ? size : sizeof(body)};
-	call->call.session_id = view_of(call->name);
+	call->call.forwarded.session_id = view_of(call->name);
 	call->call.done = on_done;
 	if (relay_start(relay, &call->call) == VERDICT_OK) {
 		check(before < INFLIGHT_MAX, "more calls than there may be");
@@ -249,7 +250,7 @@ static const struct view texts[] = {
 static void op_text(struct program *in)
 {
 	uint8_t how = next_byte(in), from = 0;
-	struct view text = texts[(how & 0x7f) % (sizeof(texts) / sizeof(*texts))];
+	struct view text = texts[(how & 0x7f) % (ARRAY_LEN(texts))];
 
 	/* A part of it. */
 	if (how & 0x80) {
@@ -409,7 +410,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	begin(options);
 	while (in.at < in.end)
-		operations[next_byte(&in) % (sizeof(operations) / sizeof(*operations))](&in);
+		operations[next_byte(&in) % (ARRAY_LEN(operations))](&in);
 	end(options);
 	return 0;
 }

@@ -75,7 +75,7 @@ int main(void)
 	buf_init(&out, (size_t)128 << 20, NULL);
 	while (read_text(&text)) {
 		struct view in = {text.data, text.len};
-		struct enrich_counts counts;
+		struct beacon_counts counts;
 		const char *detail;
 		enum verdict verdict;
 		size_t offset;

@@ -76,7 +76,7 @@ scenario("what many connections did at once adds up exactly, and every scrape un
 	const value = (selector) => prometheus.number(`sum(faro_ingest_${selector})`);
 	await eventually("scrape of the last beacon", async () => await value("requests_total{code=~\"202|400\"}") === N + WRONG);
 	const expected = {
-		'accepted_total{reason="accepted"}': N, "accepted_total": N,
+		'accepted_total{by="receiver"}': N, "accepted_total": N,
 		'rejected_total{reason="bad_json"}': WRONG, "rejected_total": WRONG,
 		'requests_total{code="202"}': N, 'requests_total{code="400"}': WRONG,
 		'items_total{kind="log"}': N, 'items_total{kind="exception"}': N, 'items_total{kind="event"}': 2 * N,

@@ -320,7 +320,7 @@ scenario("a web server that hangs up while its beacon is with the receiver: it a
 	await new Promise((done) => setTimeout(done, 1000));
 	assert.ok(cpuTicks(ingest.process) - before < 20, "it waits");
 	held.answer();
-	for (let taken = 0; taken < 1;) taken = (await metrics({ statusPort })).get("accepted_total", 'reason="accepted"');
+	for (let taken = 0; taken < 1;) taken = (await metrics({ statusPort })).get("accepted_total", 'by="receiver"');
 	assert.equal(behind.requests.length, 1);
 });
 

@@ -185,10 +185,10 @@ scenario("while the spool is emptied at the end, there is no socket that nobody 
 	assert.equal((await client.send(beaconParams(body.length), body)).status, 202);
 	ingest.process.signal("SIGTERM");
 	await eventually("no socket", () => !existsSync(ingest.socket));
-	assert.doesNotMatch(ingest.process.stderr, /event=(spool_left|stopped)/);
+	assert.doesNotMatch(ingest.process.stderr, /event=(spool_remaining|stopped)/);
 	behind.status = 202;
 	assert.deepEqual(await ingest.process.closed, { code: 0, signal: null });
-	assert.match(ingest.process.stderr, /event=spool_left.* records=0/);
+	assert.match(ingest.process.stderr, /event=spool_remaining.* records=0/);
 	assert.ok(behind.requests.length >= 2, "it was delivered");
 });
 

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "supervise.h"
 
 /* As waitpid() tells it. */
@@ -20,7 +21,7 @@ static void test_pause__deaths_in_a_row__doubles_up_to_its_limit(void **state)
 	int64_t pause_ms = 0;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++)
 		assert_int_equal(supervise_pause(&pause_ms, 0, KILLED(11)), expected[i]);
 }
 
@@ -52,7 +53,7 @@ static void test_pause__how_it_ended__decides(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		int64_t pause_ms = rows[i].before_ms;
 
 		assert_int_equal(supervise_pause(&pause_ms, rows[i].lived_ms, rows[i].status),
@@ -91,7 +92,7 @@ static void test_find__command_lines__where_the_command_begins(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char *argv[WORDS];
 		int argc = 0;
 

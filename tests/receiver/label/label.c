@@ -104,7 +104,7 @@ static const char *refusal_name(enum verdict verdict)
 
 void label_run(struct label *label, const char *in, size_t len, struct label_result *result)
 {
-	struct enrich_counts counts = {0};
+	struct beacon_counts counts = {0};
 	struct view body;
 	size_t offset = SIZE_MAX;
 	const char *detail = "";

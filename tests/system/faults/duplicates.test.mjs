@@ -21,7 +21,7 @@ scenario("a retry after 503, as SDK 2.12 does it: arrives once, and is 202 from 
 	}
 	assert.equal(receiver.taken.get("a"), 1);
 	assert.equal((await status(socket))("duplicates_total"), 2);
-	assert.equal((await status(socket))("accepted_total", 'reason="duplicate"'), 2);
+	assert.equal((await status(socket))("accepted_total", 'by="duplicate"'), 2);
 });
 
 scenario("another key, another body, or no key: a beacon of its own", async (stage) => {

@@ -41,7 +41,7 @@ scenario(`receiver down ${downSeconds} s at ${perSecond} beacons/s: all 202, dra
 	await eventually("replay", async () => (await status(socket))("spool_replayed_total") > 0, 40);
 	const replay = await steady(socket, 4, "live");
 	t.diagnostic(`p99 in ms: idle ${idle.p99.toFixed(1)}, receiver down ${down.p99.toFixed(1)}, ` +
-		`during replay ${replay.p99.toFixed(1)}; spooled ${(await status(socket))("accepted_total", 'reason="spooled"')}`);
+		`during replay ${replay.p99.toFixed(1)}; spooled ${(await status(socket))("accepted_total", 'by="spool"')}`);
 	for (const { codes, n } of [idle, down, replay]) assert.deepEqual([...codes], [[202, n]]);
 	await eventually("empty spool", async () => (await status(socket))("spool_records") === 0, 20 + 10 * downSeconds);
 	const sent = perSecond * (1 + 4 + downSeconds + 4);

@@ -24,7 +24,7 @@ scenario("receiver down: 202 from the spool, delivered when it is back", async (
 	const down = await status(socket);
 	assert.equal(down("spool_records"), 20);
 	assert.equal(down("breaker_open"), 1);
-	assert.equal(down("accepted_total", 'reason="spooled"'), 20);
+	assert.equal(down("accepted_total", 'by="spool"'), 20);
 	assert.equal(down("items_total", 'kind="log"'), 0, "the receiver took none yet");
 	assert.ok(down("spool_bytes") > 4096);
 	assert.ok(down("spool_max_bytes") > down("spool_bytes"));
@@ -121,7 +121,7 @@ scenario("SIGTERM with a silent receiver: what is in flight is in the spool, and
 	for (const reply of await Promise.all(replies)) assert.equal(reply?.status, 202);
 	assert.deepEqual(await ended, { code: 0, signal: null });
 	assert.ok(Date.now() - began < 2500);
-	assert.match(process.stderr, /event=spool_left .*records=10/);
+	assert.match(process.stderr, /event=spool_remaining .*records=10/);
 	silent = false;
 	const next = await startIngest(stage, receiver.url, { env });
 	await drained(next.socket);
@@ -136,7 +136,7 @@ scenario("SIGTERM with a receiver that is back: the spool is emptied at full spe
 	for (let i = 0; i < 100; i++) assert.equal((await sendOne(socket, numbered(`f${i}`))).status, 202);
 	up = true;
 	assert.equal((await process.stop("SIGTERM")).code, 0);
-	assert.match(process.stderr, /event=spool_left .*records=0/);
+	assert.match(process.stderr, /event=spool_remaining .*records=0/);
 	assert.equal(receiver.taken.size, 100);
 });
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/text.h"
 
 /* Links buf.c; realloc() is wrapped so that it can be made to fail. */
 
@@ -37,7 +38,7 @@ static void test_buf__append_up_to_the_maximum__no_byte_more(void **state)
 	static const char bytes[16] = "0123456789abcdef";
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct buf buf;
 
 		buf_init(&buf, 10, NULL);
@@ -139,7 +140,7 @@ static void test_view__comparisons(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		assert_int_equal(view_equals(rows[i].a, rows[i].b), rows[i].equal);
 		assert_int_equal(view_equals_nocase(rows[i].a, rows[i].b), rows[i].equal_nocase);
 	}

@@ -15,6 +15,7 @@
 
 #include "base/key_file.h"
 #include "base/log.h"
+#include "base/text.h"
 
 enum {
 	SECOND_US = 1000000
@@ -111,7 +112,7 @@ static void test_file__line_end__trimmed(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+	for (i = 0; i < ARRAY_LEN(texts); i++) {
 		key_file_release(&secret);
 		put(path, texts[i], strlen(texts[i]));
 		assert_true(look());
@@ -139,7 +140,7 @@ static void test_file__bad_content__last_good_key_stays(void **state)
 	(void)state;
 	put(path, "good\n", 5);
 	assert_true(look());
-	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		put(path, rows[i].text, rows[i].len);
 		assert_false(look());
 		assert_key("good");
@@ -154,19 +155,19 @@ static void test_file__bad_content__last_good_key_stays(void **state)
 
 static void test_file__size__up_to_the_limit(void **state)
 {
-	static char text[CONFIG_SECRET_MAX_BYTES + 1];
+	static char text[KEY_FILE_MAX_BYTES + 1];
 	size_t len;
 
 	(void)state;
 	memset(text, 'k', sizeof(text));
-	for (len = CONFIG_SECRET_MAX_BYTES - 1; len <= CONFIG_SECRET_MAX_BYTES; len++) {
+	for (len = KEY_FILE_MAX_BYTES - 1; len <= KEY_FILE_MAX_BYTES; len++) {
 		put(path, text, len);
 		assert_true(look());
 		assert_int_equal(key_file_value(&secret).len, len);
 	}
 	put(path, text, len);
 	assert_false(look());
-	assert_int_equal(key_file_value(&secret).len, CONFIG_SECRET_MAX_BYTES);
+	assert_int_equal(key_file_value(&secret).len, KEY_FILE_MAX_BYTES);
 }
 
 static void test_file__absent_from_the_start__empty_until_it_comes(void **state)
@@ -271,7 +272,7 @@ static void test_refresh__young_file__read_again(void **state)
 
 static void test_release__key_wiped(void **state)
 {
-	static const char zeros[CONFIG_SECRET_MAX_BYTES];
+	static const char zeros[KEY_FILE_MAX_BYTES];
 
 	(void)state;
 	put(path, "longer-key", 10);

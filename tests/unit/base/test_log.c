@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "config/config.h"
 
 #define T "2026-11-22T17:00:00.123Z"
@@ -122,7 +123,7 @@ static void test_format__each_kind_of_value__exact_line(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct log_field fields[] = {
 			LOG_VIEW("v", rows[i].value), LOG_NUM("n", INT64_MIN), {.key = NULL}};
 		char expected[512];

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "base/mailbox.h"
+#include "base/text.h"
 
 /* Links mailbox, loop. */
 
@@ -18,7 +19,7 @@ enum {
 };
 
 struct parcel {
-	struct letter letter;
+	struct message message;
 	int from, number;
 };
 
@@ -27,9 +28,9 @@ static struct mailbox mailbox;
 static struct parcel parcels[THREADS][LETTERS];
 static int opened, next_of[THREADS];
 
-static void on_parcel(struct letter *letter)
+static void on_parcel(struct message *message)
 {
-	struct parcel *parcel = OWNER(letter, struct parcel, letter);
+	struct parcel *parcel = container_of(message, struct parcel, message);
 
 	assert_int_equal(parcel->number, next_of[parcel->from]);
 	next_of[parcel->from]++;
@@ -44,7 +45,7 @@ static int set_up(void **state)
 	for (int t = 0; t < THREADS; t++)
 		for (int n = 0; n < LETTERS; n++)
 			parcels[t][n] =
-				(struct parcel){.letter.open = on_parcel, .from = t, .number = n};
+				(struct parcel){.message.open = on_parcel, .from = t, .number = n};
 	return loop_init(&loop) && mailbox_init(&mailbox, &loop) ? 0 : -1;
 }
 
@@ -60,25 +61,25 @@ static void test_post__opened_in_the_loop_in_order__not_before(void **state)
 {
 	(void)state;
 	for (int n = 0; n < 3; n++)
-		mailbox_post(&mailbox, &parcels[0][n].letter);
+		mailbox_post(&mailbox, &parcels[0][n].message);
 	assert_int_equal(opened, 0);
 	loop_turn(&loop);
 	assert_int_equal(opened, 3);
 }
 
-static void on_posted_again(struct letter *letter)
+static void on_posted_again(struct message *message)
 {
 	opened++;
 	if (opened < 5)
-		mailbox_post(&mailbox, letter);
+		mailbox_post(&mailbox, message);
 }
 
 /* Each in a turn of its own, so that a loop gets on with the rest. */
 static void test_post__again_while_opened__next_turn(void **state)
 {
 	(void)state;
-	parcels[0][0].letter.open = on_posted_again;
-	mailbox_post(&mailbox, &parcels[0][0].letter);
+	parcels[0][0].message.open = on_posted_again;
+	mailbox_post(&mailbox, &parcels[0][0].message);
 	for (int turn = 1; turn <= 5; turn++) {
 		loop_turn(&loop);
 		assert_int_equal(opened, turn);
@@ -90,7 +91,7 @@ static void *post_all(void *arg)
 	struct parcel *mine = arg;
 
 	for (int n = 0; n < LETTERS; n++)
-		mailbox_post(&mailbox, &mine[n].letter);
+		mailbox_post(&mailbox, &mine[n].message);
 	return NULL;
 }
 
@@ -111,10 +112,10 @@ static void test_post__from_many_threads__none_lost_each_in_its_order(void **sta
 static void test_release__letters_that_wait__forgotten(void **state)
 {
 	(void)state;
-	mailbox_post(&mailbox, &parcels[0][0].letter);
+	mailbox_post(&mailbox, &parcels[0][0].message);
 	mailbox_release(&mailbox);
 	assert_true(mailbox_init(&mailbox, &loop));
-	mailbox_post(&mailbox, &parcels[1][0].letter);
+	mailbox_post(&mailbox, &parcels[1][0].message);
 	loop_turn(&loop);
 	assert_int_equal(opened, 1);
 	assert_int_equal(next_of[1], 1);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "base/text.h"
 
 /* Links metrics.c and buf.c. */
 
@@ -68,7 +69,7 @@ static void test_metrics__names_of_the_contract__are_all_there(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		char line[128];
 
 		snprintf(line, sizeof(line), "# TYPE faro_ingest_%s", families[i]);

@@ -7,7 +7,7 @@
 
 struct checked {
 	enum verdict verdict;
-	struct enrich_counts counts;
+	struct beacon_counts counts;
 	size_t offset;
 	const char *detail;
 	const char *wrong;  /* what an oracle found, or NULL */

@@ -9,6 +9,7 @@
 #include <libdeflate.h>
 #include <zlib.h>
 
+#include "base/text.h"
 #include "beacon/decode.h"
 
 /* Links decode.c and buf.c. zlib's deflater makes the input, as another implementation than ours.
@@ -52,7 +53,7 @@ static const struct {
 	int window_bits;
 } formats[] = {{CODING_GZIP, GZIP}, {CODING_DEFLATE, ZLIB}, {CODING_DEFLATE, RAW}};
 enum {
-	FORMATS = sizeof(formats) / sizeof(formats[0])
+	FORMATS = ARRAY_LEN(formats)
 };
 
 static enum verdict run(enum coding coding, size_t packed_len, size_t max, struct buf *out)
@@ -87,7 +88,7 @@ static void test_decode__every_format_and_size__comes_back(void **state)
 
 	(void)state;
 	for (size_t f = 0; f < FORMATS; f++) {
-		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+		for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
 			struct buf out;
 			size_t n = pack(formats[f].window_bits, sizes[s]);
 
@@ -298,7 +299,7 @@ static void test_decode_coding__names(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		assert_int_equal(decode_coding(view_of(rows[i].value)), rows[i].expected);
 }
 

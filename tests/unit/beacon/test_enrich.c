@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "beacon/enrich_check.h"
 #include "beacon/enrich_labels.h"
 
@@ -288,7 +289,7 @@ static void test_bytes__odd_values__arrive_as_they_came(void **state)
 	char *text = malloc(big), deep[140];
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		check_unchanged(rows[i], strlen(rows[i]));
 	assert_non_null(text);
 	memset(text, 'x', big);
@@ -333,7 +334,7 @@ static void test_counts__items_by_kind(void **state)
 {
 	static const struct {
 		const char *in;
-		struct enrich_counts counts;
+		struct beacon_counts counts;
 	} rows[] = {
 		{"{}", {0}},
 		{"{\"logs\":[1,[2,3],{}],\"exceptions\":[{}],\"events\":null,\"measurements\":[{},"
@@ -356,7 +357,7 @@ static void test_counts__items_by_kind(void **state)
 	(void)state;
 	assert_non_null(enricher);
 	buf_init(&out, 1 << 20, NULL);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct checked checked = check_beacon(enricher, view_of(rows[i].in), &out);
 
 		assert_int_equal(checked.verdict, VERDICT_OK);
@@ -414,7 +415,7 @@ static void test_refusals__verdict_offset_and_rule(void **state)
 	(void)state;
 	assert_non_null(enricher);
 	buf_init(&out, 1 << 20, NULL);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct checked checked = check_beacon(enricher, view_of(rows[i].in), &out);
 
 		if (checked.verdict != rows[i].verdict || checked.offset != rows[i].offset ||
@@ -447,7 +448,7 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		{"k=in\\\"d", true},
 		{"ki\x7fnd", true},
 		{"ki\xef\xbf\xbdnd", true},
-		/* and Loki's labels have only letters, digits and low lines. */
+		/* and Loki's labels have only letters, digits and underscores. */
 		{"app.name", true},
 		{"app-version", true},
 		{"app.other", false},
@@ -510,7 +511,7 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 	assert_non_null(enricher);
 	buf_init(&in, 1 << 20, NULL);
 	buf_init(&out, 1 << 20, NULL);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct checked checked;
 
 		buf_clear(&in);
@@ -629,7 +630,7 @@ static void test_memory__no_room_for_edits_or_output__overloaded(void **state)
 	(void)state;
 	for (n = 0;; n++) {
 		struct enricher *enricher = enricher_new(&test_labels);
-		struct enrich_counts counts;
+		struct beacon_counts counts;
 		const char *detail;
 		enum verdict verdict;
 		size_t offset;

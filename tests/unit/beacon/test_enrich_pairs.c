@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "beacon/enrich_check.h"
 #include "beacon/enrich_labels.h"
 
@@ -225,7 +226,7 @@ static const struct mutation mutations[] = {
 };
 
 enum {
-	MUTATIONS = sizeof(mutations) / sizeof(mutations[0])
+	MUTATIONS = ARRAY_LEN(mutations)
 };
 
 struct fill {
@@ -236,7 +237,7 @@ struct fill {
 
 static const char *slot_text(const char *name, size_t len)
 {
-	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(slots); i++)
 		if (strlen(slots[i].name) == len && memcmp(slots[i].name, name, len) == 0)
 			return slots[i].text;
 	return "";
@@ -291,7 +292,7 @@ static bool is_harmless(const struct mutation *m, const struct mutation *other)
 		{"NS", "app", "\"namespace\":"},
 	};
 
-	for (size_t i = 0; other && !*other->text && i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; other && !*other->text && i < ARRAY_LEN(rows); i++)
 		if (strcmp(other->slot, rows[i].taken) == 0 && strcmp(m->slot, rows[i].slot) == 0 &&
 		    strncmp(m->text, rows[i].begins, strlen(rows[i].begins)) == 0)
 			return true;

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "beacon/json.h"
 
 struct scan {
@@ -405,7 +406,7 @@ static void test_cursor__peek_tells_the_type(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct json json;
 
 		json_init(&json, view_of(rows[i].text));
@@ -525,7 +526,7 @@ static void test_match__folds_as_go_does(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (json_string_match(string_in(rows[i].literal), rows[i].name) != rows[i].match)
 			fail_msg("row %zu", i);
 }
@@ -568,7 +569,7 @@ static void test_compare__after_decoding(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct json_string string = string_in(rows[i].literal);
 		char out[64];
 
@@ -590,7 +591,7 @@ static void test_decode__cut__is_longer_than_what_it_is_compared_with(void **sta
 	char out[8];
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(literals) / sizeof(literals[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(literals); i++) {
 		struct view text = json_decode(string_in(literals[i]), out, sizeof(out));
 
 		assert_in_range(text.len, 5, 8);

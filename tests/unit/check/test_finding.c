@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "check/finding.h"
 
 /* Links check_finding alone: the judgement of one exchange. tests/system/check.test.mjs has the rest,
@@ -82,7 +83,7 @@ static void test_exchange__one_outcome__one_finding(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (check_judge(&rows[i].exchange) != rows[i].expected)
 			fail_msg("row %zu: %s", i,
 				 check_finding_texts[check_judge(&rows[i].exchange)].name);

@@ -18,7 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/key_file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "build-config.h"
 #include "config/config.h"
 #include "fakes/counted_allocations.h"
@@ -304,7 +306,7 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct config config;
 
 		assert_false(init(&config, rows[i].arguments));
@@ -403,7 +405,7 @@ static void test_url__each_good_form__split(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct config config;
 
 		setenv("FARO_UPSTREAM_URL", rows[i].text, 1);
@@ -457,7 +459,7 @@ static void test_path_and_origins__good_forms__normal_form(void **state)
 
 static void test_key_file__content__checked(void **state)
 {
-	char longest[CONFIG_SECRET_MAX_BYTES + 2], argument[300], expected[600];
+	char longest[KEY_FILE_MAX_BYTES + 2], argument[300], expected[600];
 	struct {
 		const char *content, *problem; /* NULL: good */
 	} rows[] = {
@@ -474,7 +476,7 @@ static void test_key_file__content__checked(void **state)
 	(void)state;
 	memset(longest, 'k', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct config config;
 
 		put_file("key", rows[i].content);
@@ -550,7 +552,7 @@ static void test_variables__unknown__warned_about_unless_made_by_others(void **s
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char expected[256];
 		struct config config;
 
@@ -601,7 +603,7 @@ static void test_memory__default__a_third_of_the_smallest_limit(void **state)
 
 	(void)state;
 	config_file_root = directory;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char file[128], other[128];
 		struct config config;
 
@@ -659,7 +661,7 @@ static void test_authorities__not_named__those_of_the_system(void **state)
 	config_release(&config);
 	config_file_root = directory;
 	put_file("mine.pem", "# mine\n-----BEGIN CERTIFICATE-----\n");
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 		char argument[512];
 
 		put_file(places[i], "x");
@@ -678,7 +680,7 @@ static void test_authorities__not_named__those_of_the_system(void **state)
 		assert_null(config.upstream_ca_file);
 		config_release(&config);
 	}
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
 		put_file(places[i], NULL);
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "config/labels.h"
 #include "fakes/counted_allocations.h"
 
@@ -120,7 +121,7 @@ static void test_service_name__each_source__precedence_of_opentelemetry(void **s
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct labels_source source = {.service_name = rows[i].name,
 						     .resource_attributes = rows[i].attributes};
 		struct labels labels;
@@ -156,7 +157,7 @@ static void test_namespace__each_source__precedence(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "pod\n", 4), 4);
 	close(fd);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct labels_source source = {
 			.service_name = "shop",
 			.resource_attributes = rows[i].attributes,
@@ -183,7 +184,7 @@ static void test_apps__list__trimmed_and_once(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct labels_source source = {.service_name = "shop",
 						     .app_names = rows[i].names};
 		struct labels labels;
@@ -315,7 +316,7 @@ static void test_labels__each_kind_of_key(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct labels_source source = {
 			.service_name = "shop",
 			.resource_attributes = "k8s.cluster.name=c1,team=q%22,empty=,service."

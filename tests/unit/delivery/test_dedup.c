@@ -18,9 +18,9 @@ static struct mailbox mailbox;
 static struct dedup_waiter waiter;
 static int opened;
 
-static void on_letter(struct letter *letter)
+static void on_message(struct message *message)
 {
-	assert_ptr_equal(letter, &waiter.letter);
+	assert_ptr_equal(message, &waiter.message);
 	opened++;
 }
 
@@ -29,7 +29,7 @@ static int set_up(void **state)
 	(void)state;
 	dedup = dedup_new();
 	opened = 0;
-	waiter = (struct dedup_waiter){.letter.open = on_letter, .mailbox = &mailbox};
+	waiter = (struct dedup_waiter){.message.open = on_message, .mailbox = &mailbox};
 	return dedup && loop_init(&loop) && mailbox_init(&mailbox, &loop) ? 0 : -1;
 }
 
@@ -119,7 +119,7 @@ static void test_under_way__again__waits_for_its_end(void **state)
 	}
 }
 
-static void test_waiter__left__gets_no_letter(void **state)
+static void test_waiter__left__gets_no_message(void **state)
 {
 	struct dedup_hash hash = hash_of(1);
 
@@ -183,7 +183,7 @@ int main(void)
 		TEST(test_promised__again__known_for_five_minutes),
 		TEST(test_failed__again__is_a_first_one),
 		TEST(test_under_way__again__waits_for_its_end),
-		TEST(test_waiter__left__gets_no_letter),
+		TEST(test_waiter__left__gets_no_message),
 		TEST(test_memory__more_than_its_bound__the_oldest_are_forgotten),
 		TEST(test_memory__full_of_what_is_under_way__goes_unrecorded),
 		TEST(test_remembered__from_a_former_process__known_for_the_rest),

@@ -8,11 +8,12 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "base/text.h"
 #include "delivery/delivery.h"
 
 /*
  * Links delivery with breaker, dedup, mailbox, loop, metrics, buf. The relay and the spool are ours, below:
- * they keep what they are given until the test answers it, the spool by letter as the real one does. Neither
+ * they keep what they are given until the test answers it, the spool by message as the real one does. Neither
  * looks at a limit, a disk or a clock.
  */
 
@@ -77,7 +78,7 @@ static struct relay the_relay;
 static struct spool the_spool;
 static struct breaker breaker;
 static struct loop loop;
-static struct delivery_desk desk;
+static struct delivery_context context;
 static struct sent first, second, third;
 
 static int set_up(void **state)
@@ -86,21 +87,21 @@ static int set_up(void **state)
 	the_relay = (struct relay){.count = 0};
 	the_spool = (struct spool){.count = 0};
 	breaker_init(&breaker);
-	desk = (struct delivery_desk){.relay = &the_relay,
-				      .dedup = dedup_new(),
-				      .breaker = &breaker,
-				      .spool = &the_spool,
-				      .at_spool = 7};
-	return desk.dedup && loop_init(&loop) && delivery_open_desk(&desk, &loop) ? 0 : -1;
+	context = (struct delivery_context){.relay = &the_relay,
+					    .dedup = dedup_new(),
+					    .breaker = &breaker,
+					    .spool = &the_spool,
+					    .at_spool = 7};
+	return context.dedup && loop_init(&loop) && delivery_context_init(&context, &loop) ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	assert_int_equal(desk.at_spool, 0);
-	delivery_close_desk(&desk);
+	assert_int_equal(context.at_spool, 0);
+	delivery_context_release(&context);
 	loop_release(&loop);
-	dedup_free(desk.dedup);
+	dedup_free(context.dedup);
 	return 0;
 }
 
@@ -119,10 +120,10 @@ static void deliver(struct sent *sent, const char *key, const char *body)
 	sent->done = 0;
 	sent->delivery.call = (struct relay_call){
 		.body = view_of(body),
-		.idempotency_key = key ? view_of(key) : (struct view){NULL, 0},
+		.forwarded.idempotency_key = key ? view_of(key) : (struct view){NULL, 0},
 	};
 	sent->delivery.done = on_done;
-	delivery_start(&desk, &sent->delivery);
+	delivery_start(&context, &sent->delivery);
 }
 
 /* The oldest call under way ends. */
@@ -137,9 +138,9 @@ static void receiver_says(enum verdict verdict, int status)
 	call->done(call);
 }
 
-static void opened(struct letter *letter)
+static void opened(struct message *message)
 {
-	struct spool_put *put = OWNER(letter, struct spool_put, letter);
+	struct spool_put *put = container_of(message, struct spool_put, message);
 
 	put->done(put);
 }
@@ -151,8 +152,8 @@ static void spool_says(enum spool_result result)
 	assert_true(the_spool.count > 0);
 	memmove(the_spool.puts, the_spool.puts + 1, --the_spool.count * sizeof(the_spool.puts[0]));
 	put->result = result;
-	put->letter.open = opened;
-	mailbox_post(put->mailbox, &put->letter);
+	put->message.open = opened;
+	mailbox_post(put->mailbox, &put->message);
 	loop_turn(&loop);
 }
 
@@ -169,7 +170,7 @@ static void open_breaker_until_now(void)
 
 	for (int i = 0; i < BREAKER_FAILURES; i++)
 		breaker_report(&breaker, VERDICT_UPSTREAM_TIMEOUT, past_us);
-	assert_int_equal(breaker_opens_us(&breaker, loop_now_us()), 0);
+	assert_int_equal(breaker_retry_at_us(&breaker, loop_now_us()), 0);
 	assert_true(breaker_is_open(&breaker));
 }
 
@@ -214,20 +215,20 @@ static void test_outcome__each_of_the_receiver_and_the_spool__one_verdict(void *
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		breaker_init(&breaker);
-		desk.spool = rows[i].spool == NO_SPOOL ? NULL : &the_spool;
+		context.spool = rows[i].spool == NO_SPOOL ? NULL : &the_spool;
 		deliver(&first, NULL, "{}");
 		assert_int_equal(first.delivery.phase, DELIVERY_AT_RELAY);
 		receiver_says(rows[i].said, rows[i].status);
 		assert_int_equal(the_spool.count, rows[i].asked);
-		assert_int_equal(desk.at_spool, rows[i].asked);
+		assert_int_equal(context.at_spool, rows[i].asked);
 		assert_int_equal(first.done, !rows[i].asked);
 		if (rows[i].asked)
 			spool_says((enum spool_result)rows[i].spool);
 		check_ended(&first, rows[i].expected);
 		assert_int_equal(first.delivery.call.status, rows[i].status);
-		assert_int_equal(desk.at_spool, 0);
+		assert_int_equal(context.at_spool, 0);
 	}
 }
 
@@ -241,7 +242,7 @@ static void test_relay_overloaded__spool_or_a_word_at_once(void **state)
 	deliver(&first, NULL, "{}");
 	spool_says(SPOOL_FAILED);
 	check_ended(&first, VERDICT_OVERLOADED);
-	desk.spool = NULL;
+	context.spool = NULL;
 	deliver(&first, NULL, "{}");
 	check_ended(&first, VERDICT_OVERLOADED);
 	/* It says nothing about the receiver. */
@@ -255,19 +256,20 @@ static void test_put__what_replay_needs__is_in_the_record(void **state)
 	struct dedup_hash hash = dedup_hash(view_of("key"), view_of("{\"a\":1}"));
 
 	(void)state;
-	first = (struct sent){.delivery = {.call = {.body = VIEW_LITERAL("{\"a\":1}"),
-						    .session_id = VIEW_LITERAL("session"),
-						    .idempotency_key = VIEW_LITERAL("key"),
-						    .traceparent = VIEW_LITERAL("00-1-2-01")},
-					   .counts = {.logs = 3, .spans = 4},
-					   .done = on_done}};
-	delivery_start(&desk, &first.delivery);
+	first = (struct sent){
+		.delivery = {.call = {.body = VIEW_LITERAL("{\"a\":1}"),
+				      .forwarded.session_id = VIEW_LITERAL("session"),
+				      .forwarded.idempotency_key = VIEW_LITERAL("key"),
+				      .forwarded.traceparent = VIEW_LITERAL("00-1-2-01")},
+			     .counts = {.logs = 3, .spans = 4},
+			     .done = on_done}};
+	delivery_start(&context, &first.delivery);
 	receiver_says(VERDICT_UPSTREAM_UNAVAILABLE, 0);
 	record = &the_spool.puts[0]->record;
 	assert_true(view_equals(record->body, first.delivery.call.body));
-	assert_true(view_equals(record->session_id, view_of("session")));
-	assert_true(view_equals(record->idempotency_key, view_of("key")));
-	assert_true(view_equals(record->traceparent, view_of("00-1-2-01")));
+	assert_true(view_equals(record->forwarded.session_id, view_of("session")));
+	assert_true(view_equals(record->forwarded.idempotency_key, view_of("key")));
+	assert_true(view_equals(record->forwarded.traceparent, view_of("00-1-2-01")));
 	assert_int_equal(record->counts.logs, 3);
 	assert_int_equal(record->counts.spans, 4);
 	assert_memory_equal(&record->hash, &hash, sizeof(hash));
@@ -306,7 +308,7 @@ static void test_breaker__failures_in_a_row__the_next_goes_straight_to_the_spool
 static void test_breaker__no_spool__neither_asked_nor_told(void **state)
 {
 	(void)state;
-	desk.spool = NULL;
+	context.spool = NULL;
 	for (int i = 0; i < 2 * BREAKER_FAILURES; i++) {
 		deliver(&first, NULL, "{}");
 		receiver_says(VERDICT_UPSTREAM_UNAVAILABLE, 0);
@@ -340,7 +342,7 @@ static void test_breaker__probe_not_made_or_cancelled__another_may(void **state)
 
 	deliver(&first, NULL, "{}");
 	assert_int_equal(the_relay.count, 1);
-	delivery_hurry(&first.delivery);
+	delivery_spool_now(&first.delivery);
 	spool_says(SPOOL_STORED);
 
 	deliver(&first, NULL, "{}");
@@ -367,7 +369,7 @@ static void test_repeat__after_the_first_has_ended__by_what_was_promised(void **
 	int64_t before = metrics_get(METRIC_DUPLICATES);
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char key[] = {(char)('a' + i), '\0'};
 
 		breaker_init(&breaker);
@@ -435,7 +437,7 @@ static void test_repeat__the_first_is_under_way__waits_for_its_end(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char key[] = {(char)('a' + i), '\0'};
 
 		breaker_init(&breaker);
@@ -460,37 +462,37 @@ static void test_repeat__the_first_is_under_way__waits_for_its_end(void **state)
 
 /* --- when the time is short ------------------------------------------------------------------------- */
 
-static void test_hurry__at_the_relay__to_the_spool(void **state)
+static void test_spool_now__at_the_relay__to_the_spool(void **state)
 {
 	(void)state;
 	deliver(&first, "k", "{}");
 	deliver(&second, "k", "{}");
-	delivery_hurry(&second.delivery); /* its first is on its way */
+	delivery_spool_now(&second.delivery); /* its first is on its way */
 	assert_int_equal(second.delivery.phase, DELIVERY_WAITS);
-	delivery_hurry(&first.delivery);
+	delivery_spool_now(&first.delivery);
 	assert_int_equal(the_relay.cancelled, 1);
-	delivery_hurry(&first.delivery);
+	delivery_spool_now(&first.delivery);
 	assert_int_equal(the_spool.count, 1);
 	spool_says(SPOOL_STORED);
 	check_ended(&first, VERDICT_SPOOLED);
 	while (!second.done)
 		loop_turn(&loop);
 	check_ended(&second, VERDICT_DUPLICATE);
-	delivery_hurry(&first.delivery);
+	delivery_spool_now(&first.delivery);
 	assert_int_equal(the_spool.count, 0);
 
 	deliver(&third, NULL, "{}");
-	delivery_hurry(&third.delivery);
+	delivery_spool_now(&third.delivery);
 	spool_says(SPOOL_FAILED);
 	check_ended(&third, VERDICT_UPSTREAM_TIMEOUT);
 }
 
-static void test_hurry__no_spool__the_receiver_may_still_answer(void **state)
+static void test_spool_now__no_spool__the_receiver_may_still_answer(void **state)
 {
 	(void)state;
-	desk.spool = NULL;
+	context.spool = NULL;
 	deliver(&first, NULL, "{}");
-	delivery_hurry(&first.delivery);
+	delivery_spool_now(&first.delivery);
 	assert_int_equal(the_relay.cancelled, 0);
 	receiver_says(VERDICT_ACCEPTED, 202);
 	check_ended(&first, VERDICT_ACCEPTED);
@@ -538,16 +540,16 @@ static void test_cancel__one_that_waits__not_told_and_the_others_are(void **stat
 
 static void test_open_desk__no_descriptor_left__false(void **state)
 {
-	struct delivery_desk other = {.dedup = desk.dedup};
+	struct delivery_context other = {.dedup = context.dedup};
 	struct rlimit before, none;
 
 	(void)state;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
 	none = (struct rlimit){0, before.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	assert_false(delivery_open_desk(&other, &loop));
+	assert_false(delivery_context_init(&other, &loop));
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	delivery_close_desk(&other);
+	delivery_context_release(&other);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -564,8 +566,8 @@ int main(void)
 		TEST(test_repeat__after_the_first_has_ended__by_what_was_promised),
 		TEST(test_repeat__other_body_or_no_key_to_go_by__relayed),
 		TEST(test_repeat__the_first_is_under_way__waits_for_its_end),
-		TEST(test_hurry__at_the_relay__to_the_spool),
-		TEST(test_hurry__no_spool__the_receiver_may_still_answer),
+		TEST(test_spool_now__at_the_relay__to_the_spool),
+		TEST(test_spool_now__no_spool__the_receiver_may_still_answer),
 		TEST(test_cancel__the_first__the_others_are_promised_nothing),
 		TEST(test_cancel__one_that_waits__not_told_and_the_others_are),
 		TEST(test_open_desk__no_descriptor_left__false),

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "delivery/pace.h"
 
 /* Links the pace, breaker, metrics and buf. Time is what the test says. */
@@ -99,7 +100,7 @@ static void test_pause__failures_in_a_row__bound_doubles_to_30_s(void **state)
 	int64_t longest_us = 0, until_us;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(bounds_ms) / sizeof(bounds_ms[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(bounds_ms); i++) {
 		longest_us = 0;
 		for (int times = 0; times < 200; times++) {
 			pace.failures = (int)i;
@@ -146,10 +147,10 @@ static void test_breaker_open__replay_probes_after_live_traffic_could(void **sta
 	assert_int_equal(pace_blocked_until(&pace, now_us), 0);
 }
 
-static void test_hurry__rate_does_not_count_and_pauses_are_short(void **state)
+static void test_flush__rate_does_not_count_and_pauses_are_short(void **state)
 {
 	(void)state;
-	pace_hurry(&pace);
+	pace_flush(&pace);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(pace_blocked_until(&pace, now_us), 0);
 		pace_sent(&pace, now_us);
@@ -173,7 +174,7 @@ int main(void)
 		TEST(test_retry_after__honoured__also_while_others_are_served),
 		TEST(test_pause__others_are_served__cut_short),
 		TEST(test_breaker_open__replay_probes_after_live_traffic_could),
-		TEST(test_hurry__rate_does_not_count_and_pauses_are_short),
+		TEST(test_flush__rate_does_not_count_and_pauses_are_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "delivery/replay.h"
 #include "ingest/ingest.h"
 #include "upstream/relay.h"
@@ -186,7 +187,7 @@ void relay_cancel(struct relay *at, struct relay_call *call)
 	(void)call;
 }
 
-void ingest_count_items(const struct enrich_counts *counts)
+void beacon_count_items(const struct beacon_counts *counts)
 {
 	(void)counts;
 }
@@ -321,7 +322,7 @@ static void test_order__tried_again__oldest_or_longest_waiting_first(void **stat
 		{SILENT, {2, 3, 1}, {2, 3, 1}},
 	};
 
-	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+	for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
 		keep(3);
 		wait_for_calls(3);
 		for (int i = 0; i < 3; i++) {
@@ -414,7 +415,7 @@ static void test_answered_not_now__for_long__nothing_lost(void **state)
 {
 	static const enum answer rows[] = {UNAUTHORIZED, NOT_FOUND, THROTTLE, FAIL};
 
-	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+	for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
 		keep(3);
 		for (int n = 0; n < 100; n++)
 			answer(wait_for_call(), rows[row]);

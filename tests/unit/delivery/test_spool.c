@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "delivery/spool.h"
 #include "fakes/spool_folder.h"
 #include "ingest/ingest.h"
@@ -89,7 +90,7 @@ static void give_answer(struct relay_call *call, enum answer with)
 
 static void on_relay_timer(struct loop_timer *timer)
 {
-	struct relay *relay = OWNER(timer, struct relay, timer);
+	struct relay *relay = container_of(timer, struct relay, timer);
 
 	if (answer == HOLD) {
 		timer->due_us = relay->loop->now_us + 5000;
@@ -141,7 +142,7 @@ void relay_cancel(struct relay *relay, struct relay_call *call)
 	(void)call;
 }
 
-void ingest_count_items(const struct enrich_counts *counts)
+void beacon_count_items(const struct beacon_counts *counts)
 {
 	(void)counts;
 }
@@ -415,7 +416,7 @@ static void test_put__the_database_fails_now_and_then__no_false_promise(void **s
 
 	(void)state;
 	spool = open_spool();
-	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(each); i++) {
 		step_fails_each = each[i];
 		for (int n = 0; n < 10; n++) {
 			promised += put("ok", n) == SPOOL_STORED;
@@ -491,7 +492,7 @@ static void test_replay__failures__tried_again_until_taken(void **state)
 	static const enum answer failures[] = {FAIL, UNREACHED, SILENT, OVERLOADED};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(failures); i++) {
 		noted_count = 0;
 		breaker_init(&breaker);
 		answer = (int)failures[i];

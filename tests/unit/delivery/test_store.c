@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "delivery/store.h"
 #include "fakes/faulty_vfs.h"
 #include "fakes/spool_folder.h"
@@ -66,8 +67,8 @@ static int tear_down(void **state)
 static struct spool_record numbered(int n)
 {
 	struct spool_record record = {
-		.session_id = VIEW_LITERAL("session"),
-		.idempotency_key = VIEW_LITERAL("key"),
+		.forwarded.session_id = VIEW_LITERAL("session"),
+		.forwarded.idempotency_key = VIEW_LITERAL("key"),
 		.counts = {.logs = (uint32_t)n, .spans = 7},
 		.body = {body_text + n, (size_t)(100 + n * 137)},
 	};
@@ -81,9 +82,9 @@ static bool is_the_same(const struct spool_record *record, int n)
 	struct spool_record expected = numbered(n);
 
 	return view_equals(record->body, expected.body) &&
-	       view_equals(record->session_id, expected.session_id) &&
-	       view_equals(record->idempotency_key, expected.idempotency_key) &&
-	       !record->traceparent.ptr && record->counts.logs == (uint32_t)n &&
+	       view_equals(record->forwarded.session_id, expected.forwarded.session_id) &&
+	       view_equals(record->forwarded.idempotency_key, expected.forwarded.idempotency_key) &&
+	       !record->forwarded.traceparent.ptr && record->counts.logs == (uint32_t)n &&
 	       record->counts.spans == 7 && record->counts.events == 0 &&
 	       memcmp(&record->hash, &expected.hash, sizeof(expected.hash)) == 0;
 }
@@ -163,14 +164,14 @@ static void test_headers__too_long_to_be_forwarded__left_out(void **state)
 	struct spool_record record = numbered(1);
 
 	(void)state;
-	record.session_id = (struct view){body_text, 129};
-	record.traceparent = (struct view){body_text, 128};
+	record.forwarded.session_id = (struct view){body_text, 129};
+	record.forwarded.traceparent = (struct view){body_text, 128};
 	assert_int_equal(store_begin(store), STORE_OK);
 	assert_int_equal(store_insert(store, &record), STORE_OK);
 	assert_int_equal(store_commit(store), STORE_OK);
 	assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
-	assert_null(record.session_id.ptr);
-	assert_int_equal(record.traceparent.len, 128);
+	assert_null(record.forwarded.session_id.ptr);
+	assert_int_equal(record.forwarded.traceparent.len, 128);
 }
 
 static void test_settled__each_end__gone_or_in_quarantine(void **state)
@@ -360,7 +361,7 @@ static void test_open__foreign_newer_or_no_database__moved_aside(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		store_free(store);
 		execute(rows[i].sql);
 		check_moved_aside(rows[i].suffix);
@@ -393,7 +394,7 @@ static void test_record__anything_in_it_changed__is_damaged_alone(void **state)
 	char sql[160];
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
 		assert_int_equal(put(1), STORE_OK);
 		assert_int_equal(put(2), STORE_OK);
 		store_free(store);

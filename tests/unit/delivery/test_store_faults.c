@@ -16,6 +16,7 @@
 #include <sqlite3.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "delivery/store.h"
 #include "fakes/spool_folder.h"
 
@@ -163,7 +164,7 @@ static struct store *new_store(void)
 static struct spool_record numbered(int n)
 {
 	struct spool_record record = {
-		.session_id = VIEW_LITERAL("s"),
+		.forwarded.session_id = VIEW_LITERAL("s"),
 		.body = {body_text + n, sizeof(body_text) - 100},
 	};
 
@@ -297,7 +298,7 @@ static void test_steps__each_once_and_for_ever__no_false_promise_and_healed(void
 	static const int codes[] = {SQLITE_IOERR, SQLITE_FULL, SQLITE_NOMEM, SQLITE_BUSY};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
 		fail_each("step", codes[i]);
 }
 
@@ -504,7 +505,7 @@ static void test_new__each_allocation_fails__null(void **state)
 	static const char *const names[] = {"calloc", "compressor", "decompressor"};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		arm(names[i], 0, false, 0);
 		assert_null(new_store());
 	}

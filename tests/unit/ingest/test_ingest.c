@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "ingest/ingest.h"
 
 /* Links everything between a carrier and the relay, and neither of them. */
@@ -146,7 +147,7 @@ static void test_ingest__every_row_of_the_reply_table_before_the_receiver(void *
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		check_row(&rows[i], i);
 }
 
@@ -197,7 +198,7 @@ static void test_ingest__who_may_send(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		check_row(&rows[i], i);
 }
 
@@ -282,7 +283,7 @@ static void test_ingest__the_receivers_word__becomes_the_reply(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		int64_t logs = metrics_get(METRIC_ITEMS_LOG);
 		struct request request;
 
@@ -355,8 +356,8 @@ static void test_ingest__buffers__are_kept_while_there_is_traffic(void **state)
 	struct buf *const bufs[] = {&ingest.body, &ingest.decoded, NULL /* labelled */};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		for (size_t b = 0; b < sizeof(bufs) / sizeof(bufs[0]); b++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		for (size_t b = 0; b < ARRAY_LEN(bufs); b++) {
 			struct request request;
 			struct buf *buf = bufs[b] ? bufs[b] : &request.labelled;
 			size_t max, used;

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "ingest/request.h"
 
 /* Links request.c and buf.c. */
@@ -52,7 +53,7 @@ static void test_request__content_length(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char *pairs[] = {"CONTENT_LENGTH", rows[i].text, NULL};
 		struct request request;
 
@@ -74,7 +75,7 @@ static void test_request__endpoint(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char *pairs[] = {"FARO_ENDPOINT", rows[i].text, NULL};
 		struct request request;
 

@@ -41,9 +41,9 @@ static inline void print_request(struct transcript *transcript)
 	print_view(text, "site", request->sec_fetch_site);
 	print_view(text, "type", request->content_type);
 	print_view(text, "coding", request->content_encoding);
-	print_view(text, "session", request->session_id);
-	print_view(text, "key", request->idempotency_key);
-	print_view(text, "trace", request->traceparent);
+	print_view(text, "session", request->forwarded.session_id);
+	print_view(text, "key", request->forwarded.idempotency_key);
+	print_view(text, "trace", request->forwarded.traceparent);
 	if (request->body_state == BODY_WHOLE)
 		print_view(text, "content",
 			   (struct view){request->body->data ? request->body->data : "",

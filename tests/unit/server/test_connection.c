@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/malloc_tuning.h"
+#include "base/text.h"
 #include "fakes/counted_allocations.h"
 #include "server/connection.h"
 
@@ -77,7 +78,7 @@ static struct {
 	struct delivery *started[PEERS]; /* under way, the oldest first */
 	size_t count;
 	bool at_once; /* done() from within delivery_start() */
-	int begun, ended, hurried, cancelled;
+	int begun, ended, spooled_now, cancelled;
 	const char *event; /* logged last */
 } fake;
 
@@ -161,19 +162,19 @@ static void end_delivery(size_t i)
 	delivery->done(delivery);
 }
 
-void delivery_start(struct delivery_desk *desk, struct delivery *delivery)
+void delivery_start(struct delivery_context *context, struct delivery *delivery)
 {
-	(void)desk;
+	(void)context;
 	assert_true(fake.count < PEERS);
 	fake.started[fake.count++] = delivery;
 	if (fake.at_once)
 		end_delivery(fake.count - 1);
 }
 
-void delivery_hurry(struct delivery *delivery)
+void delivery_spool_now(struct delivery *delivery)
 {
 	(void)delivery;
-	fake.hurried++;
+	fake.spooled_now++;
 }
 
 void delivery_cancel(struct delivery *delivery)
@@ -198,9 +199,9 @@ void log_write_limited(int64_t every_ms, enum log_level level, const char *event
 
 static struct loop loop;
 static struct loop_timer pump; /* so that no turn of the loop waits */
-static struct budget memory, places;
+static struct budget memory, connection_slots;
 static struct ingest ingest;
-static struct delivery_desk desk;
+static struct delivery_context context;
 static struct connections all;
 static int peers[PEERS], lowest_fd;
 static size_t peer_count;
@@ -228,14 +229,14 @@ static int set_up(void **state)
 	lowest_fd = free_fd();
 	peer_count = 0;
 	budget_init(&memory, (size_t)16 << 20);
-	budget_init(&places, PEERS);
+	budget_init(&connection_slots, PEERS);
 	ingest = (struct ingest){.memory = &memory};
 	buf_init(&ingest.body, BODY_MAX, &memory);
 	if (!loop_init(&loop))
 		return -1;
 	pump = (struct loop_timer){.fire = pumped};
 	loop_timer_add(&loop, &pump);
-	return connections_init(&all, &loop, &ingest, &desk, &places) ? 0 : -1;
+	return connections_init(&all, &loop, &ingest, &context, &connection_slots) ? 0 : -1;
 }
 
 /* Whatever a test did: no memory, no descriptor and no exchange is left. */
@@ -253,7 +254,7 @@ static int tear_down(void **state)
 			close(peers[i]);
 	assert_int_equal(live, 0);
 	assert_int_equal(budget_used(&memory), 0);
-	assert_int_equal(budget_used(&places), 0);
+	assert_int_equal(budget_used(&connection_slots), 0);
 	assert_int_equal(free_fd(), lowest_fd);
 	return 0;
 }
@@ -284,7 +285,7 @@ static size_t connect_peer(void)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends),
 			 0);
 	peers[peer_count] = ends[1];
-	assert_true(budget_take(&places, 1));
+	assert_true(budget_take(&connection_slots, 1));
 	connections_add(&all, ends[0]);
 	return peer_count++;
 }
@@ -465,7 +466,7 @@ static void test_requests__in_turns_on_two_connections__keep_their_bodies(void *
 	size_t ends[2] = {connect_peer(), connect_peer()}, len = 0;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
 		for (size_t k = 0; k < 2; k++) {
 			memset(body, (int)('a' + k), sizeof(body) - 1);
 			put_request(body, FCGI_KEEP_CONN);
@@ -574,7 +575,7 @@ static void test_pipelined__answered_in_order(void **state)
 	size_t peer = connect_peer();
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
 		for (int at_once = 0; at_once < 2; at_once++) {
 			fake.at_once = at_once;
 			put_request(pairs[i][0], FCGI_KEEP_CONN);
@@ -669,7 +670,7 @@ static void test_slow_to_send__ended_after_its_time(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		size_t peer = connect_peer();
 
 		fake.event = NULL;
@@ -948,7 +949,7 @@ static void test_idlest__of_all__who_asked_last_stays_longest(void **state)
 	assert_true(connections_end_idlest(&all));
 	EXPECT(first, "end");
 	assert_false(connections_end_idlest(&all));
-	assert_int_equal(budget_used(&places), 3);
+	assert_int_equal(budget_used(&connection_slots), 3);
 	EXPECT(writing, "1000000 bytes;");
 	end_delivery(0);
 	EXPECT(waiting, "done:relay;");
@@ -974,7 +975,7 @@ static void test_end__idle_at_once_others_after_their_answer(void **state)
 	EXPECT(idle, "end");
 	EXPECT(half, "end");
 	EXPECT(waiting, "");
-	assert_int_equal(fake.hurried, 1);
+	assert_int_equal(fake.spooled_now, 1);
 	EXPECT(writing, "1000000 bytes;end");
 	end_delivery(0);
 	EXPECT(waiting, "done:relay;end");
@@ -996,7 +997,7 @@ static void test_release__with_a_request_waiting__cancels_it(void **state)
 	EXPECT(half, "end");
 	/* For the tear-down. The loop's timers are those of the first. */
 	loop.timers = NULL;
-	assert_true(connections_init(&all, &loop, &ingest, &desk, &places));
+	assert_true(connections_init(&all, &loop, &ingest, &context, &connection_slots));
 }
 
 /* ---- memory ---- */
@@ -1024,7 +1025,7 @@ static void play(void)
 		turn_until_idle();
 	}
 	at = read_answers(peer);
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (begins(view_of(at), parts[i])) {
 			at += strlen(parts[i]);
 			i = (size_t)-1;
@@ -1077,7 +1078,7 @@ static void test_init__no_memory__can_be_released(void **state)
 	connections_release(&all);
 	loop.timers = NULL;
 	fail_at = allocations;
-	assert_false(connections_init(&all, &loop, &ingest, &desk, &places));
+	assert_false(connections_init(&all, &loop, &ingest, &context, &connection_slots));
 	fail_at = -1;
 }
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/malloc_tuning.h"
+#include "base/text.h"
 #include "server/exchange.h"
 
 /* Links exchange with request and buf; ingest, loop and heap are what is below. --wrap=calloc: fails. */
@@ -121,7 +122,7 @@ static void test_pool__given_back__kept_while_half_of_the_memory_is_free(void **
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct exchange *exchange = exchange_take(&pool);
 
 		assert_non_null(exchange);
@@ -209,7 +210,7 @@ static void test_suspend__half_a_body__leaves_and_comes_back(void **state)
 	} rows[] = {{2047, false}, {2048, true}, {BODY_MAX, true}};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct exchange *exchange = exchange_take(&pool);
 		const char *data;
 

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "server/fcgi_transcript.h"
 
 /* Links fcgi.c, request.c and buf.c. What a web server sends is put together in `wire`. */
@@ -341,7 +342,7 @@ static void test_fcgi__wherever_it_is_split__the_same_comes_of_it(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct transcript whole;
 
 		buf_clear(&wire);
@@ -386,7 +387,7 @@ static void test_fcgi__asides__are_answered_as_specified(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		buf_clear(&wire);
 		rows[i].put();
 		feed();
@@ -450,7 +451,7 @@ static void test_fcgi__nonsense__breaks_the_stream(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		buf_clear(&wire);
 		buf_append(&wire, rows[i].bytes.ptr, rows[i].bytes.len);
 		feed();
@@ -618,7 +619,7 @@ static void test_fcgi__body_limits(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char expected[32];
 		struct budget budget;
 
@@ -646,7 +647,7 @@ static void test_fcgi__a_reply_of_any_length__is_split_into_records(void **state
 	(void)state;
 	for (size_t i = 0; i < sizeof(response); i++)
 		response[i] = (unsigned char)(i * 7 >> 3);
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		const unsigned char *at;
 		size_t got = 0, len;
 

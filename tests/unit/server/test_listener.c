@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "server/listener.h"
 
 /* Links listener.c. */
@@ -63,7 +64,7 @@ static void test_listener__unix_socket__has_its_mode_and_goes_away(void **state)
 	mode_t before = umask(077);
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
 		struct listener listener;
 
 		assert_true(open_with_mode(&listener, spec, modes[i]));
@@ -120,7 +121,7 @@ static void test_listener__socket_with_a_full_backlog__is_left_alone(void **stat
 	assert_int_equal(listen(live.fd, 0), 0);
 	strcpy(address.sun_path, path);
 	do {
-		assert_true(n < sizeof(waiting) / sizeof(waiting[0]));
+		assert_true(n < ARRAY_LEN(waiting));
 		waiting[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	} while (connect(waiting[n++], (struct sockaddr *)&address, sizeof(address)) == 0);
 	assert_int_equal(errno, EAGAIN);
@@ -179,7 +180,7 @@ static void test_listener__tcp__on_loopback_only(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct listener listener;
 		bool opened = open_with_mode(&listener, rows[i].spec, 0660);
 

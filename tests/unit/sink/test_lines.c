@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "sink/lines.h"
 #include "sink/logfmt.h"
 
@@ -205,7 +206,7 @@ static void test_lines__timestamps__as_go_prints_them(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
 		char beacon[128], line[128];
 		struct line_case one = {times[i].in, beacon, line};
 
@@ -318,7 +319,7 @@ static void test_parse__what_the_receiver_refuses__refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
 		struct payload payload;
 		char problem[PROBLEM_MAX] = "";
 
@@ -380,7 +381,7 @@ static void test_float__as_go_prints_it(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		char text[LOGFMT_FLOAT_MAX];
 
 		logfmt_float(text, cases[i].value);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "base/text.h"
 #include "upstream/breaker.h"
 
 /* Links the breaker, metrics and buf. Time is what the test says. */
@@ -38,7 +39,7 @@ static void test_failures__four__closed_five__open(void **state)
 	fail_times(1, 1);
 	assert_false(breaker_admits(&breaker, 1));
 	assert_int_equal(metrics_get(METRIC_BREAKER_OPEN), 1);
-	assert_int_equal(breaker_opens_us(&breaker, 1), 1 + SECOND);
+	assert_int_equal(breaker_retry_at_us(&breaker, 1), 1 + SECOND);
 }
 
 /* What says that the receiver lives ends a row of failures. */
@@ -64,7 +65,7 @@ static void test_open__over__one_probe_only(void **state)
 	assert_false(breaker_admits(&breaker, SECOND));
 	assert_true(breaker_admits(&breaker, 1 + SECOND));
 	assert_false(breaker_admits(&breaker, 1 + SECOND));
-	assert_int_equal(breaker_opens_us(&breaker, 1 + SECOND), INT64_MAX);
+	assert_int_equal(breaker_retry_at_us(&breaker, 1 + SECOND), INT64_MAX);
 	breaker_forget(&breaker);
 	assert_true(breaker_admits(&breaker, 1 + SECOND));
 }
@@ -76,8 +77,8 @@ static void test_probes__failing__twice_as_long_up_to_30_s(void **state)
 
 	(void)state;
 	fail_times(BREAKER_FAILURES, now_us);
-	for (size_t i = 0; i < sizeof(expected_s) / sizeof(expected_s[0]); i++) {
-		assert_int_equal(breaker_opens_us(&breaker, now_us),
+	for (size_t i = 0; i < ARRAY_LEN(expected_s); i++) {
+		assert_int_equal(breaker_retry_at_us(&breaker, now_us),
 				 now_us + expected_s[i] * SECOND);
 		now_us += expected_s[i] * SECOND;
 		assert_true(breaker_admits(&breaker, now_us));
@@ -89,7 +90,7 @@ static void test_probes__failing__twice_as_long_up_to_30_s(void **state)
 	assert_true(breaker_admits(&breaker, now_us));
 	assert_int_equal(metrics_get(METRIC_BREAKER_OPEN), 0);
 	fail_times(BREAKER_FAILURES, now_us);
-	assert_int_equal(breaker_opens_us(&breaker, now_us), now_us + SECOND);
+	assert_int_equal(breaker_retry_at_us(&breaker, now_us), now_us + SECOND);
 }
 
 /* They began before it opened, and end one after another. */
@@ -98,7 +99,7 @@ static void test_open__late_failures__do_not_prolong(void **state)
 	(void)state;
 	fail_times(BREAKER_FAILURES + 20, 1);
 	fail_times(20, SECOND / 2);
-	assert_int_equal(breaker_opens_us(&breaker, SECOND / 2), 1 + SECOND);
+	assert_int_equal(breaker_retry_at_us(&breaker, SECOND / 2), 1 + SECOND);
 }
 
 static _Atomic int64_t clock_us;

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "config/config.h"
 #include "upstream/http_response.h"
 
@@ -176,7 +177,7 @@ static void test_reply__each_row__whole_and_in_pieces(void **state)
 	size_t i, cut;
 
 	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		check(&rows[i], 0, 0);
 		check(&rows[i], 0, 1);
 		for (cut = 1; cut < strlen(rows[i].bytes); cut++)
@@ -192,7 +193,7 @@ static void test_reply__nul_in_a_line__broken(void **state)
 	size_t i, unused;
 
 	(void)state;
-	for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+	for (i = 0; i < ARRAY_LEN(texts); i++) {
 		assert_int_equal(feed(&reply, texts[i], 0, 0, &unused), HTTP_RESPONSE_BROKEN);
 		assert_int_equal(feed(&reply, texts[i], 0, 1, &unused), HTTP_RESPONSE_BROKEN);
 	}

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "build-config.h"
 #include "fakes/counted_allocations.h"
 #include "fakes/stub_receiver.h"
@@ -43,7 +44,7 @@ struct resolver {
 	const char *next_addresses; /* what is read from the second time on, if not NULL */
 	const char *error;
 	size_t preferred; /* 0: all */
-	unsigned hurried;
+	unsigned refreshed;
 };
 
 unsigned resolver_generation(struct resolver *resolver)
@@ -75,9 +76,9 @@ const char *resolver_error(struct resolver *resolver)
 	return resolver->error;
 }
 
-void resolver_hurry(struct resolver *resolver)
+void resolver_refresh(struct resolver *resolver)
 {
-	resolver->hurried++;
+	resolver->refreshed++;
 }
 
 static char last_event[64], last_msg[256], last_url[128];
@@ -369,7 +370,7 @@ static void test_status__each_class__verdict(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		int64_t before = metrics_get(rows[i].metric);
 		struct relay_call *call;
 
@@ -441,7 +442,7 @@ static void test_hints__of_the_receiver__checked_and_capped(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		struct relay_call *call;
 
 		snprintf(answer, sizeof(answer), "HTTP/1.1 202 X\r\n%sContent-Length: 0\r\n\r\n",
@@ -513,7 +514,7 @@ static void test_reply__hostile_or_cut__harmless(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		struct relay_call *call;
 
 		stub_set_script(&bench->stub,
@@ -621,7 +622,7 @@ static void test_silence__past_the_deadline__timeout_and_fresh_connections(void 
 	assert_int_equal(bench->calls[0].status, 0);
 	assert_string_equal(last_event, "upstream_timeout");
 	assert_int_equal(metrics_get(METRIC_UPSTREAM_UP), 0);
-	assert_true(bench->resolver.hurried > 0);
+	assert_true(bench->resolver.refreshed > 0);
 
 	before = bench->stub.accepted;
 	stub_set_script(&bench->stub, (struct stub_script){.later = STUB_SILENT});
@@ -661,7 +662,7 @@ static void test_refused__unavailable_and_a_new_lookup(void **state)
 	make_relay();
 	assert_int_equal(call_and_wait()->verdict, VERDICT_UPSTREAM_UNAVAILABLE);
 	assert_int_equal(bench->calls[0].status, 0);
-	assert_int_equal(bench->resolver.hurried, 1);
+	assert_int_equal(bench->resolver.refreshed, 1);
 	assert_string_equal(last_event, "upstream_unavailable");
 	assert_string_equal(last_url, bench->url);
 	assert_non_null(strstr(last_msg, "faro-ingest --check"));
@@ -751,7 +752,7 @@ static void test_addresses__the_preferred_are_silent__others_within_the_call(voi
 	(void)state;
 	full_listener_init(&full, "127.0.0.2", bench->stub.port);
 	bench->config.upstream_connect_timeout_ms = 500;
-	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		resolve_to(rows[i].addresses);
 		bench->resolver.preferred = rows[i].preferred;
 		make_relay();
@@ -1292,7 +1293,7 @@ static void test_two_addresses__the_first_refuses__the_second_is_used(void **sta
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
+	for (i = 0; i < ARRAY_LEN(addresses); i++) {
 		resolve_to(addresses[i]);
 		make_relay();
 		assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
@@ -1464,9 +1465,10 @@ static void test_request__headers_of_the_client__forwarded_for_this_call_only(vo
 	struct relay_call *call = &bench->calls[0];
 
 	(void)state;
-	call->session_id = VIEW_LITERAL("aB3dE6gH9k");
-	call->idempotency_key = VIEW_LITERAL("36b8f84d-df4e-4d49-b662-bcde71a8764f");
-	call->traceparent = VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+	call->forwarded.session_id = VIEW_LITERAL("aB3dE6gH9k");
+	call->forwarded.idempotency_key = VIEW_LITERAL("36b8f84d-df4e-4d49-b662-bcde71a8764f");
+	call->forwarded.traceparent =
+		VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
 	call_and_wait();
 	stub_read_last_request(&bench->stub, header, sizeof(header));
 	assert_true(has(header, "x-faro-session-id: aB3dE6gH9k"));
@@ -1569,19 +1571,23 @@ static void test_forward__syntax__else_left_out(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
-		assert_int_equal(forwards(&(struct relay_call){.session_id = ids[i].value}),
-				 ids[i].valid);
-		assert_int_equal(forwards(&(struct relay_call){.idempotency_key = ids[i].value}),
-				 ids[i].valid);
+	for (i = 0; i < ARRAY_LEN(ids); i++) {
+		assert_int_equal(
+			forwards(&(struct relay_call){.forwarded.session_id = ids[i].value}),
+			ids[i].valid);
+		assert_int_equal(
+			forwards(&(struct relay_call){.forwarded.idempotency_key = ids[i].value}),
+			ids[i].valid);
 	}
-	for (i = 0; i < sizeof(traces) / sizeof(*traces); i++)
-		assert_int_equal(forwards(&(struct relay_call){.traceparent = traces[i].value}),
-				 traces[i].valid);
+	for (i = 0; i < ARRAY_LEN(traces); i++)
+		assert_int_equal(
+			forwards(&(struct relay_call){.forwarded.traceparent = traces[i].value}),
+			traces[i].valid);
 	memset(long_id, 'a', sizeof(long_id));
 	for (i = sizeof(long_id) - 2; i <= sizeof(long_id); i++)
-		assert_int_equal(forwards(&(struct relay_call){.session_id = {long_id, i}}),
-				 i <= FORWARDED_MAX_BYTES);
+		assert_int_equal(
+			forwards(&(struct relay_call){.forwarded.session_id = {long_id, i}}),
+			i <= FORWARDED_MAX_BYTES);
 }
 
 static void write_key(const char *path, const char *key)

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "base/loop.h"
+#include "base/text.h"
 #include "fakes/stub_receiver.h"
 #include "upstream/relay.h"
 #include "upstream/resolver.h"
@@ -158,7 +159,7 @@ static void look_up_again(struct resolver *resolver)
 {
 	unsigned ended = server.ended;
 
-	resolver_hurry(resolver);
+	resolver_refresh(resolver);
 	wait_for(&server.ended, ended + 1);
 }
 
@@ -202,7 +203,7 @@ static void test_numeric__known_at_once__nothing_to_look_up(void **state)
 
 	(void)state;
 	no_threads = true;
-	for (i = 0; i < sizeof(hosts) / sizeof(*hosts); i++) {
+	for (i = 0; i < ARRAY_LEN(hosts); i++) {
 		struct resolver *resolver = resolver_new(hosts[i], 12347);
 
 		assert_non_null(resolver);
@@ -210,7 +211,7 @@ static void test_numeric__known_at_once__nothing_to_look_up(void **state)
 		assert_int_equal(read_line(resolver, line, sizeof(line)), 1);
 		assert_non_null(strstr(line, hosts[i]));
 		assert_null(resolver_error(resolver));
-		resolver_hurry(resolver);
+		resolver_refresh(resolver);
 		resolver_free(resolver);
 	}
 	no_threads = false;
@@ -250,7 +251,7 @@ static void test_line__forms(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		struct resolver *resolver;
 
 		set_answers(rows[i].answers[0], rows[i].answers[1], NULL);
@@ -398,7 +399,7 @@ static void test_first_lookup__fails__then_tried_again(void **state)
 	resolver_free(resolver);
 }
 
-static void test_hurry__many_times__one_lookup(void **state)
+static void test_refresh__many_times__one_lookup(void **state)
 {
 	struct resolver *resolver;
 	unsigned i;
@@ -407,7 +408,7 @@ static void test_hurry__many_times__one_lookup(void **state)
 	resolver = new_resolver();
 	assert_true(resolver_wait(resolver, GUARD_US / 1000));
 	for (i = 0; i < 1000; i++)
-		resolver_hurry(resolver);
+		resolver_refresh(resolver);
 	wait_for(&server.ended, 2);
 	assert_int_equal(server.begun, 2);
 	resolver_free(resolver);
@@ -422,7 +423,7 @@ static void test_free__lookup_under_way__does_not_wait(void **state)
 	resolver = new_resolver();
 	wait_for(&server.begun, 1);
 	assert_false(resolver_wait(resolver, 1));
-	resolver_hurry(resolver);
+	resolver_refresh(resolver);
 	resolver_free(resolver);
 	assert_int_equal(server.ended, 0);
 	/* The thread frees what is left. */
@@ -486,7 +487,7 @@ static void test_relay__name_server_does_not_answer__loop_goes_on(void **state)
 	set_blocked(false);
 	assert_true(resolver_wait(resolver, GUARD_US / 1000));
 	set_blocked(true);
-	resolver_hurry(resolver);
+	resolver_refresh(resolver);
 	wait_for(&server.begun, 2);
 	assert_int_equal(call_and_wait(&loop, relay), VERDICT_ACCEPTED);
 	relay_free(relay);
@@ -511,7 +512,7 @@ int main(void)
 		TEST(test_addresses__more_than_the_limit_in_another_order__stay),
 		TEST(test_generation__changes_only_with_the_addresses),
 		TEST(test_first_lookup__fails__then_tried_again),
-		TEST(test_hurry__many_times__one_lookup),
+		TEST(test_refresh__many_times__one_lookup),
 		TEST(test_free__lookup_under_way__does_not_wait),
 		TEST(test_relay__name_server_does_not_answer__loop_goes_on),
 	};

@@ -1,0 +1,26 @@
+/*
+ * beacon: what is known of a beacon beside its bytes, from the front end to the upstream and the spool.
+ */
+#ifndef FARO_BEACON_BEACON_H
+#define FARO_BEACON_BEACON_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/* The client's headers that go upstream; each is forwarded only if it is well-formed (route.c).
+ * ptr NULL: there is none. */
+struct forwarded_headers {
+	struct view session_id, idempotency_key, traceparent;
+};
+
+/* How many items a beacon has, by kind, and how many claims about labels were replaced or removed. */
+struct beacon_counts {
+	uint32_t logs, exceptions, events, measurements, spans;
+	uint32_t spoofed;
+};
+
+/* Counts the items of a beacon that the upstream took. */
+void beacon_count_items(const struct beacon_counts *counts);
+
+#endif
