@@ -16,7 +16,7 @@
 #define FARO_DELIVERY_STORE_H
 
 #include "base/buf.h"
-#include "beacon/enrich.h"
+#include "beacon/beacon.h"
 #include "delivery/dedup.h"
 
 enum store_result {
