@@ -184,11 +184,16 @@ export function scenario(name, body, options = {}) {
 }
 
 /* Free at this moment; who takes it must cope with having been too slow. */
+const given = new Set();
+
 export async function freePort(host = "127.0.0.1") {
 	const server = createServer().listen(0, host);
 	await once(server, "listening");
 	const { port } = server.address();
 	server.close();
 	await once(server, "close");
+	/* The kernel may choose the same number twice in a row, before the first one is listened on. */
+	if (given.has(port)) return freePort(host);
+	given.add(port);
 	return port;
 }
