@@ -1,11 +1,12 @@
 /*
- * DESIGN: each arrow is one function, and every way ends in finish().
+ * DESIGN: each arrow is one function, and every way ends in end_delivery(): within delivery_start(),
+ * which then returns the verdict, or later, from the loop, which tells the owner.
  *
- *	start ─┬─ known ───────────────────────────────────────────────> duplicate
- *	       ├─ the same is under way ──> waits ──its end──> duplicate, or what became of that
- *	       └─ relay ─┬─ taken, or refused ─────────────────────────> finish
- *	                 └─ not now, or breaker open ──> spool ─┬─ stored ──> spooled
- *	                                                        └─ not ─────> as without a spool
+ *	delivery_start ─┬─ known ──────────────────────────────────────────────> duplicate
+ *	                ├─ the same is under way ──> waits ──its end──> duplicate, or that one's verdict
+ *	                └─ attempt ─┬─ taken, or rejected ─────────────────────> the upstream's verdict
+ *	                            └─ not now, or breaker open ──> spool ─┬─ stored ──> spooled
+ *	                                                                   └─ not ─────> as without a spool
  */
 #include "delivery/delivery.h"
 
@@ -32,32 +33,39 @@ static void end_first(struct delivery *delivery, enum verdict verdict)
 		  loop_now_us());
 }
 
-static void finish(struct delivery *delivery, enum verdict verdict)
+static enum verdict end_delivery(struct delivery *delivery, enum verdict verdict)
 {
 	delivery->phase = DELIVERY_NONE;
 	delivery->call.verdict = verdict;
 	if (verdict == VERDICT_DUPLICATE)
 		metrics_add(METRIC_DUPLICATES, 1);
 	end_first(delivery, verdict);
+	return verdict;
+}
+
+static void end_and_tell_owner(struct delivery *delivery, enum verdict verdict)
+{
+	end_delivery(delivery, verdict);
 	delivery->done(delivery);
 }
 
 /* --- the spool ----------------------------------------------------------------------------------*/
 
-static void put_done(struct spool_put *put)
+static void on_spool_answer(struct spool_put *put)
 {
 	struct delivery *delivery = container_of(put, struct delivery, put);
 
 	delivery->context->at_spool--;
 	if (put->result == SPOOL_STORED)
-		finish(delivery, VERDICT_SPOOLED);
+		end_and_tell_owner(delivery, VERDICT_SPOOLED);
 	else if (put->result == SPOOL_FULL)
-		finish(delivery, VERDICT_OVERLOADED);
+		end_and_tell_owner(delivery, VERDICT_OVERLOADED);
 	else
-		finish(delivery, delivery->call.verdict);
+		end_and_tell_owner(delivery, delivery->call.verdict);
 }
 
-static void put(struct delivery *delivery, enum verdict otherwise)
+/* `otherwise` is the verdict where the spool fails. */
+static void hand_to_spool(struct delivery *delivery, enum verdict otherwise)
 {
 	const struct relay_call *call = &delivery->call;
 
@@ -70,12 +78,12 @@ static void put(struct delivery *delivery, enum verdict otherwise)
 			   .counts = delivery->counts,
 			   .body = call->body},
 		.mailbox = &delivery->context->mailbox,
-		.done = put_done,
+		.done = on_spool_answer,
 	};
 	spool_put(delivery->context->spool, &delivery->put);
 }
 
-/* --- the receiver -------------------------------------------------------------------------------*/
+/* --- the upstream -------------------------------------------------------------------------------*/
 
 static bool is_for_spool(const struct delivery *delivery, enum verdict verdict)
 {
@@ -93,98 +101,86 @@ static bool is_for_spool(const struct delivery *delivery, enum verdict verdict)
 	}
 }
 
-static void end_attempt(struct delivery *delivery, enum verdict verdict)
-{
-	if (is_for_spool(delivery, verdict))
-		put(delivery, verdict);
-	else
-		finish(delivery, verdict);
-}
-
-static void call_done(struct relay_call *call)
+static void on_upstream_answer(struct relay_call *call)
 {
 	struct delivery *delivery = container_of(call, struct delivery, call);
 
 	if (delivery->context->spool)
 		breaker_report(delivery->context->breaker, call->verdict, loop_now_us());
-	end_attempt(delivery, call->verdict);
+	if (is_for_spool(delivery, call->verdict))
+		hand_to_spool(delivery, call->verdict);
+	else
+		end_and_tell_owner(delivery, call->verdict);
 }
 
-static void relay(struct delivery *delivery)
+/* As delivery_start(). */
+static enum verdict attempt(struct delivery *delivery)
 {
 	struct delivery_context *context = delivery->context;
 	enum verdict verdict;
 
 	if (context->spool && !breaker_admits(context->breaker, loop_now_us())) {
-		put(delivery, VERDICT_UPSTREAM_UNAVAILABLE);
-		return;
+		hand_to_spool(delivery, VERDICT_UPSTREAM_UNAVAILABLE);
+		return VERDICT_OK;
 	}
-	delivery->call.done = call_done;
+	delivery->call.done = on_upstream_answer;
 	delivery->phase = DELIVERY_AT_RELAY;
 	verdict = relay_start(context->relay, &delivery->call);
 	if (verdict == VERDICT_OK)
-		return;
+		return VERDICT_OK;
 	breaker_forget(context->breaker);
-	end_attempt(delivery, verdict);
+	if (!is_for_spool(delivery, verdict))
+		return end_delivery(delivery, verdict);
+	hand_to_spool(delivery, verdict);
+	return VERDICT_OK;
 }
 
 /* --- the others of its kind ---------------------------------------------------------------------*/
 
-static void first_ended(struct message *message)
+static void on_first_ended(struct message *message)
 {
 	struct delivery *delivery = container_of(message, struct delivery, waiter.message);
 	const struct dedup_outcome *outcome = &delivery->waiter.outcome;
 
 	delivery->call.status = outcome->status;
-	finish(delivery, outcome->promised ? VERDICT_DUPLICATE : outcome->verdict);
+	end_and_tell_owner(delivery, outcome->promised ? VERDICT_DUPLICATE : outcome->verdict);
 }
 
-/* True: there is nothing to relay, now or at all. */
-static bool is_repeated(struct delivery *delivery)
+/* DEDUP_FIRST: it is to be relayed. */
+static enum dedup_state look_for_same(struct delivery *delivery)
 {
 	struct delivery_context *context = delivery->context;
 	struct view key = delivery->call.forwarded.idempotency_key;
+	enum dedup_state state;
 
 	if (key.len == 0 || key.len > KEY_MAX_BYTES)
-		return false;
+		return DEDUP_FIRST;
 	delivery->hash = dedup_hash(key, delivery->call.body);
 	delivery->waiter =
-		(struct dedup_waiter){.message.open = first_ended, .mailbox = &context->mailbox};
+		(struct dedup_waiter){.message.open = on_first_ended, .mailbox = &context->mailbox};
 	delivery->phase = DELIVERY_WAITS;
-	switch (dedup_begin(context->dedup, &delivery->hash, &delivery->waiter, loop_now_us())) {
-	case DEDUP_FIRST:
-		delivery->first = true;
-		return false;
-	case DEDUP_KNOWN:
-		finish(delivery, VERDICT_DUPLICATE);
-		return true;
-	case DEDUP_WAIT:
-		break;
-	}
-	return true;
+	state = dedup_begin(context->dedup, &delivery->hash, &delivery->waiter, loop_now_us());
+	delivery->first = state == DEDUP_FIRST;
+	return state;
 }
 
-/* --- the context -----------------------------------------------------------------------------------*/
-
-bool delivery_context_init(struct delivery_context *context, struct loop *loop)
-{
-	context->at_spool = 0;
-	return mailbox_init(&context->mailbox, loop);
-}
-
-void delivery_context_release(struct delivery_context *context)
-{
-	mailbox_release(&context->mailbox);
-}
-
-void delivery_start(struct delivery_context *context, struct delivery *delivery)
+enum verdict delivery_start(struct delivery_context *context, struct delivery *delivery)
 {
 	delivery->context = context;
 	delivery->first = false;
 	delivery->hash = (struct dedup_hash){{0}};
-	if (!is_repeated(delivery))
-		relay(delivery);
+	switch (look_for_same(delivery)) {
+	case DEDUP_KNOWN:
+		return end_delivery(delivery, VERDICT_DUPLICATE);
+	case DEDUP_WAIT:
+		return VERDICT_OK;
+	case DEDUP_FIRST:
+		break;
+	}
+	return attempt(delivery);
 }
+
+/* --- before its end ------------------------------------------------------------------------------*/
 
 static void cancel_attempt(struct delivery *delivery)
 {
@@ -197,7 +193,7 @@ void delivery_spool_now(struct delivery *delivery)
 	if (delivery->phase != DELIVERY_AT_RELAY || !delivery->context->spool)
 		return;
 	cancel_attempt(delivery);
-	put(delivery, VERDICT_UPSTREAM_TIMEOUT);
+	hand_to_spool(delivery, VERDICT_UPSTREAM_TIMEOUT);
 }
 
 void delivery_cancel(struct delivery *delivery)
@@ -208,4 +204,17 @@ void delivery_cancel(struct delivery *delivery)
 		dedup_leave(delivery->context->dedup, &delivery->hash, &delivery->waiter);
 	delivery->phase = DELIVERY_NONE;
 	end_first(delivery, VERDICT_UPSTREAM_TIMEOUT);
+}
+
+/* --- the context --------------------------------------------------------------------------------*/
+
+bool delivery_context_init(struct delivery_context *context, struct loop *loop)
+{
+	context->at_spool = 0;
+	return mailbox_init(&context->mailbox, loop);
+}
+
+void delivery_context_release(struct delivery_context *context)
+{
+	mailbox_release(&context->mailbox);
 }

@@ -33,7 +33,7 @@ struct delivery {
 	 * VERDICT_SPOOLED, VERDICT_DUPLICATE and VERDICT_OVERLOADED besides the relay's. */
 	struct relay_call call;
 	struct beacon_counts counts;
-	/* Called once, also from within delivery_start(). */
+	/* Called from the loop, once, never from within delivery_start(). */
 	void (*done)(struct delivery *delivery);
 
 	struct delivery_context *context;
@@ -49,7 +49,9 @@ bool delivery_context_init(struct delivery_context *context, struct loop *loop);
 /* There is no delivery under way. */
 void delivery_context_release(struct delivery_context *context);
 
-void delivery_start(struct delivery_context *context, struct delivery *delivery);
+/* VERDICT_OK: done() will be called. Anything else is the outcome already (VERDICT_DUPLICATE or
+ * VERDICT_OVERLOADED, as in ->call), and done() will not be called. */
+enum verdict delivery_start(struct delivery_context *context, struct delivery *delivery);
 /* The time is short: what the receiver has not answered yet goes to the spool, if there is one. */
 void delivery_spool_now(struct delivery *delivery);
 /* Ends it without done(); not while it is DELIVERY_AT_SPOOL. */

@@ -34,15 +34,15 @@ bool connections_init(struct connections *connections, struct loop *loop, struct
 /* Also with exchanges under way, but none that the spool has. */
 void connections_release(struct connections *connections);
 
-/* Takes over a connected, non-blocking socket and the place that was taken for it. NULL without memory:
- * the socket is closed, and the place given back. */
+/* Takes over a connected, non-blocking socket and the slot that was taken for it. NULL without memory:
+ * the socket is closed, and the slot given back. */
 struct connection *connections_add(struct connections *connections, int fd);
 
-/* Ends the connection that has been idle for longest, and gives its place back. False: none is idle. */
+/* Ends the connection that has been idle for longest, and gives its slot back. False: none is idle. */
 bool connections_end_idlest(struct connections *connections);
 
-/* From here on a reply ends its connection; those that wait for a request, or for the rest of one, end
- * now, and what waits for the receiver goes to the spool. It is over when `count` is 0. */
+/* From here on a reply ends its connection; those that wait for a request, or for the rest of one,
+ * end now, and what waits for the upstream goes to the spool. It is over when `count` is 0. */
 void connections_end(struct connections *connections);
 
 #endif

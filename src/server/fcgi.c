@@ -410,7 +410,7 @@ static enum fcgi_event abort_request(struct fcgi_stream *stream, struct fcgi_int
 	unsigned id = stream->id;
 	enum fcgi_event event;
 
-	if (fcgi_cut(stream, intake))
+	if (fcgi_end_early(stream, intake))
 		return FCGI_REQUEST_READ;
 	stream->phase = FCGI_NO_REQUEST;
 	stream->id = 0;
@@ -483,7 +483,7 @@ enum fcgi_event fcgi_feed(struct fcgi_stream *stream, struct fcgi_intake *intake
 	return event;
 }
 
-bool fcgi_cut(struct fcgi_stream *stream, struct fcgi_intake *intake)
+bool fcgi_end_early(struct fcgi_stream *stream, struct fcgi_intake *intake)
 {
 	if (stream->phase != FCGI_IN_BODY)
 		return false;

@@ -115,7 +115,7 @@ enum fcgi_event fcgi_feed(struct fcgi_stream *stream, struct fcgi_intake *intake
 
 /* The connection ended, or it took too long: a body that is under way is BODY_BROKEN, and its
  * request is to be answered. False: there is none. */
-bool fcgi_cut(struct fcgi_stream *stream, struct fcgi_intake *intake);
+bool fcgi_end_early(struct fcgi_stream *stream, struct fcgi_intake *intake);
 
 /* Nothing is half read. */
 bool fcgi_is_at_rest(const struct fcgi_stream *stream);

@@ -68,8 +68,8 @@ static void pass(int64_t us)
 	check(fake_loop_pass(&loop, us), "the loop spins as time passes");
 	if (us < AT_REST_US)
 		return;
-	check(connections.exchanges.busy_count <= fake_desk.held_count, "a slow peer is kept");
-	check(fake_desk.held_count > 0 || budget_used(&memory) == 0,
+	check(connections.exchanges.busy_count <= fake_delivery.held_count, "a slow peer is kept");
+	check(fake_delivery.held_count > 0 || budget_used(&memory) == 0,
 	      "the budget is not given back at rest");
 }
 
@@ -298,9 +298,9 @@ static void answer(size_t which, uint8_t how)
 {
 	struct delivery *delivery;
 
-	if (fake_desk.held_count == 0)
+	if (fake_delivery.held_count == 0)
 		return;
-	delivery = fake_desk.held[which % fake_desk.held_count];
+	delivery = fake_delivery.held[which % fake_delivery.held_count];
 	fake_delivery_answer(delivery, note(delivery, verdict_of(how)));
 }
 
@@ -386,8 +386,8 @@ static void finish_talking(void)
 
 	while (more) {
 		settle();
-		more = fake_desk.held_count > 0;
-		while (fake_desk.held_count > 0)
+		more = fake_delivery.held_count > 0;
+		while (fake_delivery.held_count > 0)
 			answer(0, answers);
 		for (struct peer *p = peers; p < peers + PEERS_MAX; p++)
 			more = peer_read(p, SIZE_MAX) || more;
@@ -435,7 +435,7 @@ static void init_once(void)
 	check(labels_init(&config.labels, &source, NULL, NULL) && loop_init(&loop) &&
 		      ingest_init(&ingest, &config, &memory),
 	      "no memory");
-	fake_desk.answer = on_delivery;
+	fake_delivery.answer = on_delivery;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -471,7 +471,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ingest_trim(&ingest);
 	check(budget_used(&memory) == 0, "the budget is not given back");
 	check(budget_used(&connection_slots) == 0, "connection_slots are not given back");
-	check(fake_desk.held_count == 0, "a delivery is left");
+	check(fake_delivery.held_count == 0, "a delivery is left");
 	for (int i = 0; i < PEERS_MAX; i++)
 		peer_release(&peers[i]);
 	fake_loop_end();

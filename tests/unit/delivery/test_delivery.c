@@ -113,6 +113,18 @@ static void on_done(struct delivery *delivery)
 	assert_int_equal(delivery->phase, DELIVERY_NONE);
 }
 
+/* It is done once in either case: at once, as the return value says, or later, by done(). */
+static void begin(struct sent *sent)
+{
+	enum verdict verdict = delivery_start(&context, &sent->delivery);
+
+	assert_int_equal(sent->done, 0);
+	if (verdict == VERDICT_OK)
+		return;
+	assert_int_equal(verdict, sent->delivery.call.verdict);
+	on_done(&sent->delivery);
+}
+
 /* `key` may be NULL: it has none. What nobody asks of an owner is left as a former use left it. */
 static void deliver(struct sent *sent, const char *key, const char *body)
 {
@@ -123,7 +135,7 @@ static void deliver(struct sent *sent, const char *key, const char *body)
 		.forwarded.idempotency_key = key ? view_of(key) : (struct view){NULL, 0},
 	};
 	sent->delivery.done = on_done;
-	delivery_start(&context, &sent->delivery);
+	begin(sent);
 }
 
 /* The oldest call under way ends. */
@@ -263,7 +275,7 @@ static void test_put__what_replay_needs__is_in_the_record(void **state)
 				      .forwarded.traceparent = VIEW_LITERAL("00-1-2-01")},
 			     .counts = {.logs = 3, .spans = 4},
 			     .done = on_done}};
-	delivery_start(&context, &first.delivery);
+	begin(&first);
 	receiver_says(VERDICT_UPSTREAM_UNAVAILABLE, 0);
 	record = &the_spool.puts[0]->record;
 	assert_true(view_equals(record->body, first.delivery.call.body));
@@ -538,7 +550,7 @@ static void test_cancel__one_that_waits__not_told_and_the_others_are(void **stat
 	assert_int_equal(the_relay.cancelled, 0);
 }
 
-static void test_open_desk__no_descriptor_left__false(void **state)
+static void test_context_init__no_descriptor_left__false(void **state)
 {
 	struct delivery_context other = {.dedup = context.dedup};
 	struct rlimit before, none;
@@ -570,7 +582,7 @@ int main(void)
 		TEST(test_spool_now__no_spool__the_receiver_may_still_answer),
 		TEST(test_cancel__the_first__the_others_are_promised_nothing),
 		TEST(test_cancel__one_that_waits__not_told_and_the_others_are),
-		TEST(test_open_desk__no_descriptor_left__false),
+		TEST(test_context_init__no_descriptor_left__false),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
