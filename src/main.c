@@ -17,6 +17,7 @@
 #include "build-config.h"
 #include "check/check.h"
 #include "config/config.h"
+#include "delivery/policy.h"
 #include "server/cgi.h"
 #include "server/fcgi.h"
 #include "server/listener.h"
@@ -171,7 +172,7 @@ static bool set_up_shared(struct worker_shared *shared)
 {
 	const struct config *config = shared->config;
 
-	breaker_init(shared->breaker);
+	breaker_init(shared->breaker, &policy_breaker);
 	shared->dedup = dedup_new();
 	if (!shared->dedup)
 		return false;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "delivery/policy.h"
+
 enum {
 	NONE = DEDUP_ENTRIES, /* an index that is none */
 };

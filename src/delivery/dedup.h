@@ -2,11 +2,11 @@
  * dedup: the same Idempotency-Key with the same body is relayed once, shared by all loops.
  *
  *	dedup_begin ─┬─ DEDUP_FIRST: relay it, then dedup_end()
- *	             ├─ DEDUP_KNOWN: it was taken within the last five minutes
+ *	             ├─ DEDUP_KNOWN: it was taken within the last DEDUP_KEEP_S (policy.h)
  *	             └─ DEDUP_WAIT: the first is under way; its end is told by the waiter's message
  *
- * Memory is fixed: DEDUP_ENTRIES beacons are remembered (3.5 MiB), and where more come within five
- * minutes the oldest are forgotten first; a repeat of such a one is relayed again.
+ * Memory is fixed: DEDUP_ENTRIES beacons are remembered (3.5 MiB), and where more come within that
+ * time the oldest are forgotten first; a repeat of such a one is relayed again.
  */
 #ifndef FARO_DELIVERY_DEDUP_H
 #define FARO_DELIVERY_DEDUP_H
@@ -17,7 +17,6 @@
 
 enum {
 	DEDUP_ENTRIES = 65536, /* a power of two */
-	DEDUP_KEEP_S = 300,
 	DEDUP_HASH_BYTES = 16,
 };
 

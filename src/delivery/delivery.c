@@ -12,10 +12,7 @@
 
 #include "base/metrics.h"
 #include "base/text.h"
-
-enum {
-	KEY_MAX_BYTES = 128 /* longer ones are not forwarded, and say nothing */
-};
+#include "delivery/policy.h"
 
 /* Of a first one, which is no duplicate. */
 static bool is_promise(enum verdict verdict)
@@ -85,20 +82,9 @@ static void hand_to_spool(struct delivery *delivery, enum verdict otherwise)
 
 /* --- the upstream -------------------------------------------------------------------------------*/
 
-static bool is_for_spool(const struct delivery *delivery, enum verdict verdict)
+static bool is_for_spool(const struct delivery *delivery)
 {
-	if (!delivery->context->spool)
-		return false;
-	switch (verdict) {
-	case VERDICT_UPSTREAM_UNAVAILABLE:
-	case VERDICT_UPSTREAM_TIMEOUT:
-	case VERDICT_UPSTREAM_THROTTLED:
-	case VERDICT_UPSTREAM_MISCONFIGURED:
-	case VERDICT_OVERLOADED:
-		return true;
-	default:
-		return false;
-	}
+	return delivery->context->spool && policy_of(&delivery->call)->spools;
 }
 
 static void on_upstream_answer(struct relay_call *call)
@@ -106,8 +92,8 @@ static void on_upstream_answer(struct relay_call *call)
 	struct delivery *delivery = container_of(call, struct delivery, call);
 
 	if (delivery->context->spool)
-		breaker_report(delivery->context->breaker, call->verdict, loop_now_us());
-	if (is_for_spool(delivery, call->verdict))
+		breaker_report(delivery->context->breaker, policy_of(call)->breaker, loop_now_us());
+	if (is_for_spool(delivery))
 		hand_to_spool(delivery, call->verdict);
 	else
 		end_and_tell_owner(delivery, call->verdict);
@@ -117,21 +103,21 @@ static void on_upstream_answer(struct relay_call *call)
 static enum verdict attempt(struct delivery *delivery)
 {
 	struct delivery_context *context = delivery->context;
-	enum verdict verdict;
+	struct relay_call *call = &delivery->call;
 
 	if (context->spool && !breaker_admits(context->breaker, loop_now_us())) {
 		hand_to_spool(delivery, VERDICT_UPSTREAM_UNAVAILABLE);
 		return VERDICT_OK;
 	}
-	delivery->call.done = on_upstream_answer;
+	call->done = on_upstream_answer;
 	delivery->phase = DELIVERY_AT_RELAY;
-	verdict = relay_start(context->relay, &delivery->call);
-	if (verdict == VERDICT_OK)
+	call->verdict = relay_start(context->relay, call);
+	if (call->verdict == VERDICT_OK)
 		return VERDICT_OK;
-	breaker_forget(context->breaker);
-	if (!is_for_spool(delivery, verdict))
-		return end_delivery(delivery, verdict);
-	hand_to_spool(delivery, verdict);
+	breaker_cancel_attempt(context->breaker);
+	if (!is_for_spool(delivery))
+		return end_delivery(delivery, call->verdict);
+	hand_to_spool(delivery, call->verdict);
 	return VERDICT_OK;
 }
 
@@ -153,7 +139,7 @@ static enum dedup_state look_for_same(struct delivery *delivery)
 	struct view key = delivery->call.forwarded.idempotency_key;
 	enum dedup_state state;
 
-	if (key.len == 0 || key.len > KEY_MAX_BYTES)
+	if (key.len == 0 || key.len > DEDUP_KEY_MAX_BYTES)
 		return DEDUP_FIRST;
 	delivery->hash = dedup_hash(key, delivery->call.body);
 	delivery->waiter =
@@ -185,7 +171,7 @@ enum verdict delivery_start(struct delivery_context *context, struct delivery *d
 static void cancel_attempt(struct delivery *delivery)
 {
 	relay_cancel(delivery->context->relay, &delivery->call);
-	breaker_forget(delivery->context->breaker);
+	breaker_cancel_attempt(delivery->context->breaker);
 }
 
 void delivery_spool_now(struct delivery *delivery)

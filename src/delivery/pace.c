@@ -2,29 +2,18 @@
 
 #include <stdlib.h>
 
-enum {
-	PAUSE_MIN_US = 500 * 1000,
-	PAUSE_MAX_US = 30 * 1000 * 1000,
-	FLUSH_PAUSE_US = 200 * 1000,
-	POLL_US = 50 * 1000,
-	/* Live traffic has the first chance to find out whether the receiver is back. */
-	PROBE_DELAY_US = 200 * 1000,
-	CUT_INTERVAL_US = 1000 * 1000,
-};
-
-/* A second; FARO_REPLAY_RATE is no less. */
-static const double min_rate = 1;
+#include "delivery/policy.h"
 
 void pace_init(struct pace *pace, struct breaker *breaker, double max_rate, int64_t now_us)
 {
 	*pace = (struct pace){.breaker = breaker,
 			      .max_rate = max_rate,
-			      .rate = max_rate / 4,
-			      .cut_us = now_us - CUT_INTERVAL_US,
+			      .rate = max_rate / RATE_START_DIVISOR,
+			      .cut_us = now_us - RATE_CUT_INTERVAL_US,
 			      .troubles = atomic_load(&breaker->troubles),
 			      .random = (unsigned)now_us};
-	if (pace->rate < min_rate)
-		pace->rate = min_rate;
+	if (pace->rate < RATE_MIN)
+		pace->rate = RATE_MIN;
 }
 
 void pace_flush(struct pace *pace)
@@ -36,12 +25,12 @@ void pace_flush(struct pace *pace)
 
 static void cut_rate(struct pace *pace, int64_t now_us)
 {
-	if (now_us - pace->cut_us < CUT_INTERVAL_US)
+	if (now_us - pace->cut_us < RATE_CUT_INTERVAL_US)
 		return;
 	pace->cut_us = now_us;
-	pace->rate /= 2;
-	if (pace->rate < min_rate)
-		pace->rate = min_rate;
+	pace->rate /= RATE_CUT_DIVISOR;
+	if (pace->rate < RATE_MIN)
+		pace->rate = RATE_MIN;
 }
 
 static void follow_live_traffic(struct pace *pace, int64_t now_us)
@@ -66,7 +55,7 @@ int64_t pace_blocked_until(struct pace *pace, int64_t now_us)
 
 	follow_live_traffic(pace, now_us);
 	if (opens_us == INT64_MAX)
-		return now_us + POLL_US;
+		return now_us + REPLAY_POLL_US;
 	if (opens_us != 0)
 		pace->probe_us = opens_us + PROBE_DELAY_US;
 	if (pace->probe_us > now_us && breaker_is_open(pace->breaker))
@@ -88,20 +77,20 @@ void pace_sent(struct pace *pace, int64_t now_us)
 	pace->next_us += (int64_t)(1e6 / pace->rate);
 }
 
-void pace_taken(struct pace *pace)
+void pace_after_success(struct pace *pace)
 {
 	pace->failures = 0;
-	pace->rate += pace->max_rate / 10 / pace->rate;
+	pace->rate += pace->max_rate / RATE_GROWTH_DIVISOR / pace->rate;
 	if (pace->rate > pace->max_rate)
 		pace->rate = pace->max_rate;
 }
 
-void pace_refused(struct pace *pace)
+void pace_after_rejection(struct pace *pace)
 {
 	pace->failures = 0;
 }
 
-void pace_failed(struct pace *pace, unsigned retry_after_s, int64_t now_us)
+void pace_after_failure(struct pace *pace, unsigned retry_after_s, int64_t now_us)
 {
 	int64_t bound_us = PAUSE_MIN_US;
 
@@ -110,7 +99,7 @@ void pace_failed(struct pace *pace, unsigned retry_after_s, int64_t now_us)
 	if (bound_us > PAUSE_MAX_US)
 		bound_us = PAUSE_MAX_US;
 	if (pace->flushing)
-		bound_us = FLUSH_PAUSE_US;
+		bound_us = PAUSE_DRAINING_US;
 	cut_rate(pace, now_us);
 	pace->failures++;
 	pace->accepted = atomic_load(&pace->breaker->accepted);

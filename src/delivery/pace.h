@@ -34,8 +34,8 @@ void pace_flush(struct pace *pace);
 int64_t pace_blocked_until(struct pace *pace, int64_t now_us);
 void pace_sent(struct pace *pace, int64_t now_us);
 /* How it ended. */
-void pace_taken(struct pace *pace);
-void pace_refused(struct pace *pace);
-void pace_failed(struct pace *pace, unsigned retry_after_s, int64_t now_us);
+void pace_after_success(struct pace *pace);
+void pace_after_rejection(struct pace *pace);
+void pace_after_failure(struct pace *pace, unsigned retry_after_s, int64_t now_us);
 
 #endif

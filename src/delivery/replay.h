@@ -29,6 +29,6 @@ void replay_trim(struct replay *replay);
 /* Ends what is older than FARO_SPOOL_MAX_AGE_S. */
 void replay_expire(struct replay *replay, int64_t now_s);
 /* Ends in the store what has ended; what cannot be ended just now is remembered. */
-void replay_settle(struct replay *replay);
+void replay_finish(struct replay *replay);
 
 #endif

@@ -5,7 +5,7 @@
  *
  * A batch has at most BATCH_RECORDS records and BATCH_BYTES of bodies (or one record), so that the
  * database's log stays small; the rest is the next turn's, after replay had its turn. A store that
- * failed is opened again at most every REOPEN_US, and a put meanwhile fails at once.
+ * failed is opened again at most every SPOOL_REOPEN_US, and a put meanwhile fails at once.
  */
 #include "delivery/spool.h"
 
@@ -17,16 +17,14 @@
 #include "base/malloc_tuning.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "delivery/policy.h"
 #include "delivery/replay.h"
 
 enum {
 	BATCH_RECORDS = 64,
 	BATCH_BYTES = 1024 * 1024, /* before deflating */
-	REOPEN_US = 500 * 1000,
 	HOUSEKEEPING_US = 1000 * 1000,
 	STOPPING_US = 10 * 1000,
-	/* The end of the drain time in which replay starts nothing new. */
-	CLOSING_US = 1000 * 1000,
 };
 
 struct spool {
@@ -57,7 +55,7 @@ static bool is_usable(struct spool *spool)
 			  LOG_NUM("records", store_records(spool->store)));
 		return true;
 	}
-	spool->reopen_us = loop_now_us() + REOPEN_US;
+	spool->reopen_us = loop_now_us() + SPOOL_REOPEN_US;
 	return false;
 }
 
@@ -190,7 +188,7 @@ static void keep_house(struct loop_timer *timer)
 	if (!is_usable(spool))
 		return;
 	replay_expire(spool->replay, now_s);
-	replay_settle(spool->replay);
+	replay_finish(spool->replay);
 	show_age(spool, now_s);
 	show(spool);
 	rest(spool);
@@ -204,13 +202,12 @@ static void look_at_end(struct loop_timer *timer)
 	struct spool *spool = container_of(timer, struct spool, stop_timer);
 	int64_t now_us = loop_now_us();
 
-	if (now_us >= spool->deadline_us - CLOSING_US)
+	if (now_us >= spool->deadline_us - SPOOL_CLOSING_US)
 		replay_stop(spool->replay);
-	spool->ended =
-		!spool->waiting &&
-		(now_us >= spool->deadline_us ||
-		 (replay_is_idle(spool->replay) &&
-		  (now_us >= spool->deadline_us - CLOSING_US || store_records(spool->store) == 0)));
+	spool->ended = !spool->waiting && (now_us >= spool->deadline_us ||
+					   (replay_is_idle(spool->replay) &&
+					    (now_us >= spool->deadline_us - SPOOL_CLOSING_US ||
+					     store_records(spool->store) == 0)));
 	timer->due_us = now_us + STOPPING_US;
 }
 
@@ -237,7 +234,7 @@ static void *run(void *arg)
 
 	while (!spool->ended)
 		loop_turn(&spool->loop);
-	replay_settle(spool->replay);
+	replay_finish(spool->replay);
 	return NULL;
 }
 

@@ -3,7 +3,7 @@
  *
  *	store_init → store_open (again after a failure) ─┬─ store_begin → store_insert* → store_commit
  *	                                                 ├─ store_next
- *	                                                 └─ store_settle          → store_release
+ *	                                                 └─ store_finish          → store_release
  *
  * Results: STORE_FAILED is a matter of the disk or of memory; the store is then closed, nothing of
  * the transaction is stored, and store_open() may be tried again. What is found to be no database of
@@ -46,7 +46,7 @@ enum store_end {
 	STORE_AMBIGUOUS, /* into quarantine: tried too often without an answer */
 };
 
-struct store_settled {
+struct store_finished {
 	int64_t id;
 	enum store_end end;
 };
@@ -79,7 +79,7 @@ enum store_result store_next(struct store *store, int64_t after, struct spool_re
 /* Id and time of the first record above `after`. */
 enum store_result store_peek(struct store *store, int64_t after, int64_t *id, int64_t *stored_s);
 /* Ends up to a batch of records in one transaction. */
-enum store_result store_settle(struct store *store, const struct store_settled *settled,
+enum store_result store_finish(struct store *store, const struct store_finished *finished,
 			       size_t count);
 
 /* Frees what only made it faster. */

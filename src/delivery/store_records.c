@@ -7,11 +7,10 @@
 #include <time.h>
 
 #include "base/text.h"
+#include "delivery/policy.h"
 #include "delivery/store_private.h"
 
 enum {
-	QUARANTINE_RECORDS = 1000,
-	QUARANTINE_SHARE = 8,     /* of max_bytes */
 	TELL_MAX_US = 300 * 1000, /* beacons wait to be served meanwhile */
 	ID_MAX_BYTES = 128,       /* of a header; longer ones are not forwarded anyway */
 };
@@ -266,11 +265,11 @@ void store_tell(struct store *store, struct dedup *dedup, int64_t now_s, int64_t
 /* The oldest go until the rest is within its share. */
 static int trim_quarantine(struct store *store)
 {
-	int64_t share = (int64_t)(store->options.max_bytes / QUARANTINE_SHARE);
+	int64_t share = (int64_t)(store->options.max_bytes / QUARANTINE_DIVISOR);
 	int64_t oldest[2] = {0, 0};
 	int code = SQLITE_OK;
 
-	while (code == SQLITE_OK && (store->next.quarantined > QUARANTINE_RECORDS ||
+	while (code == SQLITE_OK && (store->next.quarantined > QUARANTINE_RECORDS_MAX ||
 				     store->next.quarantined_bytes > share)) {
 		code = store_read_row(store, TRIM_OLDEST, oldest, 2);
 		if (code == SQLITE_NOTFOUND) {
@@ -287,14 +286,14 @@ static int trim_quarantine(struct store *store)
 	return code;
 }
 
-static int quarantine(struct store *store, const struct store_settled *settled)
+static int quarantine(struct store *store, const struct store_finished *finished)
 {
 	sqlite3_stmt *statement = store->statements[QUARANTINE];
 	int64_t bytes = 0;
 	int code;
 
-	sqlite3_bind_int64(statement, 1, settled->id);
-	sqlite3_bind_text(statement, 2, settled->end == STORE_REJECTED ? "rejected" : "ambiguous",
+	sqlite3_bind_int64(statement, 1, finished->id);
+	sqlite3_bind_text(statement, 2, finished->end == STORE_REJECTED ? "rejected" : "ambiguous",
 			  -1, SQLITE_STATIC);
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
 		bytes = sqlite3_column_int64(statement, 0);
@@ -305,15 +304,15 @@ static int quarantine(struct store *store, const struct store_settled *settled)
 	return code == SQLITE_DONE ? trim_quarantine(store) : code;
 }
 
-static int end_record(struct store *store, const struct store_settled *settled)
+static int end_record(struct store *store, const struct store_finished *finished)
 {
 	int code = SQLITE_OK;
 
-	if (settled->end == STORE_REJECTED || settled->end == STORE_AMBIGUOUS)
-		code = quarantine(store, settled);
+	if (finished->end == STORE_REJECTED || finished->end == STORE_AMBIGUOUS)
+		code = quarantine(store, finished);
 	if (code != SQLITE_OK)
 		return code;
-	sqlite3_bind_int64(store->statements[DELETE], 1, settled->id);
+	sqlite3_bind_int64(store->statements[DELETE], 1, finished->id);
 	code = store_run(store, DELETE);
 	if (code == SQLITE_OK)
 		store->next.records -= sqlite3_changes(store->db);
@@ -332,13 +331,13 @@ static int give_back(struct store *store)
 	return store_run(store, VACUUM);
 }
 
-enum store_result store_settle(struct store *store, const struct store_settled *settled,
+enum store_result store_finish(struct store *store, const struct store_finished *finished,
 			       size_t count)
 {
 	int code = store_begin_transaction(store);
 
 	for (size_t i = 0; i < count && code == SQLITE_OK; i++)
-		code = end_record(store, &settled[i]);
+		code = end_record(store, &finished[i]);
 	if (code == SQLITE_OK)
 		code = give_back(store);
 	/* A damaged database may have counted wrongly; the next record begins anew. */

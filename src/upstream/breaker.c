@@ -2,9 +2,9 @@
 
 #include "base/metrics.h"
 
-void breaker_init(struct breaker *breaker)
+void breaker_init(struct breaker *breaker, const struct breaker_limits *limits)
 {
-	*breaker = (struct breaker){.mutex = PTHREAD_MUTEX_INITIALIZER};
+	*breaker = (struct breaker){.limits = limits, .mutex = PTHREAD_MUTEX_INITIALIZER};
 }
 
 bool breaker_admits(struct breaker *breaker, int64_t now_us)
@@ -36,41 +36,30 @@ static void open_for_longer(struct breaker *breaker, int64_t now_us)
 	if (breaker->open_until_us != 0 && (now_us < breaker->open_until_us || !breaker->probing))
 		return;
 	breaker->open_us *= 2;
-	if (breaker->open_us < BREAKER_OPEN_MIN_US)
-		breaker->open_us = BREAKER_OPEN_MIN_US;
-	if (breaker->open_us > BREAKER_OPEN_MAX_US)
-		breaker->open_us = BREAKER_OPEN_MAX_US;
+	if (breaker->open_us < breaker->limits->open_min_us)
+		breaker->open_us = breaker->limits->open_min_us;
+	if (breaker->open_us > breaker->limits->open_max_us)
+		breaker->open_us = breaker->limits->open_max_us;
 	breaker->open_until_us = now_us + breaker->open_us;
 	breaker->probing = false;
 	metrics_set(METRIC_BREAKER_OPEN, 1);
 }
 
-void breaker_report(struct breaker *breaker, enum verdict verdict, int64_t now_us)
+void breaker_report(struct breaker *breaker, enum breaker_report report, int64_t now_us)
 {
 	pthread_mutex_lock(&breaker->mutex);
-	switch (verdict) {
-	case VERDICT_ACCEPTED:
+	if (report == BREAKER_SUCCESS)
 		atomic_fetch_add(&breaker->accepted, 1);
-		close_again(breaker);
-		break;
-	case VERDICT_UPSTREAM_THROTTLED:
-		/* It lives, and wants less: that is for replay's rate to follow. */
+	if (report == BREAKER_THROTTLED || report == BREAKER_FAILURE)
 		atomic_fetch_add(&breaker->troubles, 1);
+	if (report != BREAKER_FAILURE)
 		close_again(breaker);
-		break;
-	case VERDICT_UPSTREAM_REJECTED:
-		close_again(breaker);
-		break;
-	default:
-		atomic_fetch_add(&breaker->troubles, 1);
-		if (++breaker->failures >= BREAKER_FAILURES)
-			open_for_longer(breaker, now_us);
-		break;
-	}
+	else if (++breaker->failures >= breaker->limits->failures)
+		open_for_longer(breaker, now_us);
 	pthread_mutex_unlock(&breaker->mutex);
 }
 
-void breaker_forget(struct breaker *breaker)
+void breaker_cancel_attempt(struct breaker *breaker)
 {
 	/* Whoever else probes just now is then not the only one, which does no harm. */
 	pthread_mutex_lock(&breaker->mutex);

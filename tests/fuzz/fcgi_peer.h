@@ -86,7 +86,7 @@ static inline void model_write(struct peer *p, struct view bytes)
 
 static inline void model_half_close(struct peer *p)
 {
-	if (!p->ended && fcgi_cut(&p->stream, &p->intake))
+	if (!p->ended && fcgi_end_early(&p->stream, &p->intake))
 		expect_reply(p);
 	p->ended = true;
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "delivery/dedup.h"
+#include "delivery/policy.h"
 
 /* Links dedup, mailbox, loop. Time is what the test says. */
 

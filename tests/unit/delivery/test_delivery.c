@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "base/text.h"
 #include "delivery/delivery.h"
+#include "delivery/policy.h"
 
 /*
  * Links delivery with breaker, dedup, mailbox, loop, metrics, buf. The relay and the spool are ours, below:
@@ -86,7 +87,7 @@ static int set_up(void **state)
 	(void)state;
 	the_relay = (struct relay){.count = 0};
 	the_spool = (struct spool){.count = 0};
-	breaker_init(&breaker);
+	breaker_init(&breaker, &policy_breaker);
 	context = (struct delivery_context){.relay = &the_relay,
 					    .dedup = dedup_new(),
 					    .breaker = &breaker,
@@ -181,7 +182,7 @@ static void open_breaker_until_now(void)
 	const int64_t past_us = loop_now_us() - BREAKER_OPEN_MAX_US;
 
 	for (int i = 0; i < BREAKER_FAILURES; i++)
-		breaker_report(&breaker, VERDICT_UPSTREAM_TIMEOUT, past_us);
+		breaker_report(&breaker, BREAKER_FAILURE, past_us);
 	assert_int_equal(breaker_retry_at_us(&breaker, loop_now_us()), 0);
 	assert_true(breaker_is_open(&breaker));
 }
@@ -228,7 +229,7 @@ static void test_outcome__each_of_the_receiver_and_the_spool__one_verdict(void *
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		breaker_init(&breaker);
+		breaker_init(&breaker, &policy_breaker);
 		context.spool = rows[i].spool == NO_SPOOL ? NULL : &the_spool;
 		deliver(&first, NULL, "{}");
 		assert_int_equal(first.delivery.phase, DELIVERY_AT_RELAY);
@@ -384,7 +385,7 @@ static void test_repeat__after_the_first_has_ended__by_what_was_promised(void **
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char key[] = {(char)('a' + i), '\0'};
 
-		breaker_init(&breaker);
+		breaker_init(&breaker, &policy_breaker);
 		deliver(&first, key, "{}");
 		receiver_says(rows[i].said, 0);
 		if (the_spool.count > 0)
@@ -452,7 +453,7 @@ static void test_repeat__the_first_is_under_way__waits_for_its_end(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char key[] = {(char)('a' + i), '\0'};
 
-		breaker_init(&breaker);
+		breaker_init(&breaker, &policy_breaker);
 		deliver(&first, key, "{}");
 		deliver(&second, key, "{}");
 		deliver(&third, key, "{}");

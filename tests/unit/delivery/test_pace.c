@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "delivery/pace.h"
+#include "delivery/policy.h"
 
 /* Links the pace, breaker, metrics and buf. Time is what the test says. */
 
@@ -20,7 +21,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	now_us = 1000 * SECOND;
-	breaker_init(&breaker);
+	breaker_init(&breaker, &policy_breaker);
 	pace_init(&pace, &breaker, 20, now_us);
 	return 0;
 }
@@ -39,7 +40,7 @@ static int send_for(int64_t time_us)
 			continue;
 		}
 		pace_sent(&pace, now_us);
-		pace_taken(&pace);
+		pace_after_success(&pace);
 		sent++;
 	}
 	return sent;
@@ -73,12 +74,12 @@ static void test_rate__live_traffic_in_trouble__halved_once_a_second(void **stat
 	send_for(30 * SECOND);
 	before = pace.rate;
 	for (int i = 0; i < 10; i++) {
-		breaker_report(&breaker, VERDICT_UPSTREAM_THROTTLED, now_us);
+		breaker_report(&breaker, BREAKER_THROTTLED, now_us);
 		pace_blocked_until(&pace, now_us);
 	}
 	assert_true(pace.rate == before / 2);
 	now_us += SECOND;
-	breaker_report(&breaker, VERDICT_UPSTREAM_THROTTLED, now_us);
+	breaker_report(&breaker, BREAKER_THROTTLED, now_us);
 	pace_blocked_until(&pace, now_us);
 	assert_true(pace.rate == before / 4);
 }
@@ -87,7 +88,7 @@ static void test_rate__trouble_for_long__never_below_one_a_second(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 100; i++) {
-		pace_failed(&pace, 0, now_us);
+		pace_after_failure(&pace, 0, now_us);
 		now_us += 60 * SECOND;
 	}
 	assert_true(pace.rate == 1);
@@ -104,7 +105,7 @@ static void test_pause__failures_in_a_row__bound_doubles_to_30_s(void **state)
 		longest_us = 0;
 		for (int times = 0; times < 200; times++) {
 			pace.failures = (int)i;
-			pace_failed(&pace, 0, now_us);
+			pace_after_failure(&pace, 0, now_us);
 			until_us = pace.pause_until_us - now_us;
 			assert_in_range(until_us, 0, bounds_ms[i] * 1000);
 			longest_us = until_us > longest_us ? until_us : longest_us;
@@ -116,18 +117,18 @@ static void test_pause__failures_in_a_row__bound_doubles_to_30_s(void **state)
 static void test_retry_after__honoured__also_while_others_are_served(void **state)
 {
 	(void)state;
-	pace_failed(&pace, 7, now_us);
-	breaker_report(&breaker, VERDICT_ACCEPTED, now_us);
+	pace_after_failure(&pace, 7, now_us);
+	breaker_report(&breaker, BREAKER_SUCCESS, now_us);
 	assert_int_equal(pace_blocked_until(&pace, now_us), now_us + 7 * SECOND);
 }
 
 static void test_pause__others_are_served__cut_short(void **state)
 {
 	(void)state;
-	pace_failed(&pace, 0, now_us);
+	pace_after_failure(&pace, 0, now_us);
 	pace.pause_until_us = now_us + 20 * SECOND;
 	assert_int_equal(pace_blocked_until(&pace, now_us), now_us + 20 * SECOND);
-	breaker_report(&breaker, VERDICT_ACCEPTED, now_us);
+	breaker_report(&breaker, BREAKER_SUCCESS, now_us);
 	assert_int_equal(pace_blocked_until(&pace, now_us), now_us + SECOND / 2);
 }
 
@@ -135,13 +136,13 @@ static void test_breaker_open__replay_probes_after_live_traffic_could(void **sta
 {
 	(void)state;
 	for (int i = 0; i < BREAKER_FAILURES; i++)
-		breaker_report(&breaker, VERDICT_UPSTREAM_UNAVAILABLE, now_us);
+		breaker_report(&breaker, BREAKER_FAILURE, now_us);
 	assert_true(pace_blocked_until(&pace, now_us) > now_us + SECOND);
 	now_us += SECOND;
 	assert_true(breaker_admits(&breaker, now_us));
 	/* Somebody probes. */
 	assert_true(pace_blocked_until(&pace, now_us) > now_us);
-	breaker_forget(&breaker);
+	breaker_cancel_attempt(&breaker);
 	assert_true(pace_blocked_until(&pace, now_us) > now_us);
 	now_us += SECOND / 2;
 	assert_int_equal(pace_blocked_until(&pace, now_us), 0);
@@ -156,7 +157,7 @@ static void test_flush__rate_does_not_count_and_pauses_are_short(void **state)
 		pace_sent(&pace, now_us);
 	}
 	for (int i = 0; i < 100; i++) {
-		pace_failed(&pace, 0, now_us);
+		pace_after_failure(&pace, 0, now_us);
 		assert_in_range(pace.pause_until_us, now_us, now_us + SECOND / 5);
 	}
 }

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "delivery/policy.h"
 #include "delivery/replay.h"
 #include "ingest/ingest.h"
 #include "upstream/relay.h"
@@ -25,7 +26,7 @@
 
 enum {
 	RECORDS_MAX = 1200,
-	SETTLED_MAX = 1024, /* as in replay.c */
+	FINISHED_MAX = 1024, /* as in replay.c */
 	RETRIES_MAX = 256,
 	SLOTS = 8
 };
@@ -77,7 +78,7 @@ struct store {
 	struct spool_record records[RECORDS_MAX]; /* in the order of their ids; id 0: gone */
 	int64_t count;
 	bool closed;
-	bool settle_fails, open_fails;
+	bool finish_fails, open_fails;
 	int peeks;
 	int ends[STORE_AMBIGUOUS + 1];
 	void (*on_next)(void);
@@ -137,14 +138,15 @@ enum store_result store_peek(struct store *of, int64_t after, int64_t *id, int64
 	return STORE_OK;
 }
 
-enum store_result store_settle(struct store *of, const struct store_settled *settled, size_t count)
+enum store_result store_finish(struct store *of, const struct store_finished *finished,
+			       size_t count)
 {
-	if (of->settle_fails)
+	if (of->finish_fails)
 		return STORE_FAILED;
 	for (size_t i = 0; i < count; i++) {
-		assert_int_equal(of->records[settled[i].id - 1].id, settled[i].id);
-		of->records[settled[i].id - 1].id = 0;
-		of->ends[settled[i].end]++;
+		assert_int_equal(of->records[finished[i].id - 1].id, finished[i].id);
+		of->records[finished[i].id - 1].id = 0;
+		of->ends[finished[i].end]++;
 	}
 	return STORE_OK;
 }
@@ -271,7 +273,7 @@ static int set_up(void **state)
 	relay = (struct relay){.limit = SLOTS};
 	config = (struct config){
 		.spool_max_age_s = 1000, .upstream_timeout_ms = 100, .replay_rate = 100000};
-	breaker_init(&breaker);
+	breaker_init(&breaker, &policy_breaker);
 	budget_init(&memory, 64 << 20);
 	budget_init(&inflight, 10);
 	replay = replay_new(&options, &loop, &store);
@@ -354,7 +356,7 @@ static void test_unanswered__others_are_taken__quarantine_after_5_attempts(void 
 		attempts += number == 1;
 		answer(number, number == 1 ? SILENT : ACCEPT);
 		/* Live traffic has its beacons taken. */
-		breaker_report(&breaker, VERDICT_ACCEPTED, loop.now_us);
+		breaker_report(&breaker, BREAKER_SUCCESS, loop.now_us);
 		while (relay.count == 0 && turn())
 			continue;
 	}
@@ -508,7 +510,7 @@ static void test_retry__store_fails_when_it_is_read__sent_once_it_is_open(void *
 	assert_int_equal(wait_for_call(), 1);
 }
 
-static void test_settle__store_cannot_be_opened__remembered_and_not_sent_again(void **state)
+static void test_finish__store_cannot_be_opened__remembered_and_not_sent_again(void **state)
 {
 	(void)state;
 	keep(1);
@@ -519,27 +521,27 @@ static void test_settle__store_cannot_be_opened__remembered_and_not_sent_again(v
 		assert_int_equal(relay.count, 0);
 	assert_int_equal(store.ends[STORE_DELIVERED], 0);
 	store.open_fails = false;
-	replay_settle(replay);
+	replay_finish(replay);
 	assert_int_equal(store.ends[STORE_DELIVERED], 1);
 }
 
-static void test_settle__fails_for_long__sending_stops_and_each_is_sent_once(void **state)
+static void test_finish__fails_for_long__sending_stops_and_each_is_sent_once(void **state)
 {
 	int64_t expired = metrics_get(METRIC_SPOOL_DROPPED_AGE);
 	int sent = 0;
 
 	(void)state;
-	store.settle_fails = true;
+	store.finish_fails = true;
 	keep(RECORDS_MAX);
 	while (relay.count > 0 || turn())
 		while (relay.count > 0)
 			answer(++sent, ACCEPT);
-	assert_in_range(sent, SETTLED_MAX - SLOTS, SETTLED_MAX);
+	assert_in_range(sent, FINISHED_MAX - SLOTS, FINISHED_MAX);
 	/* Nor is there room to end them otherwise. */
 	replay_expire(replay, 2000);
 	assert_int_equal(metrics_get(METRIC_SPOOL_DROPPED_AGE), expired);
-	store.settle_fails = false;
-	replay_settle(replay);
+	store.finish_fails = false;
+	replay_finish(replay);
 	assert_int_equal(store.ends[STORE_DELIVERED], sent);
 	replay_wake(replay);
 	while (relay.count > 0 || turn())
@@ -556,7 +558,7 @@ static void test_expire__in_flight_or_ended_already__left_alone(void **state)
 	int64_t expired = metrics_get(METRIC_SPOOL_DROPPED_AGE);
 
 	(void)state;
-	store.settle_fails = true;
+	store.finish_fails = true;
 	relay.limit = 2;
 	keep(4);
 	wait_for_calls(2);
@@ -567,8 +569,8 @@ static void test_expire__in_flight_or_ended_already__left_alone(void **state)
 	assert_int_equal(metrics_get(METRIC_SPOOL_DROPPED_AGE), expired + 2);
 	replay_expire(replay, 2000);
 	assert_int_equal(metrics_get(METRIC_SPOOL_DROPPED_AGE), expired + 2);
-	store.settle_fails = false;
-	replay_settle(replay);
+	store.finish_fails = false;
+	replay_finish(replay);
 	assert_int_equal(store.ends[STORE_EXPIRED], 2);
 	assert_int_equal(store.ends[STORE_DELIVERED], 1);
 	answer(2, ACCEPT);
@@ -579,13 +581,13 @@ static void test_expire__in_flight_or_ended_already__left_alone(void **state)
 static void test_expire__cannot_be_deleted_yet__not_sent_any_more(void **state)
 {
 	(void)state;
-	store.settle_fails = true;
+	store.finish_fails = true;
 	keep(2);
 	store.records[1].stored_s = 1000;
 	replay_expire(replay, 1500);
 	assert_int_equal(wait_for_call(), 2);
 	assert_int_equal(relay.count, 1);
-	store.settle_fails = false;
+	store.finish_fails = false;
 	answer(2, ACCEPT);
 	turn();
 	assert_int_equal(store.ends[STORE_EXPIRED], 1);
@@ -598,10 +600,10 @@ static void test_expire__many__a_batch_at_a_time(void **state)
 	relay.limit = 0;
 	keep(100);
 	replay_expire(replay, 2000);
-	replay_settle(replay);
+	replay_finish(replay);
 	assert_int_equal(store.ends[STORE_EXPIRED], 64);
 	replay_expire(replay, 2000);
-	replay_settle(replay);
+	replay_finish(replay);
 	assert_int_equal(store.ends[STORE_EXPIRED], 100);
 }
 
@@ -624,7 +626,7 @@ static void open_breaker(void)
 {
 	store.on_next = NULL;
 	for (int i = 0; i < BREAKER_FAILURES; i++)
-		breaker_report(&breaker, VERDICT_UPSTREAM_UNAVAILABLE, loop.now_us);
+		breaker_report(&breaker, BREAKER_FAILURE, loop.now_us);
 }
 
 static void test_breaker__opens_while_a_record_is_read__sent_when_it_admits(void **state)
@@ -703,8 +705,8 @@ int main(void)
 		TEST(test_retry_after__nobody_is_sent_before),
 		TEST(test_retry__gone_from_the_store__forgotten),
 		TEST(test_retry__store_fails_when_it_is_read__sent_once_it_is_open),
-		TEST(test_settle__store_cannot_be_opened__remembered_and_not_sent_again),
-		TEST(test_settle__fails_for_long__sending_stops_and_each_is_sent_once),
+		TEST(test_finish__store_cannot_be_opened__remembered_and_not_sent_again),
+		TEST(test_finish__fails_for_long__sending_stops_and_each_is_sent_once),
 		TEST(test_expire__in_flight_or_ended_already__left_alone),
 		TEST(test_expire__cannot_be_deleted_yet__not_sent_any_more),
 		TEST(test_expire__many__a_batch_at_a_time),

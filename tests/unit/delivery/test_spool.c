@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "delivery/policy.h"
 #include "delivery/spool.h"
 #include "fakes/spool_folder.h"
 #include "ingest/ingest.h"
@@ -228,7 +229,7 @@ static int set_up(void **state)
 				 .max_decoded_bytes = 1 << 20,
 				 .upstream_timeout_ms = 100,
 				 .replay_rate = 100000};
-	breaker_init(&breaker);
+	breaker_init(&breaker, &policy_breaker);
 	budget_init(&memory, 64 << 20);
 	budget_init(&inflight, 10);
 	dedup = dedup_new();
@@ -494,7 +495,7 @@ static void test_replay__failures__tried_again_until_taken(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(failures); i++) {
 		noted_count = 0;
-		breaker_init(&breaker);
+		breaker_init(&breaker, &policy_breaker);
 		answer = (int)failures[i];
 		spool = open_spool();
 		for (int n = 0; n < 3; n++)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "delivery/policy.h"
 #include "delivery/store.h"
 #include "fakes/faulty_vfs.h"
 #include "fakes/spool_folder.h"
@@ -105,7 +106,7 @@ static enum store_result put(int n)
 
 static enum store_result end_record(int64_t id, enum store_end end)
 {
-	return store_settle(store, &(struct store_settled){id, end}, 1);
+	return store_finish(store, &(struct store_finished){id, end}, 1);
 }
 
 static void reopen(void)
@@ -174,7 +175,7 @@ static void test_headers__too_long_to_be_forwarded__left_out(void **state)
 	assert_int_equal(record.forwarded.traceparent.len, 128);
 }
 
-static void test_settled__each_end__gone_or_in_quarantine(void **state)
+static void test_finished__each_end__gone_or_in_quarantine(void **state)
 {
 	static const enum store_end ends[] = {STORE_DELIVERED, STORE_EXPIRED, STORE_BROKEN,
 					      STORE_REJECTED, STORE_AMBIGUOUS};
@@ -719,7 +720,7 @@ int main(void)
 		TEST(test_records__put_and_read__as_they_were_and_in_order),
 		TEST(test_trim__open_or_not__less_memory_and_the_same_records),
 		TEST(test_headers__too_long_to_be_forwarded__left_out),
-		TEST(test_settled__each_end__gone_or_in_quarantine),
+		TEST(test_finished__each_end__gone_or_in_quarantine),
 		TEST(test_quarantine__more_than_its_share__the_oldest_go),
 		TEST(test_limit__filled__never_above_and_room_comes_back),
 		TEST(test_next__no_room_for_it__stays_and_says_whether_there_can_be),

@@ -195,7 +195,7 @@ static int64_t put_some(struct store *store, int count)
 static int64_t end_some(struct store *store)
 {
 	static const enum store_end ends[] = {STORE_DELIVERED, STORE_REJECTED, STORE_AMBIGUOUS};
-	struct store_settled settled[3];
+	struct store_finished finished[3];
 	struct spool_record record;
 	struct buf body;
 	int64_t after = INT64_MIN, id, stored_s, gone = 0;
@@ -205,14 +205,14 @@ static int64_t end_some(struct store *store)
 	while (count < 3 && store_is_open(store) &&
 	       store_next(store, after, &record, &body) == STORE_OK) {
 		after = record.id;
-		settled[count] = (struct store_settled){record.id, ends[count]};
+		finished[count] = (struct store_finished){record.id, ends[count]};
 		count++;
 	}
 	if (store_is_open(store))
 		store_peek(store, INT64_MIN, &id, &stored_s);
 	if (store_is_open(store))
 		store_tell(store, dedup, 0, 0);
-	if (store_is_open(store) && store_settle(store, settled, count) == STORE_OK)
+	if (store_is_open(store) && store_finish(store, finished, count) == STORE_OK)
 		gone = (int64_t)count;
 	buf_release(&body);
 	return gone;
@@ -382,13 +382,13 @@ static int64_t unused_pages(void)
 /* Ends all that is there in one transaction. */
 static void end_all(struct store *store)
 {
-	struct store_settled settled[64];
+	struct store_finished finished[64];
 	int64_t id = INT64_MIN, stored_s;
 	size_t count = 0;
 
 	while (count < 64 && store_peek(store, id, &id, &stored_s) == STORE_OK)
-		settled[count++] = (struct store_settled){id, STORE_DELIVERED};
-	assert_int_equal(store_settle(store, settled, count), STORE_OK);
+		finished[count++] = (struct store_finished){id, STORE_DELIVERED};
+	assert_int_equal(store_finish(store, finished, count), STORE_OK);
 	assert_int_equal(store_records(store), 0);
 }
 

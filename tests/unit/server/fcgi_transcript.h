@@ -116,7 +116,7 @@ static inline void transcript_write(struct transcript *transcript, struct view b
 		at += n;
 	}
 	buf_printf(&transcript->text, "at rest: %d\n", fcgi_is_at_rest(&transcript->stream));
-	if (fcgi_cut(&transcript->stream, &transcript->intake))
+	if (fcgi_end_early(&transcript->stream, &transcript->intake))
 		answer_request(transcript);
 }
 

@@ -14,12 +14,17 @@
 
 #define SECOND INT64_C(1000000)
 
+enum {
+	FAILURES = 5
+};
+
+static const struct breaker_limits limits = {FAILURES, SECOND, 30 * SECOND};
 static struct breaker breaker;
 
 static int set_up(void **state)
 {
 	(void)state;
-	breaker_init(&breaker);
+	breaker_init(&breaker, &limits);
 	metrics_set(METRIC_BREAKER_OPEN, 0);
 	return 0;
 }
@@ -27,13 +32,13 @@ static int set_up(void **state)
 static void fail_times(int n, int64_t now_us)
 {
 	for (int i = 0; i < n; i++)
-		breaker_report(&breaker, VERDICT_UPSTREAM_UNAVAILABLE, now_us);
+		breaker_report(&breaker, BREAKER_FAILURE, now_us);
 }
 
 static void test_failures__four__closed_five__open(void **state)
 {
 	(void)state;
-	fail_times(BREAKER_FAILURES - 1, 1);
+	fail_times(FAILURES - 1, 1);
 	assert_true(breaker_admits(&breaker, 1));
 	assert_false(breaker_is_open(&breaker));
 	fail_times(1, 1);
@@ -45,14 +50,14 @@ static void test_failures__four__closed_five__open(void **state)
 /* What says that the receiver lives ends a row of failures. */
 static void test_row__answer_in_between__begins_anew(void **state)
 {
-	static const enum verdict answers[] = {VERDICT_ACCEPTED, VERDICT_UPSTREAM_THROTTLED,
-					       VERDICT_UPSTREAM_REJECTED};
+	static const enum breaker_report answers[] = {BREAKER_SUCCESS, BREAKER_THROTTLED,
+						      BREAKER_ALIVE};
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
-		fail_times(BREAKER_FAILURES - 1, 1);
+		fail_times(FAILURES - 1, 1);
 		breaker_report(&breaker, answers[i], 1);
-		fail_times(BREAKER_FAILURES - 1, 1);
+		fail_times(FAILURES - 1, 1);
 		breaker_report(&breaker, answers[i], 1);
 		assert_true(breaker_admits(&breaker, 1));
 	}
@@ -61,12 +66,12 @@ static void test_row__answer_in_between__begins_anew(void **state)
 static void test_open__over__one_probe_only(void **state)
 {
 	(void)state;
-	fail_times(BREAKER_FAILURES, 1);
+	fail_times(FAILURES, 1);
 	assert_false(breaker_admits(&breaker, SECOND));
 	assert_true(breaker_admits(&breaker, 1 + SECOND));
 	assert_false(breaker_admits(&breaker, 1 + SECOND));
 	assert_int_equal(breaker_retry_at_us(&breaker, 1 + SECOND), INT64_MAX);
-	breaker_forget(&breaker);
+	breaker_cancel_attempt(&breaker);
 	assert_true(breaker_admits(&breaker, 1 + SECOND));
 }
 
@@ -76,7 +81,7 @@ static void test_probes__failing__twice_as_long_up_to_30_s(void **state)
 	int64_t now_us = 1;
 
 	(void)state;
-	fail_times(BREAKER_FAILURES, now_us);
+	fail_times(FAILURES, now_us);
 	for (size_t i = 0; i < ARRAY_LEN(expected_s); i++) {
 		assert_int_equal(breaker_retry_at_us(&breaker, now_us),
 				 now_us + expected_s[i] * SECOND);
@@ -86,10 +91,10 @@ static void test_probes__failing__twice_as_long_up_to_30_s(void **state)
 	}
 	now_us += 30 * SECOND;
 	assert_true(breaker_admits(&breaker, now_us));
-	breaker_report(&breaker, VERDICT_ACCEPTED, now_us);
+	breaker_report(&breaker, BREAKER_SUCCESS, now_us);
 	assert_true(breaker_admits(&breaker, now_us));
 	assert_int_equal(metrics_get(METRIC_BREAKER_OPEN), 0);
-	fail_times(BREAKER_FAILURES, now_us);
+	fail_times(FAILURES, now_us);
 	assert_int_equal(breaker_retry_at_us(&breaker, now_us), now_us + SECOND);
 }
 
@@ -97,7 +102,7 @@ static void test_probes__failing__twice_as_long_up_to_30_s(void **state)
 static void test_open__late_failures__do_not_prolong(void **state)
 {
 	(void)state;
-	fail_times(BREAKER_FAILURES + 20, 1);
+	fail_times(FAILURES + 20, 1);
 	fail_times(20, SECOND / 2);
 	assert_int_equal(breaker_retry_at_us(&breaker, SECOND / 2), 1 + SECOND);
 }
@@ -115,9 +120,7 @@ static void *attempt(void *seed)
 		if (!breaker_admits(&breaker, now_us))
 			continue;
 		random = random * 1103515245 + 12345;
-		breaker_report(&breaker,
-			       (random >> 16 & 7) > 0 ? VERDICT_UPSTREAM_UNAVAILABLE
-						      : VERDICT_ACCEPTED,
+		breaker_report(&breaker, (random >> 16 & 7) > 0 ? BREAKER_FAILURE : BREAKER_SUCCESS,
 			       now_us);
 	}
 	return NULL;
@@ -134,7 +137,7 @@ static void test_threads__whatever_they_report__somebody_is_admitted_again(void 
 		assert_int_equal(pthread_create(&threads[i], NULL, attempt, &seeds[i]), 0);
 	for (size_t i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
-	admitted = breaker_admits(&breaker, clock_us + BREAKER_OPEN_MAX_US);
+	admitted = breaker_admits(&breaker, clock_us + limits.open_max_us);
 	assert_true(admitted);
 	assert_int_equal(metrics_get(METRIC_BREAKER_OPEN), breaker_is_open(&breaker));
 }
