@@ -34,23 +34,21 @@ static struct exchange *new_exchange(struct exchange_pool *pool)
 
 struct exchange *exchange_take(struct exchange_pool *pool)
 {
-	struct exchange *exchange = pool->spares;
+	struct spare *spare = spares_take(&pool->spares);
+	struct exchange *exchange =
+		spare ? container_of(spare, struct exchange, spare) : new_exchange(pool);
 
-	if (exchange) {
-		pool->spares = exchange->next_spare;
-		pool->spare_count--;
-	} else {
-		exchange = new_exchange(pool);
-		if (!exchange)
-			return NULL;
-	}
+	if (!exchange)
+		return NULL;
 	pool->busy_count++;
 	exchange->request.started_us = pool->loop->now_us;
 	return exchange;
 }
 
-static void free_exchange(struct exchange *exchange)
+static void free_exchange(struct spare *spare)
 {
+	struct exchange *exchange = container_of(spare, struct exchange, spare);
+
 	request_release(&exchange->request);
 	buf_release(&exchange->body);
 	free(exchange);
@@ -59,45 +57,29 @@ static void free_exchange(struct exchange *exchange)
 void exchange_put(struct exchange_pool *pool, struct exchange *exchange)
 {
 	const struct budget *memory = pool->ingest->memory;
+	int64_t now_us = pool->loop->now_us;
 
 	pool->busy_count--;
-	exchange->used_us = pool->loop->now_us;
 	if (pool->trim_timer.due_us == INT64_MAX)
-		pool->trim_timer.due_us = exchange->used_us + TRIM_AFTER_US;
+		pool->trim_timer.due_us = now_us + TRIM_AFTER_US;
 	/* Nothing is kept from others where half of the memory is in use. */
-	if (pool->spare_count >= SPARES_MAX || budget_used(memory) > memory->max / 2) {
-		free_exchange(exchange);
+	if (budget_used(memory) > memory->max / 2) {
+		free_exchange(&exchange->spare);
 		return;
 	}
 	request_clear(&exchange->request);
 	buf_release(&exchange->body);
 	exchange->connection = NULL;
-	exchange->next_spare = pool->spares;
-	pool->spares = exchange;
-	pool->spare_count++;
+	spares_keep(&pool->spares, &exchange->spare, now_us);
 }
 
-static void free_spares(struct exchange_pool *pool, int64_t unused_since_us)
-{
-	struct exchange **link = &pool->spares, *exchange;
-
-	while (*link && (*link)->used_us > unused_since_us)
-		link = &(*link)->next_spare;
-	/* Those behind it have been unused for longer. */
-	while ((exchange = *link)) {
-		*link = exchange->next_spare;
-		pool->spare_count--;
-		free_exchange(exchange);
-	}
-}
-
-/* Under constant traffic this trims what a burst needed and the present does not. */
-static void trim(struct loop_timer *timer)
+/* Under constant traffic this frees what a burst needed and the present does not. */
+static void on_exchange_trim(struct loop_timer *timer)
 {
 	struct exchange_pool *pool = container_of(timer, struct exchange_pool, trim_timer);
 
-	free_spares(pool, pool->loop->now_us - TRIM_AFTER_US);
-	if (pool->busy_count > 0 || pool->spares) {
+	spares_trim(&pool->spares, pool->loop->now_us - TRIM_AFTER_US);
+	if (pool->busy_count > 0 || pool->spares.count > 0) {
 		timer->due_us = pool->loop->now_us + TRIM_AFTER_US;
 		return;
 	}
@@ -140,11 +122,12 @@ void exchange_suspend(struct exchange_pool *pool, struct exchange *exchange)
 void exchange_init_pool(struct exchange_pool *pool, struct loop *loop, struct ingest *ingest)
 {
 	*pool = (struct exchange_pool){.loop = loop, .ingest = ingest};
-	pool->trim_timer.fire = trim;
+	spares_init(&pool->spares, SPARES_MAX, free_exchange);
+	pool->trim_timer.fire = on_exchange_trim;
 	loop_timer_add(loop, &pool->trim_timer);
 }
 
 void exchange_release_pool(struct exchange_pool *pool)
 {
-	free_spares(pool, INT64_MAX);
+	spares_release(&pool->spares);
 }

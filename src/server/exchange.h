@@ -9,6 +9,7 @@
 #define FARO_SERVER_EXCHANGE_H
 
 #include "base/loop.h"
+#include "base/spares.h"
 #include "delivery/delivery.h"
 #include "ingest/ingest.h"
 #include "server/fcgi.h"
@@ -20,16 +21,15 @@ struct exchange {
 	struct request request;
 	struct buf body; /* of a request that is not whole yet; lent to ingest and back */
 	struct connection *connection;
-	struct exchange *next_spare;
-	int64_t used_us; /* when it was last given back */
+	struct spare spare; /* while nobody uses it */
 	struct fcgi_intake intake;
 };
 
 struct exchange_pool {
 	struct loop *loop;
 	struct ingest *ingest;
-	struct exchange *spares; /* the one given back last comes first */
-	size_t spare_count, busy_count;
+	struct spares spares;
+	size_t busy_count;
 	struct loop_timer trim_timer; /* armed while there is something to trim */
 };
 

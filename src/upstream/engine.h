@@ -10,6 +10,7 @@
 
 #include "base/loop.h"
 #include "base/metrics.h"
+#include "base/spares.h"
 #include "config/config.h"
 #include "upstream/outcome.h"
 #include "upstream/route.h"
@@ -17,13 +18,13 @@
 /* One call on its way through an engine; kept and used again by the relay. */
 struct transfer {
 	/* The relay's. */
-	struct transfer *next; /* idle or deferred */
+	struct spare spare;    /* while idle */
+	struct transfer *next; /* deferred */
 	struct relay *relay;
 	struct relay_call *call; /* NULL: cancelled while deferred */
 	struct route *route;     /* while in flight */
 	bool deferred;
 	int64_t started_us;
-	int64_t idle_us; /* since when */
 
 	/* The engine's to set. */
 	unsigned attempts; /* how often the request was begun to be written */

@@ -1,6 +1,6 @@
 /*
- * DESIGN: a call takes an idle transfer and hands it to the engine, which is relay_http for http://
- * and relay_curl for https://. The engine says once how it ended; what that means, and whether the
+ * DESIGN: a call takes an idle transfer and hands it to the engine, which is engine_http for http://
+ * and engine_curl for https://. The engine says once how it ended; what that means, and whether the
  * connections are to be trusted after it, is decided here.
  *
  *	idle ──relay_start()──> in flight ──ended()──> done() ──> idle (or freed, if many are)
@@ -36,8 +36,8 @@ struct relay {
 	struct engine *engine;
 	struct loop_timer deferred_timer;
 	struct loop_timer trim_timer; /* armed while there are idle ones */
-	struct transfer *idle, *deferred;
-	size_t idle_count;
+	struct spares idle;           /* transfers */
+	struct transfer *deferred;
 	struct key_file key_file;
 	struct route *route;
 	bool stale;       /* the route is to be made anew before the next call */
@@ -46,23 +46,29 @@ struct relay {
 
 static struct transfer *take_transfer(struct relay *relay)
 {
-	struct transfer *transfer = relay->idle;
+	struct spare *spare = spares_take(&relay->idle);
+	struct transfer *transfer;
 
-	if (transfer) {
-		relay->idle = transfer->next;
-		relay->idle_count--;
-	} else {
-		transfer = relay->engine->operations->new_transfer(relay->engine);
-		if (transfer)
-			transfer->relay = relay;
-	}
+	if (spare)
+		return container_of(spare, struct transfer, spare);
+	transfer = relay->engine->operations->new_transfer(relay->engine);
+	if (transfer)
+		transfer->relay = relay;
 	return transfer;
 }
 
+static void free_transfer(struct spare *spare)
+{
+	struct transfer *transfer = container_of(spare, struct transfer, spare);
+
+	transfer->relay->engine->operations->free_transfer(transfer);
+}
+
 /* The end of a call, however it came: the transfer is idle again, and one more may start. */
-static void give_back(struct transfer *transfer)
+static void release_transfer(struct transfer *transfer)
 {
 	struct relay *relay = transfer->relay;
+	int64_t now_us = relay->loop->now_us;
 
 	if (transfer->call)
 		transfer->call->transfer = NULL;
@@ -70,32 +76,17 @@ static void give_back(struct transfer *transfer)
 	route_drop(transfer->route);
 	transfer->route = NULL;
 	budget_give_back(relay->inflight, 1);
-	if (relay->idle_count >= IDLE_TRANSFERS_MAX) {
-		relay->engine->operations->free_transfer(transfer);
-		return;
-	}
-	transfer->next = relay->idle;
-	transfer->idle_us = relay->loop->now_us;
-	relay->idle = transfer;
-	relay->idle_count++;
+	spares_keep(&relay->idle, &transfer->spare, now_us);
 	if (relay->trim_timer.due_us == INT64_MAX)
-		relay->trim_timer.due_us = transfer->idle_us + TRIM_AFTER_US;
+		relay->trim_timer.due_us = now_us + TRIM_AFTER_US;
 }
 
-static void trim(struct loop_timer *timer)
+static void on_idle_trim(struct loop_timer *timer)
 {
 	struct relay *relay = container_of(timer, struct relay, trim_timer);
-	struct transfer **link = &relay->idle, *transfer;
 
-	while (*link && (*link)->idle_us > relay->loop->now_us - TRIM_AFTER_US)
-		link = &(*link)->next;
-	/* Those behind it have been idle for longer. */
-	while ((transfer = *link)) {
-		*link = transfer->next;
-		relay->idle_count--;
-		relay->engine->operations->free_transfer(transfer);
-	}
-	if (relay->idle)
+	spares_trim(&relay->idle, relay->loop->now_us - TRIM_AFTER_US);
+	if (relay->idle.count > 0)
 		timer->due_us = relay->loop->now_us + TRIM_AFTER_US;
 }
 
@@ -112,7 +103,7 @@ static void learn_from_failure(struct relay *relay, enum relay_failure failure, 
 		relay->engine->operations->retire_connections(relay->engine, now_us);
 }
 
-static void finish(struct transfer *transfer)
+static void on_transfer_end(struct transfer *transfer)
 {
 	struct relay *relay = transfer->relay;
 	struct relay_call *call = transfer->call;
@@ -130,12 +121,12 @@ static void finish(struct transfer *transfer)
 	outcome_report(&outcome, call);
 	if (call->status == 0)
 		learn_from_failure(relay, transfer->answer.failure, now_us);
-	give_back(transfer);
+	release_transfer(transfer);
 	call->done(call);
 }
 
 /* Calls that start while these are told wait for the next turn. */
-static void on_deferred(struct loop_timer *timer)
+static void on_deferred_timer(struct loop_timer *timer)
 {
 	struct relay *relay = container_of(timer, struct relay, deferred_timer);
 	struct transfer *transfer = relay->deferred, *next;
@@ -144,9 +135,9 @@ static void on_deferred(struct loop_timer *timer)
 	for (; transfer; transfer = next) {
 		next = transfer->next;
 		if (transfer->call)
-			finish(transfer);
+			on_transfer_end(transfer);
 		else
-			give_back(transfer);
+			release_transfer(transfer);
 	}
 }
 
@@ -183,7 +174,7 @@ static bool refresh_route(struct relay *relay, int64_t now_us)
 	return true;
 }
 
-static bool start(struct relay *relay, struct transfer *transfer)
+static bool start_transfer(struct relay *relay, struct transfer *transfer)
 {
 	if (transfer->route->generation != 0)
 		return relay->engine->operations->start(relay->engine, transfer);
@@ -214,7 +205,7 @@ enum verdict relay_start(struct relay *relay, struct relay_call *call)
 	transfer->deferred = false;
 	transfer->answer = (struct answer){.failure = RELAY_ANSWERED};
 	call->transfer = transfer;
-	if (!start(relay, transfer))
+	if (!start_transfer(relay, transfer))
 		defer(transfer);
 	return VERDICT_OK;
 }
@@ -234,7 +225,7 @@ void relay_cancel(struct relay *relay, struct relay_call *call)
 		return;
 	}
 	relay->engine->operations->cancel(relay->engine, transfer);
-	give_back(transfer);
+	release_transfer(transfer);
 }
 
 struct relay *relay_new(struct loop *loop, const struct config *config, struct resolver *resolver,
@@ -248,11 +239,12 @@ struct relay *relay_new(struct loop *loop, const struct config *config, struct r
 	relay->config = config;
 	relay->resolver = resolver;
 	relay->inflight = inflight;
-	relay->deferred_timer.fire = on_deferred;
-	relay->trim_timer.fire = trim;
+	relay->deferred_timer.fire = on_deferred_timer;
+	relay->trim_timer.fire = on_idle_trim;
+	spares_init(&relay->idle, IDLE_TRANSFERS_MAX, free_transfer);
 	key_file_init(&relay->key_file, config->upstream_api_key_file);
-	relay->engine = config->upstream_tls ? engine_curl_new(loop, config, finish)
-					     : engine_http_new(loop, config, finish);
+	relay->engine = config->upstream_tls ? engine_curl_new(loop, config, on_transfer_end)
+					     : engine_http_new(loop, config, on_transfer_end);
 	if (!relay->engine) {
 		free(relay);
 		return NULL;
@@ -262,14 +254,12 @@ struct relay *relay_new(struct loop *loop, const struct config *config, struct r
 	return relay;
 }
 
-static void free_list(struct relay *relay, struct transfer *transfer)
+static void free_deferred(struct relay *relay)
 {
-	while (transfer) {
-		struct transfer *next = transfer->next;
-
+	for (struct transfer *transfer = relay->deferred, *next; transfer; transfer = next) {
+		next = transfer->next;
 		route_drop(transfer->route);
-		relay->engine->operations->free_transfer(transfer);
-		transfer = next;
+		free_transfer(&transfer->spare);
 	}
 }
 
@@ -277,8 +267,8 @@ void relay_free(struct relay *relay)
 {
 	if (!relay)
 		return;
-	free_list(relay, relay->idle);
-	free_list(relay, relay->deferred);
+	spares_release(&relay->idle);
+	free_deferred(relay);
 	relay->engine->operations->free(relay->engine);
 	route_drop(relay->route);
 	key_file_release(&relay->key_file);

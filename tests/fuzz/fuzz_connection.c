@@ -420,7 +420,7 @@ static void check_rest(void)
 	pass(AT_REST_US);
 	check(connections.count == 0, "connections without an end");
 	check(connections.exchanges.busy_count == 0, "exchanges without an end");
-	check(connections.exchanges.spare_count == 0, "exchanges that are not trimmed");
+	check(connections.exchanges.spares.count == 0, "exchanges that are not trimmed");
 }
 
 static void init_once(void)

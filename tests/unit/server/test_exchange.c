@@ -105,7 +105,7 @@ static void test_pool__given_back__taken_again_up_to_the_maximum(void **state)
 	for (int i = 0; i < SPARES_MAX + 1; i++)
 		exchange_put(&pool, exchanges[i]);
 	assert_int_equal(pool.busy_count, 0);
-	assert_int_equal(pool.spare_count, SPARES_MAX);
+	assert_int_equal(pool.spares.count, SPARES_MAX);
 	assert_ptr_equal(exchange_take(&pool), exchanges[SPARES_MAX - 1]);
 	exchange_put(&pool, exchanges[SPARES_MAX - 1]);
 }
@@ -130,7 +130,7 @@ static void test_pool__given_back__kept_while_half_of_the_memory_is_free(void **
 		assert_int_equal(exchange->request.labelled.cap, BODY_MAX);
 		assert_true(budget_take(&memory, rows[i].others));
 		exchange_put(&pool, exchange);
-		assert_int_equal(pool.spare_count, rows[i].spares);
+		assert_int_equal(pool.spares.count, rows[i].spares);
 		/* What ingest keeps is given back in any case. */
 		assert_int_equal(pool.trim_timer.due_us, loop.now_us + SECOND);
 		pool.trim_timer.due_us = INT64_MAX;
@@ -158,7 +158,7 @@ static void test_trim__unused_for_a_second__all_is_given_back_once(void **state)
 	assert_true(budget_used(&memory) >= 10000);
 	assert_false(timer_fires_after(SECOND - 1));
 	assert_true(timer_fires_after(1));
-	assert_int_equal(pool.spare_count, 0);
+	assert_int_equal(pool.spares.count, 0);
 	assert_int_equal(budget_used(&memory), 0);
 	assert_int_equal(ingest_trims, 1);
 	assert_int_equal(heap_gifts, 1);
@@ -182,11 +182,11 @@ static void test_trim__traffic__only_what_it_does_not_need_goes(void **state)
 	exchange_put(&pool, exchange_take(&pool));
 	assert_true(timer_fires_after(SECOND / 2));
 	/* The one of half a second ago stays. */
-	assert_int_equal(pool.spare_count, 1);
+	assert_int_equal(pool.spares.count, 1);
 	assert_int_equal(heap_gifts, 0);
 	busy = exchange_take(&pool);
 	assert_true(timer_fires_after(SECOND));
-	assert_int_equal(pool.spare_count, 0);
+	assert_int_equal(pool.spares.count, 0);
 	assert_int_equal(heap_gifts, 0);
 	exchange_put(&pool, busy);
 	assert_true(timer_fires_after(SECOND));
