@@ -19,8 +19,11 @@
 #include "base/text.h"
 #include "base/utf8.h"
 
-static const char *const level_names[] = {
-	[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+const char *const log_level_names[] = {[LOG_DEBUG] = "debug",
+				       [LOG_INFO] = "info",
+				       [LOG_WARN] = "warn",
+				       [LOG_ERROR] = "error",
+				       NULL};
 
 static atomic_int log_format = LOG_FORMAT_LOGFMT;
 static atomic_int log_level = LOG_INFO;
@@ -34,11 +37,6 @@ static int64_t monotonic_ms(void)
 }
 
 int64_t (*log_clock_ms)(void) = monotonic_ms;
-
-const char *log_level_name(int level)
-{
-	return level_names[level];
-}
 
 void log_init(int format, int level)
 {
@@ -188,7 +186,7 @@ static void put_fields(struct buf *out, int format, const struct log_field *fiel
 static bool put_head(struct buf *out, int format, const char *timestamp, enum log_level level,
 		     const char *event)
 {
-	const char *name = level_names[level];
+	const char *name = log_level_names[level];
 	size_t before = out->len;
 	enum buf_result result;
 

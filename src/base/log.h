@@ -52,8 +52,8 @@ struct log_field {
 /* Before it is called: logfmt, info. */
 void log_init(int format, int level);
 
-/* "debug" for LOG_DEBUG and so on. */
-const char *log_level_name(int level);
+/* "debug" for LOG_DEBUG and so on, and a NULL behind them. */
+extern const char *const log_level_names[];
 
 /* log_event(LOG_INFO, "started", "Listening for beacons.", LOG_NUM("workers", 1)); */
 #define log_event(level, event, msg, ...)  \

@@ -1,12 +1,12 @@
 /*
  * config: the environment and the command line → one read-only `struct config`.
  *
- * One table (setting.c) names every setting, its type, range, default and help line; the parser,
- * the flags and --help read it, so nothing can be set that is not documented. Each bad value is
+ * One table (setting.c) has a row for each setting. The variable, the option, --help and the log
+ * line "started" come from it, so nothing can be set that is not documented. Each bad value is
  * reported with what was expected; all of them are reported, not only the first.
  *
- * A flag is the variable's name without FARO_, lower case, with dashes: FARO_MAX_BODY_BYTES is
- * --max-body-bytes=5MiB or --max-body-bytes 5MiB. A flag wins over the variable.
+ * An option is the variable's name without FARO_, in lower case and with dashes: FARO_MAX_BODY_BYTES
+ * is --max-body-bytes=5MiB or --max-body-bytes 5MiB. An option wins over the variable.
  */
 #ifndef FARO_CONFIG_CONFIG_H
 #define FARO_CONFIG_CONFIG_H
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "config/labels.h"
 
@@ -26,16 +27,27 @@ enum {
 };
 
 enum config_mode {
-	MODE_SERVE, /* the carrier is found from fd 0 and GATEWAY_INTERFACE, or --listen */
+	MODE_SERVE, /* as FastCGI or CGI: by --listen, else by what fd 0 and GATEWAY_INTERFACE are */
 	MODE_PRINT,
 	MODE_TEST_CONFIG,
 	MODE_CHECK,
 	MODE_PING,
-	MODE_SUPERVISE, /* supervise's; in a config there was no command to it, and that is refused */
+	MODE_SUPERVISE, /* never in a config: supervise takes the option away; without a command it fails */
 	MODE_VERSION,
 	MODE_HELP,
 };
 
+enum spool_sync {
+	SPOOL_SYNC_FULL,
+	SPOOL_SYNC_NORMAL,
+};
+
+struct config_list {
+	struct view *items; /* each with a NUL behind it */
+	size_t count;
+};
+
+/* What a row of setting.c stores here has the setting's name, without FARO_ and in lower case. */
 struct config {
 	enum config_mode mode;
 	const char *listen;      /* --listen, NULL if not given: unix:PATH or [ADDRESS:]PORT */
@@ -66,19 +78,18 @@ struct config {
 	const char *spool_dir; /* NULL: no spool */
 	size_t spool_max_bytes;
 	int64_t spool_max_age_s;
-	bool spool_sync_full;
+	enum spool_sync spool_sync;
 	size_t replay_rate; /* records a second, at most */
 
-	/* FARO_ALLOWED_ORIGINS, each scheme://host[:port], lower case. */
-	struct view *allowed_origins;
-	size_t allowed_origin_count;
+	struct config_list allowed_origins; /* each scheme://host[:port], lower case */
 
 	enum log_format log_format;
-	int log_level; /* enum log_level */
+	enum log_level log_level;
 
+	const char *app_names, *label_attributes; /* as they were set; NULL: not. For labels */
 	struct labels labels;
 
-	char *storage; /* for config.c */
+	struct arena storage; /* for config.c */
 };
 
 /* Where a pod finds the name of its namespace. */
@@ -103,7 +114,7 @@ void config_release(struct config *config);
 
 void config_print_help(FILE *out);
 /* The log line "started", with a key for each setting as it is in effect. A file with a secret is
- * named, its content is not read. */
+ * named; its content is not read. */
 void config_log_start(const struct config *config);
 
 #endif

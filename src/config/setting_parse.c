@@ -1,17 +1,17 @@
 /*
- * The settings whose values are more than a number or a word: the upstream and its files, the path,
- * the origins. What each expects stands in its problem line.
+ * DESIGN: what a single setting demands of its value beyond its kind: the upstream's URL and files,
+ * the path, the origins. A check knows nothing of the row: it returns what is wrong, and
+ * setting_type.c writes the line.
  */
 #include <curl/curl.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <strings.h>
 
 #include "base/key_file.h"
-#include "config/setting.h"
+#include "base/text.h"
+#include "config/reading.h"
 
 enum {
 	CA_START_BYTES = 64 * 1024 /* there may be remarks before the first certificate */
@@ -83,74 +83,65 @@ static CURLUcode take_url(struct config *config, CURLU *url)
 	return code;
 }
 
-void setting_parse_url(struct reading *reading, enum setting_id id, const char *text)
+/* NULL, or what is wrong with it. */
+static const char *split_url(struct reading *reading, const char *text)
+{
+	CURLUcode code = CURLUE_OUT_OF_MEMORY;
+	CURLU *url = curl_url();
+
+	if (url)
+		code = curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
+	if (url && code == CURLUE_OK)
+		code = take_url(reading->config, url);
+	curl_url_cleanup(url);
+	if (code == CURLUE_OUT_OF_MEMORY)
+		reading_out_of_memory(reading);
+	else if (code != CURLUE_OK)
+		return "its host or port is not valid";
+	return NULL;
+}
+
+void setting_parse_url(struct reading *reading, const struct setting *setting, const char *text)
 {
 	const char *wrong = url_problem(text);
-	CURLU *url = NULL;
-	CURLUcode code = CURLUE_OUT_OF_MEMORY;
 
-	if (!wrong) {
-		url = curl_url();
-		if (url)
-			code = curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
-		if (url && code == CURLUE_OK)
-			code = take_url(reading->config, url);
-		curl_url_cleanup(url);
-		if (code == CURLUE_OUT_OF_MEMORY)
-			setting_out_of_memory(reading);
-		else if (code != CURLUE_OK)
-			wrong = "its host or port is not valid";
-	}
+	if (!wrong)
+		wrong = split_url(reading, text);
 	if (wrong)
-		setting_problem(
-			reading, id, strchr(text, '@') ? NULL : text,
+		reading_problem(
+			reading, setting, strchr(text, '@') ? NULL : text,
 			"expected http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]: %s",
 			wrong);
 }
 
-/* Reads up to `size` bytes. NULL, or why not: a thing that is no regular file could make us wait.
- */
+/* Reads the start of a file. NULL, or why not. */
 static const char *read_start(const char *path, char *bytes, size_t size, size_t *n)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	const char *wrong = NULL;
-	struct stat status;
-	ssize_t got = -1;
+	long got = read_small_file(path, bytes, size, NULL);
 
-	*n = 0;
-	if (fd < 0)
-		return strerror(errno);
-	if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode))
-		wrong = "it is not a regular file";
-	else
-		got = read(fd, bytes, size);
+	*n = got > 0 ? (size_t)got : 0;
 	if (got >= 0)
-		*n = (size_t)got;
-	else if (!wrong)
-		wrong = strerror(errno);
-	close(fd);
-	return wrong;
+		return NULL;
+	return errno == EINVAL ? "it is not a regular file" : strerror(errno);
 }
 
-void setting_parse_ca_file(struct reading *reading, enum setting_id id, const char *text)
+const char *setting_check_ca_file(char *text)
 {
 	static const char begin[] = "-----BEGIN ";
 	char bytes[CA_START_BYTES];
 	size_t n;
 	const char *wrong = read_start(text, bytes, sizeof(bytes), &n);
 
-	if (!wrong && n == 0)
-		wrong = "it is empty";
-	else if (!wrong && !memmem(bytes, n, begin, sizeof(begin) - 1))
-		wrong = "it has no line that begins with -----BEGIN";
 	if (wrong)
-		setting_problem(reading, id, text,
-				"expected a readable file with certificates in PEM form: %s",
-				wrong);
-	reading->config->upstream_ca_file = text;
+		return wrong;
+	if (n == 0)
+		return "it is empty";
+	if (!memmem(bytes, n, begin, sizeof(begin) - 1))
+		return "it has no line that begins with -----BEGIN";
+	return NULL;
 }
 
-void setting_parse_key_file(struct reading *reading, enum setting_id id, const char *text)
+const char *setting_check_key_file(char *text)
 {
 	char bytes[KEY_FILE_MAX_BYTES + 1];
 	size_t n;
@@ -158,19 +149,17 @@ void setting_parse_key_file(struct reading *reading, enum setting_id id, const c
 
 	if (!wrong)
 		wrong = key_file_problem(bytes, &n);
-	if (wrong)
-		setting_problem(reading, id, text,
-				"expected a readable file with the key in it: %s", wrong);
 	explicit_bzero(bytes, sizeof(bytes));
-	reading->config->upstream_api_key_file = text;
+	return wrong;
 }
 
-void setting_parse_tenant(struct reading *reading, enum setting_id id, const char *text)
+_Static_assert(CONFIG_HEADER_MAX_BYTES == 512, "setting.c says how many are expected");
+
+const char *setting_check_tenant(char *text)
 {
-	if (!is_printable_ascii(text) || strlen(text) > CONFIG_HEADER_MAX_BYTES)
-		setting_problem(reading, id, text, "expected at most %d printable ASCII characters",
-				CONFIG_HEADER_MAX_BYTES);
-	reading->config->upstream_tenant = text;
+	bool is_good = is_printable_ascii(text) && strlen(text) <= CONFIG_HEADER_MAX_BYTES;
+
+	return is_good ? NULL : "";
 }
 
 /* Of a text that begins with a slash. */
@@ -204,19 +193,14 @@ static const char *path_problem(const char *text)
 	return segment_problem(text);
 }
 
-void setting_parse_path(struct reading *reading, enum setting_id id, const char *text)
+const char *setting_check_path(char *text)
 {
 	const char *wrong = path_problem(text);
 	size_t n = strlen(text);
 
-	if (wrong)
-		setting_problem(reading, id, text, "expected a path such as /faro: %s", wrong);
-	else
-		n -= text[n - 1] == '/';
-	memcpy(reading->space, text, n);
-	reading->space[n] = '\0';
-	reading->config->path = reading->space;
-	reading->space += n + 1;
+	if (!wrong && text[n - 1] == '/')
+		text[n - 1] = '\0';
+	return wrong;
 }
 
 /* What follows the host of an origin: nothing, or a port. */
@@ -269,52 +253,21 @@ static bool is_default_port(const char *origin, const char *port)
 	       (strncmp(origin, "http:", 5) == 0 && strcmp(port, ":80") == 0);
 }
 
-static void add_origin(struct reading *reading, enum setting_id id, char *item)
+/* Browsers write origins in lower case. */
+const char *setting_check_origin(char *text)
 {
-	struct config *config = reading->config;
 	const char *wrong, *port;
-	size_t n;
 
-	item += strspn(item, " \t");
-	for (n = strlen(item); n > 0 && strchr(" \t", item[n - 1]); n--)
-		;
-	item[n] = '\0';
-	if (n == 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		item[i] = (char)(item[i] >= 'A' && item[i] <= 'Z' ? item[i] | 0x20 : item[i]);
-	wrong = origin_problem(item, &port);
-	if (wrong)
-		setting_problem(reading, id, item,
-				"expected origins such as https://shop.example: %s", wrong);
-	else
-		config->allowed_origins[config->allowed_origin_count++] = (struct view){
-			item, is_default_port(item, port) ? (size_t)(port - item) : n};
+	for (char *p = text; *p; p++)
+		*p = (char)(*p >= 'A' && *p <= 'Z' ? *p | 0x20 : *p);
+	wrong = origin_problem(text, &port);
+	if (!wrong && is_default_port(text, port))
+		text[port - text] = '\0';
+	return wrong;
 }
 
-void setting_parse_origins(struct reading *reading, enum setting_id id, const char *text)
+/* Absolute, since who starts the program decides in which directory it runs. */
+const char *setting_check_directory(char *text)
 {
-	char *rest = strcpy(reading->space, text), *item;
-	size_t n = 1;
-
-	reading->space += strlen(text) + 1;
-	for (const char *p = text; *p; p++)
-		n += *p == ',';
-	reading->config->allowed_origins = calloc(n, sizeof(struct view));
-	if (!reading->config->allowed_origins) {
-		setting_out_of_memory(reading);
-		return;
-	}
-	while ((item = strsep(&rest, ",")) != NULL)
-		add_origin(reading, id, item);
-}
-
-/* Relative to nothing: who starts the program decides where it runs. */
-void setting_parse_spool_dir(struct reading *reading, enum setting_id id, const char *text)
-{
-	if (text[0] != '/' || strlen(text) > PATH_MAX - 64)
-		setting_problem(reading, id, text,
-				"expected an absolute path, such as /var/spool/faro-ingest");
-	else
-		reading->config->spool_dir = text;
+	return text[0] == '/' && strlen(text) <= PATH_MAX - 64 ? NULL : "";
 }

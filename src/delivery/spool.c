@@ -279,7 +279,7 @@ static bool set_up(struct spool *spool, const struct spool_options *options)
 	spool->store = store_new(&(struct store_options){
 		.directory = config->spool_dir,
 		.max_bytes = config->spool_max_bytes,
-		.sync_full = config->spool_sync_full,
+		.sync_full = config->spool_sync == SPOOL_SYNC_FULL,
 	});
 	if (!spool->store)
 		return false;

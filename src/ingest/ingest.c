@@ -214,8 +214,8 @@ static bool is_our_path(const struct config *config, struct view path)
 
 static bool is_allowed_origin(const struct config *config, struct view origin)
 {
-	for (size_t i = 0; i < config->allowed_origin_count; i++)
-		if (view_equals_nocase(config->allowed_origins[i], origin))
+	for (size_t i = 0; i < config->allowed_origins.count; i++)
+		if (view_equals_nocase(config->allowed_origins.items[i], origin))
 			return true;
 	return false;
 }
@@ -275,7 +275,7 @@ static bool is_welcome(const struct config *config, const struct request *reques
 
 static void allow_cross_origin(const struct config *config, struct request *request)
 {
-	request->reply.vary_origin = config->allowed_origin_count > 0;
+	request->reply.vary_origin = config->allowed_origins.count > 0;
 	if (request->origin.ptr && is_allowed_origin(config, request->origin))
 		request->reply.cors_origin = request->origin;
 }

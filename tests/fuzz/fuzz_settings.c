@@ -124,8 +124,8 @@ static void check_config(const struct config *config)
 	    config->max_memory_bytes == 0 || config->upstream_timeout_ms <= 0 ||
 	    config->upstream_max_inflight == 0)
 		fail("a limit of nothing", NULL);
-	for (size_t i = 0; i < config->allowed_origin_count; i++) {
-		struct view origin = config->allowed_origins[i];
+	for (size_t i = 0; i < config->allowed_origins.count; i++) {
+		struct view origin = config->allowed_origins.items[i];
 
 		if (!memmem(origin.ptr, origin.len, "://", 3) ||
 		    memchr(origin.ptr, ',', origin.len))

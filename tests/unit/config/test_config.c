@@ -1,8 +1,6 @@
 /*
- * Links config.c, config_print.c, setting.c, setting_parse.c, cgroup.c, labels.c, log.c and buf.c.
  * Allocations are counted and failed: ours by --wrap=malloc,--wrap=calloc,--wrap=free, those of
- * libcurl and libcjson by their hooks.
- * Reads man/faro-ingest.8 below the environment variable srcdir, as automake sets it.
+ * libcurl and libcjson by their hooks. The table of settings, row by row, is in test_setting.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -359,9 +357,9 @@ static void test_nothing_but_the_required__defaults(void **state)
 	assert_null(config.spool_dir);
 	assert_int_equal(config.spool_max_bytes, 67108864);
 	assert_int_equal(config.spool_max_age_s, 86400);
-	assert_true(config.spool_sync_full);
+	assert_int_equal(config.spool_sync, SPOOL_SYNC_FULL);
 	assert_int_equal(config.replay_rate, 20);
-	assert_int_equal(config.allowed_origin_count, 0);
+	assert_int_equal(config.allowed_origins.count, 0);
 	assert_int_equal(config.log_format, LOG_FORMAT_LOGFMT);
 	assert_int_equal(config.log_level, LOG_INFO);
 	config_release(&config);
@@ -451,9 +449,9 @@ static void test_path_and_origins__good_forms__normal_form(void **state)
 				  "http://c:80,https://[::1]:8443 ,capacitor://localhost,"
 				  "https://d:80"));
 	assert_string_equal(config.path, "/x/..y");
-	assert_int_equal(config.allowed_origin_count, 6);
+	assert_int_equal(config.allowed_origins.count, 6);
 	for (size_t i = 0; i < 6; i++)
-		assert_true(view_equals(config.allowed_origins[i], view_of(expected[i])));
+		assert_true(view_equals(config.allowed_origins.items[i], view_of(expected[i])));
 	config_release(&config);
 }
 
@@ -799,65 +797,6 @@ static void test_start_line__list_too_long_for_a_line__left_out(void **state)
 	unsetenv("FARO_APP_NAMES");
 }
 
-static char *read_all(FILE *file, char *bytes, size_t size)
-{
-	size_t n = fread(bytes, 1, size - 1, file);
-
-	assert_true(n < size - 1);
-	bytes[n] = '\0';
-	return bytes;
-}
-
-static int count(const char *text, const char *part)
-{
-	int n = 0;
-
-	while ((text = strstr(text, part)) != NULL) {
-		n++;
-		text++;
-	}
-	return n;
-}
-
-/* Help has "  --workers=COUNT 1 to 64" and "      FARO_WORKERS (default 1)"; the page has to have
- * ".It Ev FARO_WORKERS Pq COUNT 1 to 64, default 1", and no setting besides. */
-static void test_manual__settings__those_of_the_table(void **state)
-{
-	static char help[16384], page[65536], path[512];
-	char line[256], kind[64], name[64], note[64];
-	const char *srcdir = getenv("srcdir");
-	FILE *file = tmpfile();
-	int settings = 0, skip;
-
-	(void)state;
-	config_print_help(file);
-	rewind(file);
-	read_all(file, help, sizeof(help));
-	fclose(file);
-	snprintf(path, sizeof(path), "%s/man/faro-ingest.8", srcdir ? srcdir : ".");
-	file = fopen(path, "r");
-	if (!file)
-		fail_msg("cannot read %s", path);
-	read_all(file, page, sizeof(page));
-	fclose(file);
-	for (const char *p = help; (p = strstr(p, "\n  --")) != NULL; p++) {
-		kind[0] = note[0] = '\0';
-		if (sscanf(p, "\n  --%*[a-z-]=%63[^\n]\n      FARO_%63[A-Z_]%n", kind, name,
-			   &skip) != 2)
-			continue;
-		sscanf(p + skip, " (%63[^)\n])", note);
-		snprintf(line, sizeof(line), "\n.It Ev FARO_%s Pq %s%s%s\n", name, kind,
-			 note[0] ? ", " : "", note);
-		if (!strstr(page, line))
-			fail_msg("the manual page lacks the line:%s", line);
-		settings++;
-	}
-	assert_int_equal(settings, 23);
-	assert_int_equal(count(page, "\n.It Ev FARO_"), settings);
-	assert_int_equal(count(page, "\n.It Fl "), 10);
-	assert_int_equal(count(help, "\n  --") - settings, 10);
-}
-
 static void test_memory__each_allocation_fails__no_crash_no_leak(void **state)
 {
 	cJSON_Hooks hooks = {__wrap_malloc, __wrap_free};
@@ -891,10 +830,6 @@ static void test_memory__each_allocation_fails__no_crash_no_leak(void **state)
 
 int main(void)
 {
-	/* Before set_up() empties the environment, which srcdir has to survive. */
-	const struct CMUnitTest first[] = {
-		cmocka_unit_test(test_manual__settings__those_of_the_table),
-	};
 	const struct CMUnitTest tests[] = {
 		TEST(test_bad_values__each__says_what_was_expected),
 		TEST(test_bad_values__from_variables__all_at_once),
@@ -916,7 +851,6 @@ int main(void)
 		TEST(test_start_line__list_too_long_for_a_line__left_out),
 		TEST(test_memory__each_allocation_fails__no_crash_no_leak),
 	};
-	int failed = cmocka_run_group_tests(first, NULL, NULL);
 
-	return failed + cmocka_run_group_tests(tests, make_directory, remove_directory);
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

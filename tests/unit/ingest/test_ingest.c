@@ -37,8 +37,7 @@ static int set_up(void **state)
 	config = (struct config){.path = "/faro",
 				 .max_body_bytes = 1000,
 				 .max_decoded_bytes = 2000,
-				 .allowed_origins = allowed,
-				 .allowed_origin_count = 1};
+				 .allowed_origins = {allowed, 1}};
 	budget_init(&memory, 1 << 20);
 	if (!labels_init(&config.labels, &source, complain, NULL))
 		return -1;

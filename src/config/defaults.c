@@ -1,0 +1,104 @@
+/*
+ * DESIGN: values that are not set and depend on the machine (the memory that the container may use,
+ * where the system keeps its certificate authorities), and the settings that must fit together. It
+ * runs after all settings are parsed.
+ */
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/cgroup.h"
+#include "base/text.h"
+#include "config/reading.h"
+
+const char *config_file_root = "";
+
+/* Memory */
+
+enum {
+	MEMORY_DEFAULT_BYTES = 128 * 1024 * 1024
+};
+
+static size_t default_memory(void)
+{
+	uint64_t limit = cgroup_memory_limit(config_file_root);
+	uint64_t bytes = limit == UINT64_MAX ? MEMORY_DEFAULT_BYTES : limit / 3;
+	uint64_t max = SETTING_OF(max_memory_bytes)->max;
+
+	return (size_t)(bytes < max ? bytes : max);
+}
+
+/* One beacon of the greatest size is held as sent, inflated and labelled. An operator who sets less
+ * made a mistake; a small container works, for all but such beacons. */
+static void check_memory(struct reading *reading)
+{
+	struct config *config = reading->config;
+	size_t needed = config->max_body_bytes + 2 * config->max_decoded_bytes;
+	const char *text = reading_text(reading, SETTING_OF(max_memory_bytes));
+
+	if (!text)
+		config->max_memory_bytes = default_memory();
+	/* 0: the text was no number of bytes, which has been said already. */
+	if (config->max_memory_bytes >= needed || config->max_memory_bytes == 0)
+		return;
+	if (text)
+		reading_problem(
+			reading, SETTING_OF(max_memory_bytes), text,
+			"expected at least %zu, which one beacon of the greatest size needs "
+			"(FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); or lower those",
+			needed);
+	else
+		reading_report(
+			reading,
+			"warning: FARO_MAX_MEMORY_BYTES: %zu by default is less than the %zu that "
+			"one beacon of the greatest size needs; such beacons are answered 429: lower "
+			"FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, or set it, or raise the memory limit",
+			config->max_memory_bytes, needed);
+}
+
+/* Certificate authorities */
+
+/*
+ * Where this root file system keeps the authorities that it trusts; NULL: nowhere. A library knows
+ * only the place of the system that it was built for, while the self-contained program runs in any
+ * image. The places are those of Debian and Alpine, of Red Hat, of SUSE, and of Alpine without a
+ * package for it.
+ */
+static const char *system_authorities(void)
+{
+	static const char *const places[] = {
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem",
+		"/etc/ssl/cert.pem",
+	};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		snprintf(path, sizeof(path), "%s%s", config_file_root, places[i]);
+		if (access(path, R_OK) == 0)
+			return places[i];
+	}
+	return NULL;
+}
+
+static void choose_authorities(struct reading *reading)
+{
+	struct config *config = reading->config;
+
+	if (config->upstream_ca_file && config->upstream_url && !config->upstream_tls)
+		reading_report(reading, "warning: FARO_UPSTREAM_CA_FILE has no effect: "
+					"FARO_UPSTREAM_URL does not begin with https://");
+	if (!config->upstream_tls || config->upstream_ca_file)
+		return;
+	config->upstream_ca_file = system_authorities();
+	if (!config->upstream_ca_file)
+		reading_report(reading,
+			       "warning: FARO_UPSTREAM_CA_FILE: not set, and this system has no "
+			       "ca-certificates: no receiver at https:// can be trusted");
+}
+
+void defaults_choose(struct reading *reading)
+{
+	choose_authorities(reading);
+	check_memory(reading);
+}
