@@ -4,6 +4,32 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+bool view_next_item(struct view *list, struct view *item)
+{
+	while (list->len > 0) {
+		const char *comma = memchr(list->ptr, ',', list->len);
+		size_t n = comma ? (size_t)(comma - list->ptr) : list->len;
+		size_t taken = comma ? n + 1 : n;
+
+		*item = view_trim((struct view){list->ptr, n});
+		list->ptr += taken;
+		list->len -= taken;
+		if (item->len > 0)
+			return true;
+	}
+	return false;
+}
+
+size_t view_count_items(struct view list)
+{
+	struct view item;
+	size_t n = 0;
+
+	while (view_next_item(&list, &item))
+		n++;
+	return n;
+}
+
 static long read_all(int fd, char *out, size_t size)
 {
 	size_t len = 0;

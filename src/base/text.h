@@ -1,5 +1,6 @@
 /*
- * text: digits, prefixes and small files, each in one place, and two macros of the language.
+ * text: digits, prefixes, comma lists and small files, each in one place, and two macros of the
+ * language.
  */
 #ifndef FARO_BASE_TEXT_H
 #define FARO_BASE_TEXT_H
@@ -36,6 +37,10 @@ static inline bool view_starts_with(struct view text, struct view prefix)
 {
 	return text.len >= prefix.len && memcmp(text.ptr, prefix.ptr, prefix.len) == 0;
 }
+
+/* Takes the next item off a comma list, trimmed, and passes over empty ones. False at its end. */
+bool view_next_item(struct view *list, struct view *item);
+size_t view_count_items(struct view list);
 
 /*
  * Reads the beginning of a regular file, at most `size` bytes, and puts no NUL behind them. Returns

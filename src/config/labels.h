@@ -13,7 +13,7 @@
 #ifndef FARO_CONFIG_LABELS_H
 #define FARO_CONFIG_LABELS_H
 
-#include "base/buf.h"
+#include "base/arena.h"
 
 /* What stays constant for one of the frontends behind this nginx. */
 struct labels_app {
@@ -52,13 +52,12 @@ struct labels {
 	/* "k8s_cluster_name":"…","…":"…" - members for meta.session.attributes; empty if none. */
 	struct view session_members;
 
-	struct labels_chunk *storage; /* every view above points in here */
+	struct arena storage; /* every view above points in here */
 };
 
 enum {
-	LABELS_VALUE_MAX_BYTES =
-		255,           /* a label's value; OpenTelemetry SDKs draw the line there too */
-	LABELS_LIST_MAX = 256, /* names in FARO_APP_NAMES, keys in FARO_LABEL_ATTRIBUTES */
+	LABELS_VALUE_MAX_BYTES = 255, /* of a label, as in OpenTelemetry's SDKs */
+	LABELS_LIST_MAX = 256,        /* names in FARO_APP_NAMES, keys in FARO_LABEL_ATTRIBUTES */
 };
 
 /* Where the values come from; pointers are NULL where a variable is not set. */
@@ -70,9 +69,9 @@ struct labels_source {
 	const char *namespace_file;      /* the service account's; NULL or unreadable: none */
 };
 
-/* Called once for each thing that is wrong: `setting` is the variable's name (NULL: it is nobody's
- * fault, memory ran out), `problem` a sentence that says what was expected, and may quote the
- * setting as it is. `fatal` is false for what is only a warning. */
+/* Called once for each thing that is wrong: `setting` is the variable's name (NULL: memory ran out),
+ * `problem` a sentence that says what was expected, and may quote the setting as it is. `fatal` is
+ * false for a warning. */
 typedef void labels_complaint(void *arg, const char *setting, const char *problem, bool fatal);
 
 /* False after at least one fatal complaint; `labels` then holds nothing. */

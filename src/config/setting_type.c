@@ -220,37 +220,23 @@ static void log_text(const struct config *config, const struct setting *setting,
 
 /* Lists */
 
-/* The text between two commas, without white space around it. */
-static char *next_item(char **rest)
-{
-	char *item = strsep(rest, ",");
-	size_t n;
-
-	if (!item)
-		return NULL;
-	item += strspn(item, " \t");
-	for (n = strlen(item); n > 0 && strchr(" \t", item[n - 1]); n--)
-		;
-	item[n] = '\0';
-	return item;
-}
-
 static void parse_list(struct reading *reading, const struct setting *setting, const char *text)
 {
+	struct arena *storage = &reading->config->storage;
 	struct config_list *list = member(reading->config, setting);
-	char *rest = arena_copy(&reading->config->storage, view_of(text)), *item;
-	size_t most = 1;
+	struct view rest = view_of(text), item;
 
-	for (const char *p = text; *p; p++)
-		most += *p == ',';
-	list->items = arena_alloc(&reading->config->storage, most * sizeof(*list->items));
-	if (!rest || !list->items) {
-		reading_out_of_memory(reading);
-		return;
+	list->items = arena_alloc(storage, view_count_items(rest) * sizeof(*list->items));
+	while (list->items && view_next_item(&rest, &item)) {
+		char *copy = arena_copy(storage, item);
+
+		if (!copy)
+			list->items = NULL;
+		else if (is_good(reading, setting, copy))
+			list->items[list->count++] = view_of(copy);
 	}
-	while ((item = next_item(&rest)) != NULL)
-		if (*item && is_good(reading, setting, item))
-			list->items[list->count++] = view_of(item);
+	if (!list->items)
+		reading_out_of_memory(reading);
 }
 
 static void join(struct buf *out, size_t i, struct view item)

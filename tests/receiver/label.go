@@ -42,8 +42,9 @@ import (
 	"unsafe"
 )
 
-// labelSources are the rooms in src/ that the labeller consists of.
-var labelSources = []string{"beacon/enrich*.c", "beacon/edits.c", "beacon/json*.c", "config/labels*.c", "base/buf.c"}
+// labelSources are the files in src/ that the labeller consists of.
+var labelSources = []string{"beacon/enrich*.c", "beacon/edits.c", "beacon/json*.c", "config/labels*.c",
+	"base/arena.c", "base/buf.c", "base/text.c"}
 
 // buildLabeller compiles the labeller from the sources as they are now. (cgo's own cache would not see
 // a change outside of this directory, and a test that passes for old code is worse than none.)

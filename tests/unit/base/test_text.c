@@ -1,4 +1,4 @@
-/* text: digits of both cases, prefixes, and what counts as a small file. */
+/* text: digits of both cases, prefixes, comma lists, and what counts as a small file. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,6 +57,32 @@ static void test_prefix__empty_equal_longer(void **state)
 	assert_false(view_starts_with(VIEW_LITERAL("abc"), VIEW_LITERAL("b")));
 }
 
+static void test_items__of_a_comma_list__trimmed_and_never_empty(void **state)
+{
+	/* the list, its items with a bar behind each */
+	static const struct {
+		const char *list, *items;
+	} rows[] = {
+		{"", ""},        {" ,\t, ", ""},          {"a", "a|"},
+		{"a,b", "a|b|"}, {",a,,b c ,", "a|b c|"}, {"\ta\t, b", "a|b|"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct view list = view_of(rows[i].list), item;
+		char items[32] = "";
+		size_t count = 0;
+
+		for (; view_next_item(&list, &item); count++) {
+			strncat(items, item.ptr, item.len);
+			strcat(items, "|");
+		}
+		assert_string_equal(items, rows[i].items);
+		assert_int_equal(list.len, 0);
+		assert_int_equal(view_count_items(view_of(rows[i].list)), count);
+	}
+}
+
 static void test_small_file__read_up_to_the_size_given(void **state)
 {
 	char out[8];
@@ -93,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_digits__each_byte__has_its_value_or_none),
 		cmocka_unit_test(test_prefix__empty_equal_longer),
+		cmocka_unit_test(test_items__of_a_comma_list__trimmed_and_never_empty),
 		cmocka_unit_test(test_small_file__read_up_to_the_size_given),
 		cmocka_unit_test(test_small_file__fifo_or_directory__refused_without_waiting),
 	};

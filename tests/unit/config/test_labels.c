@@ -1,6 +1,6 @@
 /*
- * Links labels.c, with --wrap=malloc,--wrap=calloc,--wrap=free, and libcjson, whose allocations
- * are counted and failed by its own hooks.
+ * Allocations are counted and failed: ours by --wrap=malloc,--wrap=calloc,--wrap=free, those of
+ * libcjson by its own hooks.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ static bool init(struct labels *labels, const struct labels_source *source)
 	complaints[0] = '\0';
 	ok = labels_init(labels, source, complain, NULL);
 	if (!ok)
-		assert_null(labels->storage);
+		assert_null(labels->storage.blocks);
 	return ok;
 }
 

@@ -1,0 +1,59 @@
+/*
+ * labels_build: what is known while the labels are made; private to labels.
+ *
+ *	labels.c             chooses the values, in the order of the sources
+ *	labels_attributes.c  reads OTEL_RESOURCE_ATTRIBUTES
+ *	labels_keys.c        which keys FARO_LABEL_ATTRIBUTES may name
+ *	labels_json.c        makes the JSON fragments
+ *
+ * Without memory a function sets `out_of_memory`, and what it returns is empty.
+ */
+#ifndef FARO_CONFIG_LABELS_BUILD_H
+#define FARO_CONFIG_LABELS_BUILD_H
+
+#include "config/labels.h"
+
+#define RESOURCE_ATTRIBUTES "OTEL_RESOURCE_ATTRIBUTES"
+#define LABEL_ATTRIBUTES    "FARO_LABEL_ATTRIBUTES"
+#define DEPLOYMENT_OLD      "deployment.environment"
+#define DEPLOYMENT          "deployment.environment.name"
+
+/* One decoded member of OTEL_RESOURCE_ATTRIBUTES. */
+struct resource_attribute {
+	struct view key, value;
+};
+
+struct labels_build {
+	struct labels *labels;
+	const struct labels_source *source;
+	labels_complaint *complain;
+	void *arg;
+	struct resource_attribute *attributes; /* in their order */
+	size_t attribute_count;
+	struct view file_namespace;
+	bool failed;
+	bool out_of_memory;
+};
+
+void labels_complain(struct labels_build *build, bool fatal, const char *setting, const char *fmt,
+		     ...) __attribute__((format(printf, 4, 5)));
+
+/* Zeroed; NULL without memory. */
+void *labels_alloc(struct labels_build *build, size_t size);
+/* With a NUL behind it. */
+char *labels_duplicate(struct labels_build *build, struct view text);
+struct view labels_copy(struct labels_build *build, struct view text);
+
+/* Any error in the variable is a warning, and leaves no attribute. */
+void labels_parse_attributes(struct labels_build *build);
+/* The last value of this key; empty where it is not set, or set to nothing. */
+struct view labels_attribute_value(const struct labels_build *build, struct view key);
+
+/* False, with a complaint, for a key that is not to be stamped. */
+bool labels_may_stamp(struct labels_build *build, struct view key);
+/* Whether a LogQL query, which sees both keys through `| logfmt`, cannot tell them apart. */
+bool labels_same_when_queried(struct view a, struct view b);
+
+void labels_make_fragments(struct labels_build *build);
+
+#endif
