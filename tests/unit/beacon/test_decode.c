@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@
 #include "base/text.h"
 #include "beacon/decode.h"
 
-/* Links decode.c and buf.c. zlib's deflater makes the input, as another implementation than ours.
+/* zlib's deflater makes the input, as another implementation than ours.
  * --wrap=libdeflate_alloc_decompressor: fails where a test wants it to. */
 
 enum {
@@ -101,8 +102,8 @@ static void test_decode__every_format_and_size__comes_back(void **state)
 	}
 }
 
-/* A stored block may have any bits before its length; with these it begins as zlib's format does, all
- * but the remainder. */
+/* A stored block may have any bits before its length; with these it begins as zlib's format does,
+ * all but the remainder. */
 static void test_decode__raw_that_begins_like_zlib__comes_back(void **state)
 {
 	static const char raw[] = "\x08\2\0\xfd\xff{}" /* a stored block, not the last one */
@@ -303,6 +304,54 @@ static void test_decode_coding__names(void **state)
 		assert_int_equal(decode_coding(view_of(rows[i].value)), rows[i].expected);
 }
 
+static void test_decode__what_a_browser_is_told__names_every_coding(void **state)
+{
+	static const struct {
+		const char *name;
+		enum coding coding;
+	} rows[] = {
+#define ROW(constant, name, find_format) {name, CODING_##constant},
+		CODINGS(ROW, ROW)
+#undef ROW
+	};
+
+	(void)state;
+	assert_string_equal(decode_accept_encoding, "gzip, deflate");
+	assert_string_equal(decode_advice, "Send Content-Encoding: gzip or deflate, one of them at "
+					   "most, or none.");
+	assert_int_equal(ARRAY_LEN(rows), CODING_UNKNOWN - 1); /* all but identity */
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(decode_coding(view_of(rows[i].name)), rows[i].coding);
+		assert_non_null(strstr(decode_accept_encoding, rows[i].name));
+		assert_non_null(strstr(decode_advice, rows[i].name));
+	}
+}
+
+/* $srcdir is set by `make check`. */
+static bool file_says(const char *name, const char *text)
+{
+	static char content[1 << 18];
+	const char *dir = getenv("srcdir");
+	char path[4096];
+	size_t len;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir ? dir : ".", name);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	len = fread(content, 1, sizeof(content) - 1, file);
+	content[len] = '\0';
+	fclose(file);
+	return strstr(content, text) != NULL;
+}
+
+static void test_decode__manual_and_readme__name_every_coding(void **state)
+{
+	(void)state;
+	assert_true(file_says("man/faro-ingest.8", decode_accept_encoding));
+	assert_true(file_says("README.md", decode_accept_encoding));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +368,8 @@ int main(void)
 		cmocka_unit_test(test_decode__after_a_failure__the_inflater_still_works),
 		cmocka_unit_test(test_decode__no_memory_for_the_inflater__overloaded),
 		cmocka_unit_test(test_decode_coding__names),
+		cmocka_unit_test(test_decode__what_a_browser_is_told__names_every_coding),
+		cmocka_unit_test(test_decode__manual_and_readme__name_every_coding),
 	};
 
 	return cmocka_run_group_tests(tests, fill_plain, NULL);
