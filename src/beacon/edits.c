@@ -1,3 +1,7 @@
+/*
+ * DESIGN. The list grows by doubling up to EDITS_MAX and is never made smaller, so a thread that
+ * has seen one beacon of the usual size allocates nothing for the next.
+ */
 #include "beacon/edits.h"
 
 #include <stdlib.h>
@@ -40,7 +44,7 @@ static enum edits_error make_room(struct edits *edits)
 	return EDITS_OK;
 }
 
-/* A removal that touches the one before makes it longer, so that a run of forged members or
+/* An edit that begins where a removal ends becomes part of it, so a run of forged members or
  * attributes costs one edit. */
 static bool extend_last(struct edits *edits, size_t offset, size_t removed, unsigned text)
 {
@@ -73,8 +77,8 @@ static size_t size_after(const struct edits *edits, struct view in, const struct
 	return size;
 }
 
-/* buf_append() cannot fail behind a reservation; this only keeps the checks out of the loop. */
-static void put(struct buf *out, const char *bytes, size_t n)
+/* Like buf_append(), without its checks: the space was reserved. */
+static void append_reserved(struct buf *out, const char *bytes, size_t n)
 {
 	if (n > 0)
 		memcpy(out->data + out->len, bytes, n);
@@ -92,10 +96,10 @@ enum buf_result edits_apply(const struct edits *edits, struct view in, const str
 	for (size_t i = 0; i < edits->count; i++) {
 		const struct edit *edit = &edits->list[i];
 
-		put(out, in.ptr + done, edit->offset - done);
-		put(out, texts[edit->text].ptr, texts[edit->text].len);
+		append_reserved(out, in.ptr + done, edit->offset - done);
+		append_reserved(out, texts[edit->text].ptr, texts[edit->text].len);
 		done = edit->offset + edit->removed;
 	}
-	put(out, in.ptr + done, in.len - done);
+	append_reserved(out, in.ptr + done, in.len - done);
 	return BUF_OK;
 }

@@ -1,18 +1,18 @@
 /*
- * DESIGN. One pass over the body with a json cursor. Every walk_*() owns one kind of object
- * or array: it asks walk_next_known() for the members that have a row in enrich_rules.c, notes
- * edits as it passes them, and lets json_skip() validate whatever no rule speaks of. Missing
- * members are added in front of the closing bracket, so the edits come in the order of the input.
+ * DESIGN. One pass over the body with a json cursor. Each walk_*() handles one kind of object or
+ * array. It asks walk_next_known() for the members that have a row in enrich_rules.c, adds edits as
+ * it passes them, and lets json_skip() validate everything else. Missing members are added in front
+ * of the closing bracket, so edits come in the order of the input.
  *
- * Which app the browser is may be known only at the end (meta can follow traces), so edits name
- * their text by index and edits_apply() is given the texts of the app that was chosen.
+ * meta may follow traces, so the app may be known only at the end. Edits therefore refer to their
+ * text by index, and edits_apply() gets the texts of the app that was chosen.
  *
- * An item that is removed takes the comma behind it along. Our own items are then added at the end
- * of that container, behind a comma if the last of the browser's items was kept; this is right
- * because there is always something to add where something may be removed.
+ * A removed item takes the comma behind it along. The labels are then added at the end of that
+ * container, after a comma if the last of the browser's items was kept. This is enough because
+ * wherever an item can be removed, a label is added.
  *
- * The edit list is bounded (EDITS_MAX); a body that needs more is refused as VERDICT_TOO_LARGE. So
- * is one that does not fit into `out` with its labels.
+ * The list of edits is bounded (EDITS_MAX). A body that needs more gets VERDICT_TOO_LARGE, as does
+ * one that does not fit into `out` with its labels.
  */
 #include <stdlib.h>
 

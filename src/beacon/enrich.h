@@ -1,9 +1,9 @@
 /*
- * enrich: label rules → a short list of edits → one output.
+ * enrich: applies the label rules to one beacon.
  *
- * Takes a whole decoded body, checks that it is strict JSON (json.h) in which no trusted name is
- * ambiguous to the receiver's Go decoders, and appends to `out` the same bytes with the labels of
- * `labels` in place. Every byte that is not part of an edit arrives as it came.
+ * It takes a whole decoded body and checks that it is strict JSON (json.h), and that the Go
+ * decoders of the Faro receiver can read every trusted name in one way only. It then writes the
+ * same bytes with the labels in place. Every byte that no rule speaks of arrives as it came.
  */
 #ifndef FARO_BEACON_ENRICH_H
 #define FARO_BEACON_ENRICH_H
@@ -15,18 +15,23 @@
 #include "beacon/verdict.h"
 #include "config/labels.h"
 
-/* Works space that is kept from beacon to beacon (the edit list); one a thread. */
+/* What is kept from one beacon to the next, such as the list of edits. Each thread has one. */
 struct enricher;
 
-struct enricher *enricher_new(const struct labels *labels); /* NULL without memory */
+/* NULL without memory. `labels` must outlive the enricher. */
+struct enricher *enricher_new(const struct labels *labels);
 void enricher_free(struct enricher *enricher);
 
 /*
- * VERDICT_OK with *counts filled in and `out` appended to; else VERDICT_BAD_JSON,
- * VERDICT_AMBIGUOUS_KEY or VERDICT_RESERVED_NAME with *offset at the byte of `in` and a sentence in
- * detail (names the rule and what to do; never quotes the body), VERDICT_TOO_LARGE or
- * VERDICT_OVERLOADED where `out` cannot grow, the former also where more than EDITS_MAX (edits.h)
- * places would have to be changed. On failure the content of `out` is unspecified.
+ * Appends the labelled body to `out` and fills in *counts. Returns
+ *
+ *	VERDICT_OK
+ *	VERDICT_BAD_JSON, VERDICT_AMBIGUOUS_KEY, VERDICT_RESERVED_NAME   a rule is broken at *offset
+ *	VERDICT_TOO_LARGE    `out` would exceed its maximum, or there are more than EDITS_MAX edits
+ *	VERDICT_OVERLOADED   there is no memory
+ *
+ * With any verdict but VERDICT_OK, *detail is a sentence that names the rule and what to do, and
+ * never quotes the body; the content of `out` is then unspecified.
  */
 enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
 		    struct beacon_counts *counts, size_t *offset, const char **detail);

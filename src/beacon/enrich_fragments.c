@@ -1,3 +1,7 @@
+/*
+ * DESIGN. The three forms of a text overlap, so one allocation holds them all. Larger texts are
+ * made of smaller ones: a session of its attributes, meta of the app and the session.
+ */
 #include "beacon/enrich_fragments.h"
 
 #include <stdarg.h>
@@ -22,7 +26,7 @@ static const char *const keys[TEXT_COUNT] = {
 	[TEXT_RESOURCE] = ",\"resource\":",
 };
 
-/* The three forms share one allocation, which WITH_COMMA begins. */
+/* All three forms point into one allocation; WITH_COMMA points at its beginning. */
 __attribute__((format(printf, 3, 4))) static bool make(struct view *views, enum enrich_text text,
 						       const char *format, ...)
 {
@@ -50,7 +54,6 @@ __attribute__((format(printf, 3, 4))) static bool make(struct view *views, enum 
 	return true;
 }
 
-/* The larger texts are made of the smaller ones. */
 static bool make_session(struct view *views, const struct labels *labels)
 {
 	const struct view *attributes =

@@ -1,7 +1,8 @@
 /*
- * enrich_texts: every piece of JSON that enrich may put into a beacon, made once.
+ * enrich_fragments: every piece of JSON that enrich may insert into a beacon, made once at start.
  *
- * Each app has its own row of texts, since some hold its name; edits refer to them by index.
+ * Each app has its own row of texts, since some of them have its name in them. Edits refer to the
+ * texts by index.
  */
 #ifndef FARO_BEACON_ENRICH_FRAGMENTS_H
 #define FARO_BEACON_ENRICH_FRAGMENTS_H
@@ -24,11 +25,11 @@ enum enrich_text {
 	TEXT_COUNT
 };
 
-/* The forms of ,"name":"shop" */
+/* The three forms of a text, such as ,"name":"shop" */
 enum enrich_form {
 	WITH_COMMA, /* all of it */
 	BARE,       /* without the comma */
-	VALUE,      /* only what is behind the colon */
+	VALUE,      /* only what follows the colon */
 	FORM_COUNT
 };
 
@@ -47,7 +48,7 @@ struct enrich_fragments {
 	size_t app_count;
 };
 
-/* False without memory; nothing is held then. */
+/* False without memory; then nothing has to be released. */
 bool enrich_fragments_init(struct enrich_fragments *texts, const struct labels *labels);
 void enrich_fragments_release(struct enrich_fragments *texts);
 const struct view *enrich_fragments_of(const struct enrich_fragments *texts, size_t app);

@@ -1,4 +1,7 @@
-/* meta: the labels of every log line (rules 3 and 5). */
+/*
+ * DESIGN. meta holds the labels of every log line: the app's (rule 3) and the session's attributes
+ * (rule 5). Values of the browser are replaced where they stand, so that nothing else moves.
+ */
 #include "beacon/enrich_walk.h"
 
 static void walk_app_name(struct walk *walk)
@@ -20,7 +23,7 @@ static void walk_app_name(struct walk *walk)
 		walk->counts->spoofed++;
 }
 
-/* namespace and environment: ours, whatever the browser wrote, and "" where nothing is known. */
+/* namespace and environment always get our value, which is "" where the operator set none. */
 static void walk_app_label(struct walk *walk, struct view ours, enum enrich_text text)
 {
 	struct claim claim = {0};
@@ -36,7 +39,7 @@ static void walk_app_label(struct walk *walk, struct view ours, enum enrich_text
 	walk_count_spoof(walk, &claim, ours);
 }
 
-/* The browser knows its own version better, if it knows one. */
+/* The browser's own version is kept, since a page may be older than the service. */
 static void walk_app_version(struct walk *walk)
 {
 	struct claim claim = {0};

@@ -1,3 +1,9 @@
+/*
+ * DESIGN. Our own names are normalised once, at start. A name of the browser is decoded and
+ * changed, as the receiver and Loki would change it, into a buffer that is a little longer than the
+ * longest of our names: what does not fit is equal to none of them. Nothing is allocated for a
+ * beacon.
+ */
 #include "beacon/enrich_reserved.h"
 
 #include <stdlib.h>
@@ -5,7 +11,7 @@
 #include "base/text.h"
 #include "base/utf8.h"
 
-/* What go-logfmt's keyRuneFilter drops from a key; U+FFFD also stands for lone surrogates. */
+/* What go-logfmt's keyRuneFilter leaves out of a key. A lone surrogate counts as U+FFFD. */
 static bool logfmt_drops(uint32_t rune)
 {
 	return rune <= ' ' || rune == '=' || rune == '"' || rune == 0x7f || rune == 0xfffd;
@@ -22,7 +28,7 @@ static char label_char(uint32_t rune)
 	return may_stand_in_label(rune) ? (char)rune : '_';
 }
 
-/* How the receiver writes its lines (log_format), and whether it puts a prefix before the key. */
+/* How the receiver writes its lines (log_format), and whether it writes a prefix before the key. */
 enum line_format {
 	LINE_LOGFMT,
 	LINE_JSON
@@ -32,8 +38,9 @@ enum key_place {
 	KEY_PREFIXED
 };
 
-/* The key as it stands in the log line, without the white space that Loki trims, cut to `size`. What
- * is not ASCII and space within it become 0x7f, which is in none of our names. Returns the length. */
+/* Writes the key as it will be in the log line, without the white space that Loki trims, and
+ * returns its length, at most `size`. White space inside and characters that are not ASCII are
+ * written as 0x7f, which none of our names has. */
 static size_t line_key(struct json_string key, enum line_format format, enum key_place place,
 		       char *out, size_t size)
 {
@@ -70,7 +77,7 @@ static bool is_reserved_as(struct json_string name, enum line_format format)
 		VIEW_LITERAL("app_release"),
 		VIEW_LITERAL("app_version"),
 		VIEW_LITERAL("app_environment"),
-		/* Loki's own: a line that has one fails a query that counts it, with all its lines. */
+		/* Loki's own: one line with such a key makes a whole metric query fail. */
 		VIEW_LITERAL("__error__"),
 		VIEW_LITERAL("__error_details__"),
 		VIEW_LITERAL("__preserve_error__"),
@@ -89,7 +96,7 @@ static bool is_reserved_as(struct json_string name, enum line_format format)
 
 bool enrich_name_is_reserved(struct json_string name)
 {
-	/* The usual case: what begins with another plain letter cannot become one of these. */
+	/* Fast path: a name that begins with another plain letter cannot become one of these. */
 	if (name.plain && name.len > 0 && may_stand_in_label((unsigned char)name.ptr[0]) &&
 	    !memchr("aks_", name.ptr[0], 4))
 		return false;
@@ -148,7 +155,8 @@ enum enrich_owner enrich_reserved_attribute(const struct enrich_reserved *names,
 	return view_starts_with(text, VIEW_LITERAL("k8s.")) ? OWNER_US : OWNER_BROWSER;
 }
 
-/* Never longer than the key itself. Nothing in it is dropped or trimmed: labels refuses such keys. */
+/* The result is never longer than the key. Nothing has to be left out or trimmed: the labels module
+ * rejects keys that would need it. */
 static bool normalise_ours(struct view *normal, struct view key)
 {
 	char *text = malloc(key.len + 1);

@@ -1,3 +1,7 @@
+/*
+ * DESIGN. The rows of one level stand together, and there are few, so a level is searched from its
+ * first row on. Most keys are not in the table: they are told by their length.
+ */
 #include "beacon/enrich_rules.h"
 
 #include "base/text.h"
@@ -11,7 +15,6 @@
 		NULL, 0 \
 	}
 
-/* A level's rows stand together; first_row tells where. */
 const struct enrich_rule enrich_rules[] = {
 	{AT_TOP, "", NAME("meta"), NONE, JSON_OBJECT, DO_META, "made if missing or null"},
 	{AT_TOP, "", NAME("logs"), NONE, JSON_ARRAY, DO_COUNT_LOGS, "counted"},
@@ -74,7 +77,7 @@ const size_t enrich_rule_count = ARRAY_LEN(enrich_rules);
 
 _Static_assert(ARRAY_LEN(enrich_rules) <= 32, "a bit each in *seen");
 
-/* Where each level's rows begin. */
+/* The first row of each level. */
 static const unsigned char first_row[] = {
 	[AT_TOP] = 0,
 	[AT_META] = 6,
@@ -92,7 +95,7 @@ static enum json_match match(const struct enrich_rule *rule, struct json_string 
 {
 	enum json_match found, also = JSON_DIFFERENT;
 
-	/* The usual case, without a call. */
+	/* Fast path for most keys. */
 	if (key.plain && key.len != rule->name.len && key.len != rule->also.len)
 		return JSON_DIFFERENT;
 	found = json_string_match(key, rule->name);

@@ -1,7 +1,7 @@
 /*
- * enrich_rules: the names that the receiver's decoders know on the way to a label, in one table.
+ * enrich_rules: one table of the names that matter to labels and that the receiver's decoders know.
  *
- * enrich walks a beacon by it; the manual's section LABELS shows the same table, and a test
+ * enrich follows it through a beacon. The section LABELS of the manual shows the same table; a test
  * compares the two.
  */
 #ifndef FARO_BEACON_ENRICH_RULES_H
@@ -23,7 +23,7 @@ enum enrich_level {
 	AT_ATTRIBUTE,
 };
 
-/* What enrich does with the value. The order is of no meaning. */
+/* What enrich does with the value. The order has no meaning. */
 enum enrich_action {
 	DO_PASS,
 	DO_META,
@@ -52,10 +52,10 @@ enum enrich_action {
 
 struct enrich_rule {
 	enum enrich_level level;
-	const char *path;     /* of the object, as the manual writes it; "" is the top level */
-	struct view name;     /* canonical */
-	struct view also;     /* OTLP's snake_case, canonical too; absent if there is none */
-	enum json_type takes; /* null is always taken as well; JSON_NONE: any type passes */
+	const char *path; /* of the object, as the manual writes it; "" is the top level */
+	struct view name; /* canonical */
+	struct view also; /* OTLP's snake_case, just as canonical; ptr is NULL if there is none */
+	enum json_type takes; /* null is always allowed; JSON_NONE: any type is */
 	enum enrich_action action;
 	const char *done; /* for the manual */
 };
@@ -63,19 +63,19 @@ struct enrich_rule {
 extern const struct enrich_rule enrich_rules[];
 extern const size_t enrich_rule_count;
 
-/* What is wrong with a key that stands for a rule. */
+/* What is wrong with a key that has a rule. */
 enum enrich_key_fault {
 	KEY_GOOD,
 	KEY_REPEATED,
 	KEY_MISSPELLED
 };
 
-/* The rule that `key` stands for at this level, even in another spelling; NULL when the receiver
- * does not know the name. *seen collects the level's rules from member to member; begin with 0. */
+/* Finds the rule for `key` at this level, in any spelling; NULL if the receiver does not know the
+ * name. *seen collects which rules of an object were found; begin each object with 0. */
 const struct enrich_rule *enrich_rule_find(enum enrich_level level, struct json_string key,
 					   uint32_t *seen, enum enrich_key_fault *fault);
 
-/* A whole sentence on a body that json refused: what is wrong and what to do. */
+/* A sentence for a body that json rejected: what is wrong and what to do. */
 const char *enrich_json_text(enum json_error error);
 
 #endif

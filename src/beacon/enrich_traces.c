@@ -1,4 +1,8 @@
-/* traces: the attributes of every resource (rule 4), and the spans counted. */
+/*
+ * DESIGN. In traces, the attributes of every resource are labelled (rule 4), and spans are counted.
+ * The receiver reads this part with another decoder than the rest (pdata): names are
+ * case-sensitive, and an empty key ends an object.
+ */
 #include "beacon/enrich_walk.h"
 
 static void read_attribute_value(struct walk *walk, struct claim *claim)
@@ -99,7 +103,7 @@ static void walk_resource(struct walk *walk)
 		walk_add_member(walk, &members, TEXT_RESOURCE_ATTRIBUTES);
 }
 
-/* How many scopes there are, and the spans in them. */
+/* Returns the number of scopes, and adds their spans to *spans. */
 static uint32_t walk_scopes(struct walk *walk, uint32_t *spans)
 {
 	uint32_t scopes = 0;

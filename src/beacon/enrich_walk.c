@@ -1,4 +1,7 @@
-/* The steps that all walkers of enrich take; enrich_walk.h explains each. */
+/*
+ * DESIGN. The steps here are all that walkers do with the cursor and the list of edits, besides
+ * json_skip() and json_read_string(). enrich_walk.h explains each.
+ */
 #include "beacon/enrich_walk.h"
 
 void walk_refuse(struct walk *walk, size_t offset, enum verdict verdict, const char *detail)
@@ -39,7 +42,7 @@ bool walk_next_is(struct walk *walk, enum json_type wanted)
 	if (type == wanted)
 		return true;
 	if (type == JSON_NULL || type == JSON_NONE)
-		json_skip(&walk->json); /* for JSON_NONE this names the error */
+		json_skip(&walk->json); /* for JSON_NONE this sets the error */
 	else
 		refuse_type(walk, wanted);
 	return false;
@@ -50,7 +53,7 @@ void walk_add_text(struct walk *walk, size_t offset, size_t removed, unsigned te
 	edits_add(&walk->enricher->edits, offset, removed, text);
 }
 
-/* The offset of the bracket of the container that was just left. */
+/* The offset of the closing bracket of the container that was just left. */
 static size_t closing(const struct walk *walk)
 {
 	return json_offset(&walk->json) - 1;
@@ -74,8 +77,8 @@ void walk_replace_next(struct walk *walk, enum enrich_text text)
 			      enrich_fragment_index(text, VALUE));
 }
 
-/* The table says which type a known name takes; null has no effect on the receiver and is left to
- * the walkers, and what is no value at all to json_skip(), which names the error. */
+/* Compares the next value with the type in the table. null passes, since the receiver ignores it.
+ * What is no value at all passes too: json_skip() will set the error. */
 static bool has_wrong_type(struct walk *walk, const struct enrich_rule *rule)
 {
 	enum json_type type = json_peek(&walk->json);

@@ -1,9 +1,9 @@
 /*
- * enrich_walk: what the walkers of enrich share: the state of one pass, and the steps that each of
- * them takes. Internal to enrich*.c.
+ * enrich_walk: the state of one pass over a beacon, and the steps that all walkers take. Internal
+ * to enrich*.c.
  *
- * A step that fails has set the cursor's error, which ends every loop above it; nobody has to pass
- * results up.
+ * A step that fails sets the cursor's error. That error ends every loop above it, so the walkers
+ * return no results.
  */
 #ifndef FARO_BEACON_ENRICH_WALK_H
 #define FARO_BEACON_ENRICH_WALK_H
@@ -20,7 +20,7 @@ struct enricher {
 	struct edits edits;
 	struct enrich_fragments texts;
 	struct enrich_reserved names;
-	uint32_t *name_claims; /* how many resources claimed to be which app */
+	uint32_t *name_claims; /* for each app: how many resources claimed its name */
 };
 
 struct walk {
@@ -29,65 +29,66 @@ struct walk {
 	struct beacon_counts *counts;
 	size_t app;            /* index into labels->apps */
 	uint32_t known_claims; /* sum of name_claims */
-	enum verdict verdict;  /* why json_stop() was called */
+	enum verdict verdict;  /* of walk_refuse() */
 	const char *detail;
 };
 
-/* An object under way: which rows were met, and whether it has any member. */
+/* The object that is being walked: which rows were met, and whether it has any member. */
 struct members {
 	enum enrich_level level;
 	uint32_t seen;
 	bool any;
 };
 
-/* What the browser says that a value is. */
+/* The value that the browser sent for a label. */
 struct claim {
-	bool made; /* anything but null, "" or nothing at all */
+	bool made; /* false for null, "" and a missing value: these claim nothing */
 	bool is_string;
 	struct json_string string;
 };
 
-/* An item that is to go, until it is known whether a comma follows. */
+/* An item to remove, before it is known whether a comma follows it. */
 struct removal {
 	bool pending;
 	size_t from, to;
 };
 
-/* Ends the pass with a verdict of ours; nothing has ended it before. */
+/* Ends the pass with this verdict. Must not be called after another error. */
 void walk_refuse(struct walk *walk, size_t offset, enum verdict verdict, const char *detail);
-/* Is the value that comes next of the type a rule wants? False for null, which is passed, and for
- * any other type, which is refused. */
+/* True if the next value has the type that a rule wants. False for null, which is skipped, and for
+ * any other type, which ends the pass. */
 bool walk_next_is(struct walk *walk, enum json_type wanted);
-/* Steps into what comes next if it is an object (an array); else like walk_next_is(). */
+/* Step into the next value if it is an object, or an array; otherwise like walk_next_is(). */
 bool walk_enter_object(struct walk *walk);
 bool walk_enter_array(struct walk *walk);
-/* The rule of the next member that has one, with the cursor at its value; the members that no rule
- * knows are passed. NULL at the end of the object. */
+/* Goes to the value of the next member that has a rule, and returns that rule. Skips all other
+ * members. NULL at the end of the object. */
 const struct enrich_rule *walk_next_known(struct walk *walk, struct members *members);
 bool members_have(const struct members *members, enum enrich_action action);
-/* Passes an array or null; how many items it has. */
+/* Skips an array, or null, and returns how many items it has. */
 uint32_t walk_count_items(struct walk *walk);
 
 void walk_add_text(struct walk *walk, size_t offset, size_t removed, unsigned text);
-/* Adds a member of ours to the object that was just left. */
+/* Adds a member to the object that was just left. */
 void walk_add_member(struct walk *walk, struct members *members, enum enrich_text text);
-/* Puts a value of ours in the place of the one that comes next. */
+/* Replaces the next value. */
 void walk_replace_next(struct walk *walk, enum enrich_text text);
-/* The removal under way happens, together with the comma that the cursor has just passed. */
+/* Carries out a pending removal, with the comma that the cursor has just passed. */
 void walk_remove_with_comma(struct walk *walk, struct removal *removal);
-/* For the container that was just left: the last of its items may have to go, and ours come in.
- * `any`: it had items. */
+/* Ends the container that was just left: carries out a pending removal of its last item, and
+ * inserts `text`. `any` tells whether it had items. */
 void walk_close_with(struct walk *walk, const struct removal *removal, bool any,
 		     enum enrich_text text);
 
-/* Reads the value that comes next into `claim`, which may hold what an earlier value said. */
+/* Reads the next value into `claim`, which may already hold an earlier value of the same label. */
 void walk_read_claim(struct walk *walk, struct claim *claim);
 bool claim_is(const struct claim *claim, struct view text);
+/* Counts a claim that differs from our value. */
 void walk_count_spoof(struct walk *walk, const struct claim *claim, struct view ours);
 /* The index of the app that the claim names, or app_count. */
 size_t walk_claimed_app(const struct walk *walk, const struct claim *claim);
 
-/* The walkers that have a file of their own. */
+/* Walkers in files of their own. */
 void walk_meta(struct walk *walk);
 void walk_traces(struct walk *walk);
 

@@ -1,13 +1,13 @@
 /*
- * DESIGN. One cursor, one pass. The caller keeps the path it is interested in on its own stack;
- * json_skip() has none: a bit a level tells objects from arrays, so that nothing recurses and the
- * depth limit of 64 (JSON_TOO_DEEP) is the width of one word.
+ * DESIGN. One cursor, one pass. The caller's own call stack knows the path down to the cursor.
+ * json_skip() needs no stack: it keeps one bit for each level, which tells objects from arrays. So
+ * nothing recurses, and the depth limit of 64 (JSON_TOO_DEEP) is the width of one word.
  *
- * Three loops see almost every byte: string bodies, white space and digits. Each is a "find the
- * first byte that is not …" over 16 bytes with SSE2, which every x86-64 has. Without SSE2, or with
- * -DJSON_PLAIN (the tests build the room both ways), string bodies go by 8 bytes in a plain word
- * and the others by single bytes. No load ever reaches beyond the input: the last few bytes go one
- * by one. UTF-8 sequences are checked by one masked comparison of four bytes each.
+ * Three loops see almost every byte: string bodies, white space and digits. Each finds the first
+ * byte that does not belong there, 16 bytes at a time with SSE2, which every x86-64 has. Without
+ * SSE2, or with -DJSON_PLAIN, string bodies are read by 8 bytes in a plain word and the others byte
+ * by byte; the tests build the module both ways. No load reaches beyond the input: the last few
+ * bytes are read one by one. A UTF-8 sequence is checked by one masked comparison of four bytes.
  */
 #include "beacon/json.h"
 
@@ -16,7 +16,8 @@
 #include "base/text.h"
 #include "beacon/json_loops.h"
 
-static bool fail(struct json *json, const char *at, enum json_error error)
+/* The first error counts; later ones follow from it. */
+static bool fail_at(struct json *json, const char *at, enum json_error error)
 {
 	if (json->error == JSON_OK) {
 		json->error = error;
@@ -28,7 +29,7 @@ static bool fail(struct json *json, const char *at, enum json_error error)
 /* A byte that cannot stand where it is, or no byte at all. */
 static bool fail_syntax(struct json *json, const char *at)
 {
-	return fail(json, at, at < json->end ? JSON_SYNTAX : JSON_TRUNCATED);
+	return fail_at(json, at, at < json->end ? JSON_SYNTAX : JSON_TRUNCATED);
 }
 
 /* The byte at `at`, or NUL, which stands nowhere in JSON, at the end. */
@@ -37,7 +38,7 @@ static inline char byte_at(const struct json *json, const char *at)
 	return LIKELY(at < json->end) ? *at : '\0';
 }
 
-/* Compact JSON has no white space at all: the usual case is one comparison. */
+/* Compact JSON has no white space, so the usual case is one comparison. */
 static inline const char *pass_space(const struct json *json, const char *at)
 {
 	if (LIKELY(at < json->end && (unsigned char)*at > ' '))
@@ -45,8 +46,8 @@ static inline const char *pass_space(const struct json *json, const char *at)
 	return find_not_space(at, json->end);
 }
 
-/* The first four bytes as one big-endian word; what lies beyond the end reads as zero, which no
- * continuation byte is. */
+/* The first four bytes as one big-endian word. Bytes beyond the end are zero, and no continuation
+ * byte is. */
 static uint32_t load_four(const char *at, const char *end)
 {
 	unsigned char bytes[4] = {0};
@@ -56,7 +57,8 @@ static uint32_t load_four(const char *at, const char *end)
 	       bytes[3];
 }
 
-/* Length of the well-formed UTF-8 sequence at `at` that begins above 0x7f; 0 when there is none. */
+/* Length of the well-formed UTF-8 sequence at `at`, whose first byte is above 0x7f; 0 if there is
+ * none. */
 static size_t utf8_length(const char *at, const char *end)
 {
 	uint32_t four = load_four(at, end);
@@ -73,7 +75,7 @@ static size_t utf8_length(const char *at, const char *end)
 	return 0;
 }
 
-/* Length of the escape sequence at the backslash `at`; 0 when there is none. */
+/* Length of the escape sequence at the backslash `at`; 0 if there is none. */
 static size_t escape_length(const char *at, const char *end)
 {
 	if (end - at < 2)
@@ -98,14 +100,14 @@ static size_t escape_length(const char *at, const char *end)
 	}
 }
 
-/* Passes the runs of text that are not plain ASCII; NULL with the error set. */
+/* The closing quote of a string that is not plain ASCII, or NULL with the error set. */
 static const char *pass_unplain(struct json *json, const char *at)
 {
 	for (;;) {
 		size_t n;
 
 		if (at == json->end) {
-			fail(json, at, JSON_TRUNCATED);
+			fail_at(json, at, JSON_TRUNCATED);
 			return NULL;
 		}
 		if (*at == '"')
@@ -113,13 +115,13 @@ static const char *pass_unplain(struct json *json, const char *at)
 		if ((signed char)*at < 0) {
 			n = utf8_length(at, json->end);
 			if (n == 0) {
-				fail(json, at, JSON_BAD_UTF8);
+				fail_at(json, at, JSON_BAD_UTF8);
 				return NULL;
 			}
 		} else {
 			n = *at == '\\' ? escape_length(at, json->end) : 0;
 			if (n == 0) {
-				fail(json, at, JSON_BAD_STRING);
+				fail_at(json, at, JSON_BAD_STRING);
 				return NULL;
 			}
 		}
@@ -129,7 +131,8 @@ static const char *pass_unplain(struct json *json, const char *at)
 	}
 }
 
-/* `at` is behind the opening quote; the result is the closing quote, or NULL with the error set. */
+/* `at` is the byte after the opening quote. Returns the closing quote, or NULL with the error set.
+ */
 static inline const char *pass_string(struct json *json, const char *at, bool *plain)
 {
 	at = find_stop(at, json->end);
@@ -165,7 +168,7 @@ static const char *pass_number(struct json *json, const char *at)
 	}
 	return at;
 bad:
-	fail(json, at, at < end ? JSON_BAD_NUMBER : JSON_TRUNCATED);
+	fail_at(json, at, at < end ? JSON_BAD_NUMBER : JSON_TRUNCATED);
 	return NULL;
 }
 
@@ -202,7 +205,7 @@ static inline const char *pass_scalar(struct json *json, const char *at)
 	}
 }
 
-/* From a key's opening quote to where its value begins, or NULL with the error set. */
+/* `at` is a key's opening quote. Returns where its value begins, or NULL with the error set. */
 static inline const char *pass_key(struct json *json, const char *at, struct json_string *key)
 {
 	const char *quote;
@@ -218,7 +221,7 @@ static inline const char *pass_key(struct json *json, const char *at, struct jso
 	key->len = (size_t)(quote - key->ptr);
 	key->offset = (size_t)(at - json->start);
 	if (UNLIKELY(key->len == 0 && json->refuse_empty_keys)) {
-		fail(json, at, JSON_EMPTY_KEY);
+		fail_at(json, at, JSON_EMPTY_KEY);
 		return NULL;
 	}
 	at = pass_space(json, quote + 1);
@@ -235,7 +238,7 @@ void json_init(struct json *json, struct view in)
 		in = VIEW_LITERAL("");
 	*json = (struct json){.start = in.ptr, .at = in.ptr, .end = in.ptr + in.len};
 	if (in.len >= 3 && memcmp(in.ptr, "\xef\xbb\xbf", 3) == 0)
-		fail(json, in.ptr, JSON_BOM);
+		fail_at(json, in.ptr, JSON_BOM);
 }
 
 enum json_type json_peek(struct json *json)
@@ -276,16 +279,16 @@ bool json_enter(struct json *json, enum json_type type)
 	if (json_peek(json) != type)
 		return fail_syntax(json, json->at);
 	if (json->depth == JSON_MAX_DEPTH)
-		return fail(json, json->at, JSON_TOO_DEEP);
+		return fail_at(json, json->at, JSON_TOO_DEEP);
 	json->depth++;
 	json->fresh = true;
 	json->at++;
 	return true;
 }
 
-/* Steps over what stands between two items; false at the end of the container, which is left, or
- * with the error set. */
-static bool next_item(struct json *json, char closing)
+/* Goes to the container's next item. At its end, leaves it and returns false; false also with the
+ * error set. */
+static bool go_to_item(struct json *json, char closing)
 {
 	const char *at;
 
@@ -313,7 +316,7 @@ bool json_member(struct json *json, struct json_string *key)
 {
 	const char *at;
 
-	if (!next_item(json, '}'))
+	if (!go_to_item(json, '}'))
 		return false;
 	at = pass_key(json, json->at, key);
 	if (at)
@@ -323,9 +326,9 @@ bool json_member(struct json *json, struct json_string *key)
 
 bool json_element(struct json *json)
 {
-	if (!next_item(json, ']'))
+	if (!go_to_item(json, ']'))
 		return false;
-	/* A comma with nothing behind it must not look like an element. */
+	/* A comma with nothing after it must not look like an element. */
 	return json_peek(json) != JSON_NONE || fail_syntax(json, json->at);
 }
 
@@ -347,8 +350,8 @@ bool json_read_string(struct json *json, struct json_string *string)
 	return true;
 }
 
-/* Closes every container that ends at `at`. The result is where the next value begins (behind its
- * comma, and its key if it has one), where the skipped value ends once *depth is 0, or NULL. */
+/* Leaves every container that ends at `at`. Returns where the next value begins, after its comma
+ * and its key, if it has one; where the skipped value ends, if *depth is 0; or NULL. */
 static inline const char *pass_between(struct json *json, const char *at, unsigned *depth,
 				       uint64_t *objects)
 {
@@ -386,7 +389,7 @@ bool json_skip(struct json *json)
 
 		if (c == '{' || c == '[') {
 			if (json->depth + depth == JSON_MAX_DEPTH)
-				return fail(json, at, JSON_TOO_DEEP);
+				return fail_at(json, at, JSON_TOO_DEEP);
 			depth++;
 			objects = objects << 1 | (c == '{');
 			at = pass_space(json, at + 1);
@@ -415,10 +418,10 @@ bool json_finish(struct json *json)
 	if (json_failed(json))
 		return false;
 	json->at = pass_space(json, json->at);
-	return json->at == json->end || fail(json, json->at, JSON_TRAILING);
+	return json->at == json->end || fail_at(json, json->at, JSON_TRAILING);
 }
 
 void json_stop(struct json *json)
 {
-	fail(json, json->at, JSON_STOPPED);
+	fail_at(json, json->at, JSON_STOPPED);
 }

@@ -1,8 +1,8 @@
 /*
- * json: a strict RFC 8259 scanner: one pass, no tree, no allocation, byte offsets.
+ * json: a strict RFC 8259 scanner. One pass, no tree, no allocation; positions are byte offsets.
  *
- * A cursor over somebody else's bytes. The caller walks down the objects and arrays that it cares
- * for and lets json_skip() validate the rest at the speed of the wide loops:
+ * It is a cursor over the caller's bytes. The caller enters the objects and arrays that it needs,
+ * and lets json_skip() validate the rest, which is faster:
  *
  *	json_init(&json, in);
  *	if (json_enter(&json, JSON_OBJECT))
@@ -11,11 +11,10 @@
  *	ok = json_finish(&json);
  *
  * The whole text is checked: syntax, UTF-8 (no overlong form, no surrogate, nothing above
- * U+10FFFF), at most JSON_MAX_DEPTH levels, one top-level value and nothing but white space after
- * it. A lone surrogate written as an escape is legal and passes. The first error sticks: every
- * later call returns false, so loops end by themselves and one look at json_failed() is enough.
- * Each value must be consumed (entered, read or skipped) before the next member or element is
- * asked for.
+ * U+10FFFF), at most JSON_MAX_DEPTH levels, and one top-level value with only white space after it.
+ * A lone surrogate written as an escape is legal. After the first error every call returns false,
+ * so loops end by themselves, and one call of json_failed() at the end is enough. Each value must
+ * be entered, read or skipped before the caller asks for the next member or element.
  */
 #ifndef FARO_BEACON_JSON_H
 #define FARO_BEACON_JSON_H
@@ -39,13 +38,13 @@ enum json_error {
 	JSON_BAD_NUMBER,
 	JSON_TOO_DEEP,
 	JSON_BOM,
-	JSON_TRAILING,  /* something after the top-level value */
+	JSON_TRAILING,  /* something follows the top-level value */
 	JSON_EMPTY_KEY, /* only where `refuse_empty_keys` is set */
 	JSON_STOPPED,   /* json_stop() */
 };
 
 enum json_type {
-	JSON_NONE, /* no value begins here, or an error has stuck */
+	JSON_NONE, /* no value begins here, or there was an error before */
 	JSON_OBJECT,
 	JSON_ARRAY,
 	JSON_STRING,
@@ -59,59 +58,61 @@ struct json {
 	const char *start, *at, *end;
 	enum json_error error;
 	unsigned depth;
-	bool fresh;             /* a container was just entered: no comma is due */
-	bool refuse_empty_keys; /* may be switched by the caller at any time */
-	size_t separator;       /* offset of the comma that was passed last */
+	bool fresh;             /* a container was just entered: no comma may follow */
+	bool refuse_empty_keys; /* the caller may change it at any time */
+	size_t separator;       /* offset of the last comma before a member or element */
 };
 
-/* A string or key as it stands in the input; valid as long as the input is. */
+/* A string or key as written in the input; valid as long as the input is. */
 struct json_string {
 	const char *ptr; /* the raw bytes between the quotes */
 	size_t len;
 	size_t offset; /* of the opening quote */
-	bool plain;    /* neither escapes nor bytes above 0x7f: raw and decoded are the same */
+	bool plain;    /* no escapes and no bytes above 0x7f: raw and decoded are the same */
 };
 
 void json_init(struct json *json, struct view in);
 
-/* What comes next, white space skipped. Looks at one byte; the value itself is not checked yet. */
+/* Skips white space and tells the type of the next value by its first byte; does not check it. */
 enum json_type json_peek(struct json *json);
-/* Where the next value begins once json_peek() was called; where the last one ended after it was
- * consumed (for an entered container: one behind its closing bracket); or where the error is. */
+/* After json_peek(): where the next value begins. After a value was read, skipped or left: the byte
+ * after it. After an error: where it is. */
 size_t json_offset(const struct json *json);
 
-/* Steps into the object or array that comes next. False when it is something else (an error). */
+/* Enters the next value, which must be an object or array as `type` says; else it is an error. */
 bool json_enter(struct json *json, enum json_type type);
-/* The next member's key of the innermost object, with the cursor at its value; false, having left
- * the object, at its end. */
+/* Goes to the value of the innermost object's next member and returns its key. At the object's end:
+ * leaves it and returns false. */
 bool json_member(struct json *json, struct json_string *key);
-/* The same for an array: true with the cursor at an element. */
+/* Goes to the array's next element. At the array's end: leaves it and returns false. */
 bool json_element(struct json *json);
 bool json_read_string(struct json *json, struct json_string *string);
-/* Validates and passes one value of any type, however deep. */
+/* Validates and skips one value of any type. */
 bool json_skip(struct json *json);
-/* True when the top-level value was consumed and only white space is left. */
+/* True if only white space follows the top-level value. */
 bool json_finish(struct json *json);
 
-/* Makes every later call fail; for a caller that found an error of its own. */
+/* Makes every later call fail: for a caller that found an error of its own. */
 void json_stop(struct json *json);
 static inline bool json_failed(const struct json *json)
 {
 	return json->error != JSON_OK;
 }
+
 /*
  * Comparing strings. A lone surrogate escape counts as U+FFFD, as Go's decoders read it.
  */
 
 /* Takes the next code point off the front of `rest`; false at its end. */
 bool json_next_rune(struct json_string *rest, uint32_t *rune);
-/* The same for valid UTF-8 that is no JSON: nothing in it is an escape. */
+/* The same for plain UTF-8, in which a backslash is a character like any other. */
 bool json_text_rune(struct view *text, uint32_t *rune);
-/* The text of a string that is compared with many: the raw bytes where they are plain, else decoded
- * into `out`, up to a character that might no longer fit its `size` bytes. With 4 more than the
- * longest of those texts, one that was cut is still longer than each. */
+/* The decoded text of a string, for comparing it with several texts. Plain strings are returned as
+ * they are; others are decoded into `out`, and cut where the next character might not fit into
+ * `size` bytes. If `size` is 4 more than the longest of those texts, a cut string is longer than
+ * each of them. */
 struct view json_decode(struct json_string string, char *out, size_t size);
-/* Equal after decoding. */
+/* True if they are equal after decoding. */
 bool json_string_is(struct json_string string, struct view text);
 
 enum json_match {

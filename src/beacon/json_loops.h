@@ -1,6 +1,6 @@
 /*
- * json_loops: "find the first byte that is not …", wide and plain; the three loops that see almost
- * every byte of a text. Internal to json.c, whose DESIGN explains them.
+ * json_loops: the three loops that see almost every byte of a text, 16 bytes at a time and in plain
+ * C. Internal to json.c, whose DESIGN explains them.
  */
 #ifndef FARO_BEACON_JSON_LOOPS_H
 #define FARO_BEACON_JSON_LOOPS_H
@@ -9,10 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #if defined(__SSE2__) && !defined(JSON_PLAIN)
 #include <emmintrin.h>
-
-#include "base/text.h"
 #define JSON_WIDE 1
 #else
 #define JSON_WIDE 0
@@ -26,7 +26,7 @@ static inline bool is_space(char c)
 	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-/* A byte that ends the plain part of a string body. */
+/* A byte that ends the plain part of a string. */
 static inline bool is_stop(char c)
 {
 	return c == '"' || c == '\\' || (signed char)c < 0x20;
@@ -34,7 +34,7 @@ static inline bool is_stop(char c)
 
 #if JSON_WIDE
 
-/* One bit for each of the 16 bytes. Bytes above 0x7f are negative, thus below 0x20 as well. */
+/* One bit for each of the 16 bytes. Bytes above 0x7f are negative, so they are below 0x20 too. */
 static inline unsigned stop_mask(const char *at)
 {
 	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
@@ -56,7 +56,7 @@ static inline unsigned not_space_mask(const char *at)
 	return (unsigned)_mm_movemask_epi8(_mm_or_si128(blank, line)) ^ 0xffffu;
 }
 
-/* '0'…'9' become the ten lowest signed bytes, so that one comparison tells them. */
+/* Moves '0' to '9' to the ten lowest signed bytes, so that one comparison finds them. */
 static inline unsigned not_digit_mask(const char *at)
 {
 	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
@@ -75,8 +75,7 @@ static inline unsigned not_digit_mask(const char *at)
 
 #else
 
-/* Has the word a byte that ends a plain string body? A false alarm only costs a look byte by byte.
- */
+/* True if a byte of the word may end the plain part of a string. A false alarm only costs time. */
 static inline bool word_has_stop(uint64_t word)
 {
 	const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;

@@ -1,13 +1,15 @@
-/* Comparing JSON strings with known texts, code point by code point. json.h says what Go's habits
- * have to do with it. */
-#include "base/text.h"
+/*
+ * DESIGN. Strings are compared code point by code point, since an escape and the character that it
+ * stands for are equal. Plain strings, which most are, are compared as bytes.
+ */
 #include "beacon/json.h"
 
 #include <string.h>
 
+#include "base/text.h"
 #include "base/utf8.h"
 
-/* The escape was validated: exactly four hexadecimal digits. */
+/* There are four hexadecimal digits: the escape was validated. */
 static uint32_t four_digits(const char *four)
 {
 	uint32_t value = 0;
@@ -23,7 +25,7 @@ static void advance(struct json_string *rest, size_t n)
 	rest->len -= n;
 }
 
-/* Behind \u: a pair of surrogates makes one code point, a lone one U+FFFD. */
+/* `rest` begins with \u. A pair of surrogates is one code point, a lone one is U+FFFD. */
 static uint32_t unicode_escape(struct json_string *rest)
 {
 	uint32_t high = four_digits(rest->ptr + 2), low;
@@ -82,7 +84,6 @@ bool json_next_rune(struct json_string *rest, uint32_t *rune)
 	return true;
 }
 
-/* In a plain text a backslash is a character like any other. */
 bool json_text_rune(struct view *text, uint32_t *rune)
 {
 	struct json_string rest = {.ptr = text->ptr, .len = text->len};
@@ -97,7 +98,7 @@ bool json_text_rune(struct view *text, uint32_t *rune)
 	return true;
 }
 
-/* Writes up to 4 bytes; returns how many. */
+/* Writes up to 4 bytes and returns how many. */
 static size_t encode_rune(uint32_t rune, char *out)
 {
 	static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};

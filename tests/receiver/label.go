@@ -42,7 +42,7 @@ import (
 	"unsafe"
 )
 
-// labelSources are the files in src/ that the labeller consists of.
+// labelSources are the modules in src/ that the labeller consists of.
 var labelSources = []string{"beacon/enrich*.c", "beacon/edits.c", "beacon/json*.c", "config/labels*.c",
 	"base/arena.c", "base/buf.c", "base/text.c"}
 

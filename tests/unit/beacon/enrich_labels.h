@@ -1,7 +1,7 @@
 /* Labels made by hand, so that the drivers of enrich need neither the labels module nor an
  * environment. Two apps, two label attributes. */
-#ifndef TEST_ENRICH_IDENTITY_H
-#define TEST_ENRICH_IDENTITY_H
+#ifndef TEST_ENRICH_LABELS_H
+#define TEST_ENRICH_LABELS_H
 
 #include "config/labels.h"
 

@@ -159,7 +159,7 @@ static void test_session__label_attributes_replace_their_likes(void **state)
 		{WITH_SESSION("{\"plan\":\"gold\" }"),
 		 WITH_SESSION("{\"plan\":\"gold\" ," SESSION_MEMBERS "}"), 0},
 		{WITH_SESSION("{\"team\":\"evil\"}"), WITH_SESSION(ATTRIBUTES), 1},
-		/* White space at the end is Loki's to take; at the front it stands behind session_attr_. */
+		/* Loki trims white space at the end; in front of it there is session_attr_. */
 		{WITH_SESSION(
 			 "{\"\\u0001team\\u00a0\":\"x\",\"team\xe3\x80\x80\\u007f\xc2\x85\":\"x\"}"),
 		 WITH_SESSION(ATTRIBUTES), 2},
@@ -640,7 +640,7 @@ static void test_memory__no_room_for_edits_or_output__overloaded(void **state)
 		buf_init(&out, 1 << 20, NULL);
 		allocations_left = n;
 		fails_for_ever = false;
-		/* Two edits: none may be lost where there is memory again for the second. */
+		/* Two edits: if the first one fails, the second must not be made alone. */
 		verdict = enrich(enricher, VIEW_LITERAL("{\"meta\":{}}"), &out, &counts, &offset,
 				 &detail);
 		allocations_left = -1;

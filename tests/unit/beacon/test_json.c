@@ -101,7 +101,7 @@ static void test_values__well_formed__accepted(void **state)
 		ROW("false", JSON_OK, 0),
 		ROW("null", JSON_OK, 0),
 		ROW("\"\"", JSON_OK, 0),
-		ROW("{\"a\":1,\"a\":2}", JSON_OK, 0), /* repeats are not this room's concern */
+		ROW("{\"a\":1,\"a\":2}", JSON_OK, 0), /* repeats are not this module's concern */
 		ROW("{\"\":0}", JSON_OK, 0),
 	};
 
