@@ -82,7 +82,7 @@ static uint32_t *chain_of(struct dedup *dedup, const struct dedup_hash *hash)
 	return &dedup->chains[bits % DEDUP_ENTRIES];
 }
 
-static struct entry *find(struct dedup *dedup, const struct dedup_hash *hash)
+static struct entry *find_entry(struct dedup *dedup, const struct dedup_hash *hash)
 {
 	uint32_t i;
 
@@ -92,7 +92,7 @@ static struct entry *find(struct dedup *dedup, const struct dedup_hash *hash)
 	return NULL;
 }
 
-static void forget(struct dedup *dedup, struct entry *entry)
+static void remove_entry(struct dedup *dedup, struct entry *entry)
 {
 	uint32_t *link = chain_of(dedup, &entry->hash);
 	uint32_t place = (uint32_t)(entry - dedup->entries);
@@ -104,7 +104,7 @@ static void forget(struct dedup *dedup, struct entry *entry)
 }
 
 /* NULL: there is no place. */
-static struct entry *add(struct dedup *dedup, const struct dedup_hash *hash)
+static struct entry *add_entry(struct dedup *dedup, const struct dedup_hash *hash)
 {
 	struct entry *entry = &dedup->entries[dedup->place];
 	uint32_t *chain = chain_of(dedup, hash);
@@ -114,7 +114,7 @@ static struct entry *add(struct dedup *dedup, const struct dedup_hash *hash)
 		return NULL;
 	}
 	if (entry->phase == PROMISED)
-		forget(dedup, entry);
+		remove_entry(dedup, entry);
 	*entry = (struct entry){.hash = *hash, .next = *chain, .phase = UNDER_WAY};
 	*chain = dedup->place;
 	dedup->place = (dedup->place + 1) % DEDUP_ENTRIES;
@@ -134,13 +134,13 @@ enum dedup_state dedup_begin(struct dedup *dedup, const struct dedup_hash *hash,
 	struct entry *entry;
 
 	pthread_mutex_lock(&dedup->mutex);
-	entry = find(dedup, hash);
+	entry = find_entry(dedup, hash);
 	if (entry && is_too_old(entry, now_us)) {
-		forget(dedup, entry);
+		remove_entry(dedup, entry);
 		entry = NULL;
 	}
 	if (!entry) {
-		add(dedup, hash);
+		add_entry(dedup, hash);
 	} else if (entry->phase == PROMISED) {
 		state = DEDUP_KNOWN;
 	} else {
@@ -159,7 +159,7 @@ void dedup_end(struct dedup *dedup, const struct dedup_hash *hash, struct dedup_
 	struct entry *entry;
 
 	pthread_mutex_lock(&dedup->mutex);
-	entry = find(dedup, hash);
+	entry = find_entry(dedup, hash);
 	/* It may have gone unrecorded, and another one of the same kind may have come after it. */
 	if (entry && entry->phase == UNDER_WAY) {
 		waiter = entry->waiters;
@@ -168,7 +168,7 @@ void dedup_end(struct dedup *dedup, const struct dedup_hash *hash, struct dedup_
 		if (outcome.promised)
 			entry->phase = PROMISED;
 		else
-			forget(dedup, entry);
+			remove_entry(dedup, entry);
 		for (; waiter; waiter = next) {
 			next = waiter->next;
 			waiter->outcome = outcome;
@@ -184,7 +184,7 @@ void dedup_leave(struct dedup *dedup, const struct dedup_hash *hash, struct dedu
 	struct entry *entry;
 
 	pthread_mutex_lock(&dedup->mutex);
-	entry = find(dedup, hash);
+	entry = find_entry(dedup, hash);
 	if (entry) {
 		for (link = &entry->waiters; *link && *link != waiter; link = &(*link)->next)
 			;
@@ -200,7 +200,7 @@ void dedup_remember(struct dedup *dedup, const struct dedup_hash *hash, int64_t 
 	struct entry *entry;
 
 	pthread_mutex_lock(&dedup->mutex);
-	entry = find(dedup, hash) ? NULL : add(dedup, hash);
+	entry = find_entry(dedup, hash) ? NULL : add_entry(dedup, hash);
 	if (entry) {
 		entry->phase = PROMISED;
 		entry->promised_us = now_us - age_s * 1000000;

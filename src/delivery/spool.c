@@ -38,13 +38,13 @@ struct spool {
 	struct message drain_message, stop_message;
 	int64_t deadline_us; /* written before stop_message is posted */
 	int64_t reopen_us;
-	bool rested; /* since the last record came */
+	bool trimmed; /* since the last record came */
 	bool ended;
 };
 
 /* --- storing ------------------------------------------------------------------------------------*/
 
-static bool is_usable(struct spool *spool)
+static bool open_if_due(struct spool *spool)
 {
 	if (store_is_open(spool->store))
 		return true;
@@ -85,7 +85,7 @@ static enum spool_result insert_all(struct spool *spool, struct spool_put *first
 {
 	struct spool_put *put;
 
-	if (!is_usable(spool) || store_begin(spool->store) != STORE_OK)
+	if (!open_if_due(spool) || store_begin(spool->store) != STORE_OK)
 		return SPOOL_FAILED;
 	for (put = first; put; put = (struct spool_put *)(void *)put->message.next) {
 		enum store_result result = store_insert(spool->store, &put->record);
@@ -97,7 +97,7 @@ static enum spool_result insert_all(struct spool *spool, struct spool_put *first
 	return store_commit(spool->store) == STORE_OK ? SPOOL_STORED : SPOOL_FAILED;
 }
 
-static void answered(struct message *message)
+static void on_batch_answer(struct message *message)
 {
 	/* `message` is the first member. */
 	struct spool_put *put = (struct spool_put *)(void *)message;
@@ -105,7 +105,7 @@ static void answered(struct message *message)
 	put->done(put);
 }
 
-static void show(struct spool *spool)
+static void show_gauges(struct spool *spool)
 {
 	metrics_set(METRIC_SPOOL_RECORDS, store_records(spool->store));
 	metrics_set(METRIC_SPOOL_QUARANTINED, store_quarantined(spool->store));
@@ -118,8 +118,8 @@ static void commit_batch(struct loop_timer *timer)
 	struct spool_put *put = take_batch(spool), *next;
 	bool failed = insert_all(spool, put) == SPOOL_FAILED;
 
-	spool->rested = false;
-	show(spool);
+	spool->trimmed = false;
+	show_gauges(spool);
 	for (; put; put = next) {
 		next = (struct spool_put *)(void *)put->message.next;
 		if (failed)
@@ -129,7 +129,7 @@ static void commit_batch(struct loop_timer *timer)
 				    "The spool is full and takes no more beacons; mend the "
 				    "receiver, raise FARO_SPOOL_MAX_BYTES, or free the disk.",
 				    LOG_NUM("bytes", store_bytes(spool->store)));
-		put->message.open = answered;
+		put->message.open = on_batch_answer;
 		mailbox_post(put->mailbox, &put->message);
 	}
 	if (spool->waiting)
@@ -137,7 +137,7 @@ static void commit_batch(struct loop_timer *timer)
 	replay_wake(spool->replay);
 }
 
-static void arrived(struct message *message)
+static void on_put_message(struct message *message)
 {
 	struct spool_put *put = (struct spool_put *)(void *)message;
 	struct spool *spool = put->spool;
@@ -151,7 +151,7 @@ static void arrived(struct message *message)
 void spool_put(struct spool *spool, struct spool_put *put)
 {
 	put->spool = spool;
-	put->message.open = arrived;
+	put->message.open = on_put_message;
 	mailbox_post(&spool->inbox, &put->message);
 }
 
@@ -168,36 +168,36 @@ static void show_age(struct spool *spool, int64_t now_s)
 }
 
 /* Once, when the last record is gone: what is left is small until the next one comes. */
-static void rest(struct spool *spool)
+static void free_unused(struct spool *spool)
 {
-	if (spool->rested || spool->waiting || store_records(spool->store) > 0 ||
+	if (spool->trimmed || spool->waiting || store_records(spool->store) > 0 ||
 	    !replay_is_idle(spool->replay))
 		return;
 	replay_trim(spool->replay);
 	store_trim(spool->store);
 	malloc_give_back();
-	spool->rested = true;
+	spool->trimmed = true;
 }
 
-static void keep_house(struct loop_timer *timer)
+static void on_housekeeping(struct loop_timer *timer)
 {
 	struct spool *spool = container_of(timer, struct spool, housekeeping_timer);
 	int64_t now_s = time(NULL);
 
 	timer->due_us = spool->loop.now_us + HOUSEKEEPING_US;
-	if (!is_usable(spool))
+	if (!open_if_due(spool))
 		return;
 	replay_expire(spool->replay, now_s);
 	replay_finish(spool->replay);
 	show_age(spool, now_s);
-	show(spool);
-	rest(spool);
+	show_gauges(spool);
+	free_unused(spool);
 	replay_wake(spool->replay);
 }
 
 /* --- the end ------------------------------------------------------------------------------------*/
 
-static void look_at_end(struct loop_timer *timer)
+static void on_stop_timer(struct loop_timer *timer)
 {
 	struct spool *spool = container_of(timer, struct spool, stop_timer);
 	int64_t now_us = loop_now_us();
@@ -211,12 +211,12 @@ static void look_at_end(struct loop_timer *timer)
 	timer->due_us = now_us + STOPPING_US;
 }
 
-static void told_to_drain(struct message *message)
+static void on_drain_message(struct message *message)
 {
 	replay_flush(container_of(message, struct spool, drain_message)->replay);
 }
 
-static void told_to_stop(struct message *message)
+static void on_stop_message(struct message *message)
 {
 	struct spool *spool = container_of(message, struct spool, stop_message);
 
@@ -228,7 +228,7 @@ void spool_drain(struct spool *spool)
 	mailbox_post(&spool->inbox, &spool->drain_message);
 }
 
-static void *run(void *arg)
+static void *run_spool(void *arg)
 {
 	struct spool *spool = arg;
 
@@ -240,7 +240,7 @@ static void *run(void *arg)
 
 /* --- life ---------------------------------------------------------------------------------------*/
 
-static void release(struct spool *spool)
+static void free_spool(struct spool *spool)
 {
 	replay_free(spool->replay);
 	store_free(spool->store);
@@ -257,15 +257,15 @@ int64_t spool_free(struct spool *spool, int64_t deadline_us)
 	mailbox_post(&spool->inbox, &spool->stop_message);
 	pthread_join(spool->thread, NULL);
 	left = store_records(spool->store);
-	release(spool);
+	free_spool(spool);
 	return left;
 }
 
 static void set_up_timers(struct spool *spool)
 {
 	spool->commit_timer.fire = commit_batch;
-	spool->housekeeping_timer.fire = keep_house;
-	spool->stop_timer.fire = look_at_end;
+	spool->housekeeping_timer.fire = on_housekeeping;
+	spool->stop_timer.fire = on_stop_timer;
 	loop_timer_add(&spool->loop, &spool->commit_timer);
 	loop_timer_add(&spool->loop, &spool->housekeeping_timer);
 	loop_timer_add(&spool->loop, &spool->stop_timer);
@@ -288,9 +288,9 @@ static bool set_up(struct spool *spool, const struct spool_options *options)
 	if (!spool->replay)
 		return false;
 	set_up_timers(spool);
-	if (is_usable(spool))
-		store_tell(spool->store, options->dedup, time(NULL), loop_now_us());
-	show(spool);
+	if (open_if_due(spool))
+		store_fill_dedup(spool->store, options->dedup, time(NULL), loop_now_us());
+	show_gauges(spool);
 	return true;
 }
 
@@ -303,8 +303,8 @@ struct spool *spool_new(const struct spool_options *options)
 		return NULL;
 	spool->inbox.watch.fd = -1;
 	spool->waiting_end = &spool->waiting;
-	spool->drain_message.open = told_to_drain;
-	spool->stop_message.open = told_to_stop;
+	spool->drain_message.open = on_drain_message;
+	spool->stop_message.open = on_stop_message;
 	if (!loop_init(&spool->loop)) {
 		free(spool);
 		return NULL;
@@ -314,10 +314,10 @@ struct spool *spool_new(const struct spool_options *options)
 	else if (!set_up(spool, options))
 		error = ENOMEM;
 	else
-		error = pthread_create(&spool->thread, NULL, run, spool);
+		error = pthread_create(&spool->thread, NULL, run_spool, spool);
 	if (error == 0)
 		return spool;
-	release(spool);
+	free_spool(spool);
 	errno = error;
 	return NULL;
 }

@@ -100,7 +100,7 @@ struct store *store_new(const struct store_options *options)
 		return NULL;
 	use_few_sizes();
 	store->options = *options;
-	spool_dir_init(&store->file, options->directory);
+	spool_dir_init(&store->dir, options->directory);
 	buf_init(&store->packed, SIZE_MAX / 2, NULL);
 	store->deflater = libdeflate_alloc_compressor(1);
 	store->inflater = libdeflate_alloc_decompressor();
@@ -125,7 +125,7 @@ void store_free(struct store *store)
 	if (!store)
 		return;
 	close_database(store);
-	spool_dir_release(&store->file);
+	spool_dir_release(&store->dir);
 	libdeflate_free_compressor(store->deflater);
 	libdeflate_free_decompressor(store->inflater);
 	buf_release(&store->packed);
@@ -156,7 +156,7 @@ int64_t store_quarantined(const struct store *store)
 
 int64_t store_bytes(const struct store *store)
 {
-	return spool_dir_bytes(&store->file);
+	return spool_dir_bytes(&store->dir);
 }
 
 /* --- failures -----------------------------------------------------------------------------------*/
@@ -166,11 +166,11 @@ static void move_aside(struct store *store, const char *suffix, const char *msg)
 	/* Else closing would write the log into what is damaged, and remove it. */
 	sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	close_database(store);
-	if (!spool_dir_move_aside(&store->file, suffix))
+	if (!spool_dir_move_aside(&store->dir, suffix))
 		return;
 	metrics_add(METRIC_SPOOL_MOVED_ASIDE, 1);
 	store->counters = (struct counters){.last_id = store->counters.last_id};
-	log_event(LOG_ERROR, "spool_moved_aside", msg, LOG_STR("path", store->file.path),
+	log_event(LOG_ERROR, "spool_moved_aside", msg, LOG_STR("path", store->dir.path),
 		  LOG_STR("suffix", suffix));
 }
 
@@ -248,7 +248,7 @@ static int read_pragma(sqlite3 *db, const char *sql, int64_t *value)
 
 static int set_up_connection(struct store *store)
 {
-	int code = sqlite3_open_v2(store->file.path, &store->db,
+	int code = sqlite3_open_v2(store->dir.path, &store->db,
 				   SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (code != SQLITE_OK)
@@ -321,7 +321,7 @@ static int take_schema(struct store *store)
 	if (application == 0 && version == 0 && tables == 0) {
 		code = sqlite3_exec(store->db, schema, NULL, NULL, NULL);
 		if (code == SQLITE_OK)
-			spool_dir_sync_directory(&store->file);
+			spool_dir_sync_directory(&store->dir);
 		return code;
 	}
 	return application == APPLICATION_ID && version == SCHEMA_VERSION ? SQLITE_OK
@@ -332,7 +332,7 @@ static enum store_result open_once(struct store *store)
 {
 	int code;
 
-	if (!spool_dir_prepare(&store->file))
+	if (!spool_dir_prepare(&store->dir))
 		return STORE_FAILED;
 	code = set_up_connection(store);
 	if (code == SQLITE_OK)
@@ -362,7 +362,7 @@ enum store_result store_open(struct store *store)
 
 int store_begin_transaction(struct store *store)
 {
-	int64_t pages = 0, unused = 0, log_bytes = spool_dir_log_bytes(&store->file);
+	int64_t pages = 0, unused = 0, log_bytes = spool_dir_log_bytes(&store->dir);
 	int code = store_run(store, BEGIN);
 
 	/* It is longer while somebody else reads for long. */
@@ -374,7 +374,7 @@ int store_begin_transaction(struct store *store)
 	if (code == SQLITE_OK)
 		code = store_read_row(store, FREE_COUNT, &unused, 1);
 	store->used_bytes = (pages - unused) * STORE_PAGE_BYTES + log_bytes;
-	store->room_bytes = spool_dir_room(&store->file) - STORE_DISK_RESERVE_BYTES;
+	store->room_bytes = spool_dir_room(&store->dir) - STORE_DISK_RESERVE_BYTES;
 	store->next = store->counters;
 	return code;
 }
@@ -398,8 +398,8 @@ int store_commit_transaction(struct store *store)
 
 enum store_result store_begin(struct store *store)
 {
-	int code = spool_dir_is_same(&store->file) ? store_begin_transaction(store)
-						   : SQLITE_READONLY_DBMOVED;
+	int code = spool_dir_is_same(&store->dir) ? store_begin_transaction(store)
+						  : SQLITE_READONLY_DBMOVED;
 
 	return code == SQLITE_OK ? STORE_OK : store_failed(store, code);
 }

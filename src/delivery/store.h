@@ -86,7 +86,7 @@ enum store_result store_finish(struct store *store, const struct store_finished 
 void store_trim(struct store *store);
 
 /* Tells dedup what is in the spool of the last minutes. */
-void store_tell(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us);
+void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us);
 
 int64_t store_records(const struct store *store); /* without quarantine */
 int64_t store_quarantined(const struct store *store);

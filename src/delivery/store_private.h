@@ -48,7 +48,7 @@ struct counters {
 
 struct store {
 	struct store_options options;
-	struct spool_dir file;
+	struct spool_dir dir;
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENTS];
 	struct counters counters; /* as committed */

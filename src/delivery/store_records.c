@@ -11,7 +11,7 @@
 #include "delivery/store_private.h"
 
 enum {
-	TELL_MAX_US = 300 * 1000, /* beacons wait to be served meanwhile */
+	FILL_MAX_US = 300 * 1000, /* beacons wait to be served meanwhile */
 	ID_MAX_BYTES = 128,       /* of a header; longer ones are not forwarded anyway */
 };
 
@@ -68,7 +68,7 @@ static void bind_view(sqlite3_stmt *statement, int column, struct view value)
 		sqlite3_bind_null(statement, column);
 }
 
-static void forget_long(struct view *value)
+static void leave_out_long(struct view *value)
 {
 	if (value->len > ID_MAX_BYTES)
 		*value = (struct view){NULL, 0};
@@ -116,9 +116,9 @@ enum store_result store_insert(struct store *store, const struct spool_record *g
 	if (store->used_bytes + cost(packed.len) > (int64_t)store->options.max_bytes ||
 	    2 * cost(packed.len) > store->room_bytes)
 		return STORE_FULL;
-	forget_long(&record.forwarded.session_id);
-	forget_long(&record.forwarded.idempotency_key);
-	forget_long(&record.forwarded.traceparent);
+	leave_out_long(&record.forwarded.session_id);
+	leave_out_long(&record.forwarded.idempotency_key);
+	leave_out_long(&record.forwarded.traceparent);
 	record.id = now_us > store->next.last_id ? now_us : store->next.last_id + 1;
 	record.stored_s = now_us / 1000000;
 	bind_record(store->statements[INSERT], &record, packed);
@@ -238,14 +238,14 @@ enum store_result store_peek(struct store *store, int64_t after, int64_t *id, in
 	return STORE_OK;
 }
 
-void store_tell(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us)
+void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us)
 {
 	sqlite3_stmt *row = store->statements[LATEST];
 	struct dedup_hash hash;
 	int code;
 
 	sqlite3_bind_int64(row, 1, DEDUP_ENTRIES / 2);
-	while ((code = sqlite3_step(row)) == SQLITE_ROW && loop_now_us() - now_us < TELL_MAX_US) {
+	while ((code = sqlite3_step(row)) == SQLITE_ROW && loop_now_us() - now_us < FILL_MAX_US) {
 		int64_t age_s = now_s - sqlite3_column_int64(row, 0);
 
 		if (age_s >= DEDUP_KEEP_S)
@@ -304,7 +304,7 @@ static int quarantine(struct store *store, const struct store_finished *finished
 	return code == SQLITE_DONE ? trim_quarantine(store) : code;
 }
 
-static int end_record(struct store *store, const struct store_finished *finished)
+static int remove_record(struct store *store, const struct store_finished *finished)
 {
 	int code = SQLITE_OK;
 
@@ -320,7 +320,7 @@ static int end_record(struct store *store, const struct store_finished *finished
 }
 
 /* What was freed goes back to the file system, unless there is no room for the pages to be moved. */
-static int give_back(struct store *store)
+static int vacuum_some(struct store *store)
 {
 	int64_t unused = 0;
 	int code = store_read_row(store, FREE_COUNT, &unused, 1);
@@ -337,9 +337,9 @@ enum store_result store_finish(struct store *store, const struct store_finished 
 	int code = store_begin_transaction(store);
 
 	for (size_t i = 0; i < count && code == SQLITE_OK; i++)
-		code = end_record(store, &finished[i]);
+		code = remove_record(store, &finished[i]);
 	if (code == SQLITE_OK)
-		code = give_back(store);
+		code = vacuum_some(store);
 	/* A damaged database may have counted wrongly; the next record begins anew. */
 	if (store->next.records < 0)
 		store->next.records = 0;

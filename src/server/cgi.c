@@ -55,7 +55,7 @@ struct single_call {
 	bool ended;
 };
 
-static void call_done(struct relay_call *call)
+static void on_single_call_end(struct relay_call *call)
 {
 	/* `call` is the first member. */
 	((struct single_call *)call)->ended = true;
@@ -68,7 +68,7 @@ static void relay_and_wait(const struct config *config, struct ingest *ingest,
 		.call = {
 			.body = {request->labelled.data, request->labelled.len},
 			.forwarded = request->forwarded,
-			.done = call_done,
+			.done = on_single_call_end,
 			.verdict = VERDICT_OVERLOADED,
 		}};
 	struct budget inflight;

@@ -22,9 +22,6 @@
  * owner closes the connection and logs the problem.
  */
 
-/* A value that did not fit: nothing that anybody accepts anywhere, and not absent either. */
-static const struct view too_long = VIEW_CONSTANT("\x7f");
-
 void fcgi_init(struct fcgi_stream *stream)
 {
 	*stream = (struct fcgi_stream){.phase = FCGI_NO_REQUEST};
@@ -34,15 +31,6 @@ static enum fcgi_event break_stream(struct fcgi_stream *stream, const char *prob
 {
 	stream->problem = problem;
 	return FCGI_STREAM_BROKEN;
-}
-
-static struct view take_front(struct view *bytes, size_t max)
-{
-	struct view front = {bytes->ptr, bytes->len < max ? bytes->len : max};
-
-	bytes->ptr += front.len;
-	bytes->len -= front.len;
-	return front;
 }
 
 /* --- what is written ----------------------------------------------------------------- */
@@ -82,138 +70,10 @@ enum buf_result fcgi_put_reply(struct fcgi_stream *stream, struct view response,
 	stream->ignored_bytes = 0;
 	while (result == BUF_OK && response.len > 0)
 		result = put_record(answers, FCGI_STDOUT, id,
-				    take_front(&response, FCGI_CONTENT_MAX_BYTES));
+				    view_take_front(&response, FCGI_CONTENT_MAX_BYTES));
 	if (result == BUF_OK)
 		result = put_record(answers, FCGI_STDOUT, id, VIEW_LITERAL(""));
 	return result == BUF_OK ? put_end(answers, id, FCGI_REQUEST_COMPLETE) : result;
-}
-
-/* --- name-value pairs ---------------------------------------------------------------- */
-
-static const struct {
-	struct view name;
-	unsigned value;
-} known_values[] = {
-	{VIEW_CONSTANT("FCGI_MAX_CONNS"), FCGI_CONNECTIONS_MAX},
-	{VIEW_CONSTANT("FCGI_MAX_REQS"), FCGI_CONNECTIONS_MAX},
-	{VIEW_CONSTANT("FCGI_MPXS_CONNS"), 0},
-};
-
-static void take_question(struct fcgi_stream *stream, struct view name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(known_values); i++)
-		if (view_equals(known_values[i].name, name))
-			stream->asked |= 1U << i;
-}
-
-static void end_value(struct fcgi_pairs *pairs, const struct fcgi_intake *intake)
-{
-	if (pairs->place && pairs->value_at < sizeof(intake->values))
-		*pairs->place = (struct view){intake->values + pairs->value_at, pairs->value_len};
-	else if (pairs->place)
-		*pairs->place = too_long;
-	pairs->stage = PAIR_NAME_LENGTH;
-}
-
-/* The name is known, and where its value goes. nginx gives a variable without a value where the
- * client sent no such header. */
-static void begin_value(struct fcgi_stream *stream, struct fcgi_pairs *pairs,
-			struct fcgi_intake *intake)
-{
-	struct view name = {pairs->name, pairs->name_len};
-
-	pairs->stage = PAIR_VALUE;
-	pairs->have = 0;
-	pairs->place = NULL;
-	if (pairs == &stream->query)
-		take_question(stream, name.len <= sizeof(pairs->name) ? name : VIEW_LITERAL(""));
-	else if (name.len <= sizeof(pairs->name) && pairs->value_len > 0)
-		pairs->place = request_variable(intake->request, name);
-	pairs->value_at = sizeof(intake->values);
-	if (pairs->place && pairs->value_len <= sizeof(intake->values) - intake->used) {
-		pairs->value_at = intake->used;
-		intake->used += pairs->value_len;
-	}
-	if (pairs->value_len == 0)
-		end_value(pairs, intake);
-}
-
-/* One byte of a length; the first one says by its highest bit whether there are three more. */
-static void take_length(struct fcgi_stream *stream, struct fcgi_pairs *pairs, unsigned char byte,
-			struct fcgi_intake *intake)
-{
-	size_t *length = pairs->stage == PAIR_NAME_LENGTH ? &pairs->name_len : &pairs->value_len;
-
-	if (pairs->length_bytes_left > 0) {
-		*length = *length << 8 | byte;
-		pairs->length_bytes_left--;
-	} else {
-		*length = byte & 0x7f;
-		pairs->length_bytes_left = byte & 0x80 ? 3 : 0;
-	}
-	if (pairs->length_bytes_left > 0)
-		return;
-	if (pairs->stage == PAIR_NAME_LENGTH) {
-		pairs->stage = PAIR_VALUE_LENGTH;
-		return;
-	}
-	pairs->stage = PAIR_NAME;
-	pairs->have = 0;
-	if (pairs->name_len == 0)
-		begin_value(stream, pairs, intake);
-}
-
-static void take_name(struct fcgi_stream *stream, struct fcgi_pairs *pairs, struct view *bytes,
-		      struct fcgi_intake *intake)
-{
-	struct view piece = take_front(bytes, pairs->name_len - pairs->have);
-
-	if (pairs->name_len <= sizeof(pairs->name))
-		memcpy(pairs->name + pairs->have, piece.ptr, piece.len);
-	pairs->have += piece.len;
-	if (pairs->have == pairs->name_len)
-		begin_value(stream, pairs, intake);
-}
-
-static void take_value(struct fcgi_pairs *pairs, struct view *bytes, struct fcgi_intake *intake)
-{
-	struct view piece = take_front(bytes, pairs->value_len - pairs->have);
-
-	if (pairs->value_at < sizeof(intake->values))
-		memcpy(intake->values + pairs->value_at + pairs->have, piece.ptr, piece.len);
-	pairs->have += piece.len;
-	if (pairs->have == pairs->value_len)
-		end_value(pairs, intake);
-}
-
-/* False: a pair of lengths that there is no room for in what may come. */
-static bool take_pairs(struct fcgi_stream *stream, struct fcgi_pairs *pairs, struct view bytes,
-		       struct fcgi_intake *intake)
-{
-	while (bytes.len > 0) {
-		switch (pairs->stage) {
-		case PAIR_NAME_LENGTH:
-		case PAIR_VALUE_LENGTH:
-			take_length(stream, pairs, (unsigned char)*take_front(&bytes, 1).ptr,
-				    intake);
-			if (pairs->stage >= PAIR_NAME &&
-			    pairs->name_len + pairs->value_len > FCGI_PARAMS_MAX_BYTES)
-				return false;
-			break;
-		case PAIR_NAME:
-			take_name(stream, pairs, &bytes, intake);
-			break;
-		case PAIR_VALUE:
-			take_value(pairs, &bytes, intake);
-			break;
-		}
-	}
-	return true;
-}
-
-static bool are_whole(const struct fcgi_pairs *pairs)
-{
-	return pairs->stage == PAIR_NAME_LENGTH && pairs->length_bytes_left == 0;
 }
 
 /* --- asides -------------------------------------------------------------------------- */
@@ -227,13 +87,35 @@ static enum fcgi_event end_aside(struct fcgi_stream *stream, enum buf_result put
 	return FCGI_WANTS_MORE;
 }
 
+static const struct {
+	struct view name;
+	unsigned value;
+} known_values[] = {
+	{VIEW_CONSTANT("FCGI_MAX_CONNS"), FCGI_CONNECTIONS_MAX},
+	{VIEW_CONSTANT("FCGI_MAX_REQS"), FCGI_CONNECTIONS_MAX},
+	{VIEW_CONSTANT("FCGI_MPXS_CONNS"), 0},
+};
+
+/* Of FCGI_GET_VALUES, whose pairs have names alone. */
+static struct view *note_question(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
+				  struct view name)
+{
+	struct fcgi_stream *stream = container_of(pairs, struct fcgi_stream, query);
+
+	(void)intake;
+	for (size_t i = 0; i < ARRAY_LEN(known_values); i++)
+		if (view_equals(known_values[i].name, name))
+			stream->asked |= 1U << i;
+	return NULL;
+}
+
 static enum fcgi_event answer_values(struct fcgi_stream *stream, struct buf *answers)
 {
 	const size_t count = ARRAY_LEN(known_values);
 	char content[128];
 	size_t len = 0;
 
-	if (!are_whole(&stream->query))
+	if (!fcgi_pairs_are_whole(&stream->query))
 		return break_stream(stream, "a question that is cut");
 	for (size_t i = 0; i < count; i++) {
 		struct view name = known_values[i].name;
@@ -335,12 +217,19 @@ static enum fcgi_event take_body(struct fcgi_stream *stream, struct request *req
 	return FCGI_WANTS_MORE;
 }
 
+/* nginx gives a variable without a value where the client sent no such header. */
+static struct view *place_of_variable(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
+				      struct view name)
+{
+	return pairs->value_len > 0 ? request_variable(intake->request, name) : NULL;
+}
+
 static enum fcgi_event take_params(struct fcgi_stream *stream, struct fcgi_intake *intake,
 				   struct view piece)
 {
 	stream->params_bytes += piece.len;
 	if (stream->params_bytes > FCGI_PARAMS_MAX_BYTES ||
-	    !take_pairs(stream, &stream->params, piece, intake))
+	    !fcgi_pairs_feed(&stream->params, piece, intake, place_of_variable))
 		return break_stream(stream, "parameters of more than 256 KiB");
 	return FCGI_WANTS_MORE;
 }
@@ -360,7 +249,7 @@ static enum fcgi_event take_content(struct fcgi_stream *stream, struct fcgi_inta
 	case FCGI_FOR_BODY:
 		return take_body(stream, intake->request, piece);
 	case FCGI_FOR_QUERY:
-		if (!take_pairs(stream, &stream->query, piece, intake))
+		if (!fcgi_pairs_feed(&stream->query, piece, intake, note_question))
 			return break_stream(stream, "a question that is cut");
 		return FCGI_WANTS_MORE;
 	case FCGI_FOR_NOBODY:
@@ -396,7 +285,7 @@ static enum fcgi_event begin_request(struct fcgi_stream *stream, struct fcgi_int
 
 static enum fcgi_event end_params(struct fcgi_stream *stream, struct fcgi_intake *intake)
 {
-	if (!are_whole(&stream->params))
+	if (!fcgi_pairs_are_whole(&stream->params))
 		return break_stream(stream, "parameters that are cut");
 	request_end_variables(intake->request);
 	stream->phase = FCGI_IN_BODY;
@@ -456,15 +345,15 @@ static enum fcgi_event take_part(struct fcgi_stream *stream, struct fcgi_intake 
 	struct view piece;
 
 	if (stream->header_have < FCGI_HEADER_BYTES) {
-		piece = take_front(bytes, FCGI_HEADER_BYTES - stream->header_have);
+		piece = view_take_front(bytes, FCGI_HEADER_BYTES - stream->header_have);
 		memcpy(stream->header + stream->header_have, piece.ptr, piece.len);
 		stream->header_have += (unsigned)piece.len;
 		return stream->header_have == FCGI_HEADER_BYTES ? begin_record(stream)
 								: FCGI_WANTS_MORE;
 	}
 	if (stream->content_left > 0)
-		return take_content(stream, intake, take_front(bytes, stream->content_left));
-	piece = take_front(bytes, stream->padding_left);
+		return take_content(stream, intake, view_take_front(bytes, stream->content_left));
+	piece = view_take_front(bytes, stream->padding_left);
 	stream->padding_left -= (unsigned)piece.len;
 	return ignore(stream, piece.len);
 }

@@ -11,6 +11,7 @@
 #define FARO_SERVER_FCGI_H
 
 #include "ingest/request.h"
+#include "server/fcgi_pairs.h"
 
 /* The specification's numbers. */
 enum {
@@ -50,22 +51,6 @@ struct fcgi_intake {
 	struct request *request;
 	size_t used;
 	char values[FCGI_VALUES_BYTES]; /* the request's views point in here */
-};
-
-/* Name-value pairs that come in pieces. */
-struct fcgi_pairs {
-	enum {
-		PAIR_NAME_LENGTH,
-		PAIR_VALUE_LENGTH,
-		PAIR_NAME,
-		PAIR_VALUE
-	} stage;
-	unsigned length_bytes_left; /* of a length of four bytes */
-	size_t name_len, value_len;
-	size_t have; /* bytes of the name, or of the value */
-	size_t value_at;
-	struct view *place; /* NULL: the value is of no interest */
-	char name[32];      /* longer ones are none of ours */
 };
 
 struct fcgi_stream {

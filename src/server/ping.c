@@ -26,7 +26,7 @@ static const char request[] = "\1\1\0\1\0\10\0\0" /* FCGI_BEGIN_REQUEST, id 1, 8
 			      "\1\4\0\1\0\0\0\0"  /* end of FCGI_PARAMS */
 			      "\1\5\0\1\0\0\0\0"; /* end of FCGI_STDIN */
 
-static int fail(const char *path, const char *problem)
+static int report_failure(const char *path, const char *problem)
 {
 	fprintf(stderr, "faro-ingest: --ping %s: %s\n", path, problem);
 	return EXIT_FAILURE;
@@ -79,10 +79,10 @@ int ping(const char *path)
 	int status = EXIT_SUCCESS;
 
 	if (fd < 0)
-		return fail(path, strerror(errno));
+		return report_failure(path, strerror(errno));
 	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1 ||
 	    !answers(fd))
-		status = fail(path, "connected, but there was no healthy answer within 2 s");
+		status = report_failure(path, "connected, but there was no healthy answer within 2 s");
 	close(fd);
 	return status;
 }

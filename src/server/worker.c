@@ -60,7 +60,7 @@ static void pause_accepting(struct worker *worker)
 	worker->accept_timer.due_us = loop_now_us() + ACCEPT_PAUSE_US;
 }
 
-static void resume_accepting(struct loop_timer *timer)
+static void on_accept_timer(struct loop_timer *timer)
 {
 	struct worker *worker = container_of(timer, struct worker, accept_timer);
 
@@ -101,7 +101,7 @@ static bool accept_one(struct worker *worker)
 	return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
 }
 
-static void listener_ready(struct loop_watch *watch, uint32_t events)
+static void on_listener_ready(struct loop_watch *watch, uint32_t events)
 {
 	struct worker *worker = container_of(watch, struct worker, accept_watch);
 
@@ -125,13 +125,13 @@ static void begin_closing(struct worker *worker)
 	connections_end(&worker->connections);
 }
 
-static bool is_quiet(const struct worker *worker, int64_t now_us)
+static bool has_been_quiet(const struct worker *worker, int64_t now_us)
 {
 	return worker->connections.exchanges.busy_count == 0 &&
 	       now_us - worker->connections.last_request_us >= DRAIN_QUIET_US;
 }
 
-static void look_at_drain(struct loop_timer *timer)
+static void on_drain_timer(struct loop_timer *timer)
 {
 	struct worker *worker = container_of(timer, struct worker, drain_timer);
 	int64_t deadline_us = atomic_load(&worker->drain_deadline_us);
@@ -139,7 +139,7 @@ static void look_at_drain(struct loop_timer *timer)
 	int64_t reserve_us = worker->shared->config->drain_timeout_ms * 1000 / DRAIN_CLOSING_SHARE;
 
 	if (!worker->connections.closing &&
-	    (is_quiet(worker, now_us) || now_us >= deadline_us - reserve_us))
+	    (has_been_quiet(worker, now_us) || now_us >= deadline_us - reserve_us))
 		begin_closing(worker);
 	if (worker->connections.closing &&
 	    (worker->connections.count == 0 ||
@@ -152,7 +152,7 @@ static void look_at_drain(struct loop_timer *timer)
 	timer->due_us = now_us + 10 * 1000;
 }
 
-static void woken(struct loop_watch *watch, uint32_t events)
+static void on_wake(struct loop_watch *watch, uint32_t events)
 {
 	struct worker *worker = container_of(watch, struct worker, wake_watch);
 	uint64_t count;
@@ -163,10 +163,10 @@ static void woken(struct loop_watch *watch, uint32_t events)
 	/* Being told to stop counts as a request, so that what is on its way still gets here. */
 	if (worker->drain_timer.due_us == INT64_MAX)
 		worker->connections.last_request_us = loop_now_us();
-	look_at_drain(&worker->drain_timer);
+	on_drain_timer(&worker->drain_timer);
 }
 
-static void *run(void *arg)
+static void *run_worker(void *arg)
 {
 	struct worker *worker = arg;
 
@@ -177,7 +177,7 @@ static void *run(void *arg)
 
 /* --- life ---------------------------------------------------------------------------- */
 
-static void release(struct worker *worker)
+static void free_worker(struct worker *worker)
 {
 	connections_release(&worker->connections);
 	delivery_context_release(&worker->context);
@@ -191,18 +191,18 @@ static void release(struct worker *worker)
 
 static bool set_up_watches(struct worker *worker)
 {
-	worker->wake_watch.ready = woken;
+	worker->wake_watch.ready = on_wake;
 	worker->accept_watch =
-		(struct loop_watch){.fd = worker->shared->listener->fd, .ready = listener_ready};
-	worker->accept_timer = (struct loop_timer){INT64_MAX, resume_accepting, NULL};
-	worker->drain_timer = (struct loop_timer){INT64_MAX, look_at_drain, NULL};
+		(struct loop_watch){.fd = worker->shared->listener->fd, .ready = on_listener_ready};
+	worker->accept_timer = (struct loop_timer){INT64_MAX, on_accept_timer, NULL};
+	worker->drain_timer = (struct loop_timer){INT64_MAX, on_drain_timer, NULL};
 	loop_timer_add(&worker->loop, &worker->accept_timer);
 	loop_timer_add(&worker->loop, &worker->drain_timer);
 	worker->wake_watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->wake_watch.fd < 0 ||
 	    !loop_watch_set(&worker->loop, &worker->wake_watch, EPOLLIN))
 		return false;
-	resume_accepting(&worker->accept_timer);
+	on_accept_timer(&worker->accept_timer);
 	return worker->accept_watch.events != 0;
 }
 
@@ -242,13 +242,13 @@ struct worker *worker_new(struct worker_shared *shared)
 	if (!connections_init(&worker->connections, &worker->loop, &worker->ingest,
 			      &worker->context, &worker->shared->connection_slots) ||
 	    !set_up_context(worker) || !set_up_watches(worker)) {
-		release(worker);
+		free_worker(worker);
 		return NULL;
 	}
-	error = pthread_create(&worker->thread, NULL, run, worker);
+	error = pthread_create(&worker->thread, NULL, run_worker, worker);
 	if (error == 0)
 		return worker;
-	release(worker);
+	free_worker(worker);
 	errno = error;
 	return NULL;
 }
@@ -269,6 +269,6 @@ size_t worker_join(struct worker *worker)
 
 	pthread_join(worker->thread, NULL);
 	unanswered = worker->unanswered;
-	release(worker);
+	free_worker(worker);
 	return unanswered;
 }

@@ -68,7 +68,7 @@ enum {
 
 /* Call it before each sending of a request. What a kept connection did not answer at all before it
  * died is sent again: the receiver may then have it twice. */
-static inline void relay_count_attempt(struct transfer *transfer)
+static inline void transfer_count_attempt(struct transfer *transfer)
 {
 	if (++transfer->attempts > 1)
 		metrics_add(METRIC_UPSTREAM_RESENDS, 1);

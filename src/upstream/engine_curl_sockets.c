@@ -32,7 +32,7 @@ struct curl_socket {
 	uint32_t wanted; /* what libcurl asks for, in epoll's bits */
 };
 
-static void watch_for(struct curl_socket *s, uint32_t events)
+static void watch_socket(struct curl_socket *s, uint32_t events)
 {
 	if (loop_watch_set(s->sockets->loop, &s->watch, events))
 		return;
@@ -50,13 +50,13 @@ static void watch_wanted(struct curl_socket *s)
 	bool idle_writer = (s->watch.events & ~s->wanted & EPOLLOUT) != 0;
 
 	if (!s->ours)
-		watch_for(s, s->wanted);
+		watch_socket(s, s->wanted);
 	else if (missing || idle_writer)
-		watch_for(s, s->wanted | EPOLLIN);
+		watch_socket(s, s->wanted | EPOLLIN);
 }
 
 /* Both ways, and nothing is left to read: so libcurl finds it dead when it next wants to use it. */
-static void end_connection(struct curl_socket *s)
+static void shut_down(struct curl_socket *s)
 {
 	char unread[4096];
 
@@ -65,7 +65,7 @@ static void end_connection(struct curl_socket *s)
 		;
 }
 
-static void on_ready(struct loop_watch *watch, uint32_t events)
+static void on_watched_ready(struct loop_watch *watch, uint32_t events)
 {
 	struct curl_socket *s = (struct curl_socket *)(void *)watch;
 	int curl_events = 0;
@@ -75,9 +75,9 @@ static void on_ready(struct loop_watch *watch, uint32_t events)
 		events |= EPOLLIN | EPOLLOUT;
 	events &= s->wanted;
 	if (events == 0) {
-		watch_for(s, s->wanted);
+		watch_socket(s, s->wanted);
 		if (s->wanted == 0 && s->ours)
-			end_connection(s);
+			shut_down(s);
 		return;
 	}
 	if (events & EPOLLIN)
@@ -106,7 +106,7 @@ static bool grow(struct curl_sockets *sockets, size_t count)
 }
 
 /* The record of a number is kept when it is closed: there are as many as were open at once. */
-static struct curl_socket *find(struct curl_sockets *sockets, curl_socket_t fd)
+static struct curl_socket *record_of(struct curl_sockets *sockets, curl_socket_t fd)
 {
 	struct curl_socket *s;
 
@@ -118,7 +118,7 @@ static struct curl_socket *find(struct curl_sockets *sockets, curl_socket_t fd)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
-	s->watch = (struct loop_watch){.fd = fd, .ready = on_ready};
+	s->watch = (struct loop_watch){.fd = fd, .ready = on_watched_ready};
 	s->sockets = sockets;
 	sockets->by_fd[fd] = s;
 	return s;
@@ -135,7 +135,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 		    address->protocol);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
-	s = find(sockets, fd);
+	s = record_of(sockets, fd);
 	if (!s) {
 		close(fd);
 		return CURL_SOCKET_BAD;
@@ -156,7 +156,7 @@ static int on_close(void *arg, curl_socket_t fd)
 	if (fd >= 0 && (size_t)fd < sockets->count && sockets->by_fd[fd]) {
 		struct curl_socket *s = sockets->by_fd[fd];
 
-		watch_for(s, 0);
+		watch_socket(s, 0);
 		s->ours = false;
 		s->wanted = 0;
 	}
@@ -165,7 +165,7 @@ static int on_close(void *arg, curl_socket_t fd)
 
 static int on_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
-	struct curl_socket *s = find(arg, fd);
+	struct curl_socket *s = record_of(arg, fd);
 
 	(void)easy;
 	(void)socket_arg;

@@ -28,7 +28,7 @@
 enum {
 	RECEIVE_BYTES = 16384,
 	/* Line ends, and a Content-Length beside the forwarded lines. */
-	LINES_BYTES = FORWARDS_MAX * (FORWARD_LINE_BYTES + 2) + 48,
+	LINES_BYTES = FORWARDED_LINES_MAX * (FORWARDED_LINE_BYTES + 2) + 48,
 };
 
 static const char unconnected[] = "The connection was not made in time";
@@ -42,7 +42,7 @@ struct http_transfer {
 	unsigned first_address, tried; /* of the route */
 	size_t written, lines_len;
 	struct http_response reply;
-	struct relay_forward forward;
+	struct forwarded_lines forwarded;
 	char lines[LINES_BYTES];
 };
 
@@ -64,13 +64,13 @@ static struct http_engine *engine_of(struct engine *base)
 	return (struct http_engine *)(void *)base;
 }
 
-static void arm(struct http_engine *engine, int64_t due_us)
+static void arm_http_timer(struct http_engine *engine, int64_t due_us)
 {
 	if (engine->timer.due_us > due_us)
 		engine->timer.due_us = due_us;
 }
 
-static size_t total(const struct http_transfer *t)
+static size_t request_bytes(const struct http_transfer *t)
 {
 	return t->base.route->head_len + t->lines_len + t->base.call->body.len;
 }
@@ -80,8 +80,8 @@ static bool is_connecting(const struct http_transfer *t)
 	return t->connecting.next != NULL;
 }
 
-/* The end, except for telling it. */
-static void settle(struct http_transfer *t, bool keep)
+/* The end_transfer, except for telling it. */
+static void release_connection(struct http_transfer *t, bool keep)
 {
 	list_remove(&t->due);
 	list_remove(&t->connecting);
@@ -89,7 +89,8 @@ static void settle(struct http_transfer *t, bool keep)
 		return;
 	if (keep) {
 		http_pool_keep(t->connection);
-		arm(t->engine, t->engine->base.loop->now_us + CONNECTION_IDLE_S * (int64_t)1000000);
+		arm_http_timer(t->engine,
+			       t->engine->base.loop->now_us + CONNECTION_IDLE_S * (int64_t)1000000);
 	} else {
 		http_pool_close(t->connection);
 	}
@@ -97,12 +98,12 @@ static void settle(struct http_transfer *t, bool keep)
 }
 
 /* An answer whose header came whole counts whatever came after it. */
-static void end(struct http_transfer *t, enum relay_failure failure, const char *reason)
+static void end_transfer(struct http_transfer *t, enum relay_failure failure, const char *reason)
 {
 	const struct http_response *reply = &t->reply;
 	struct answer *answer = &t->base.answer;
 
-	settle(t, false);
+	release_connection(t, false);
 	answer->failure = failure;
 	answer->reason = reason;
 	if (reply->answered) {
@@ -115,9 +116,10 @@ static void end(struct http_transfer *t, enum relay_failure failure, const char 
 	}
 }
 
-static void end_and_tell(struct http_transfer *t, enum relay_failure failure, const char *reason)
+static void end_and_call_back(struct http_transfer *t, enum relay_failure failure,
+			      const char *reason)
 {
-	end(t, failure, reason);
+	end_transfer(t, failure, reason);
 	t->engine->base.ended(&t->base);
 }
 
@@ -147,7 +149,7 @@ static bool connect_next(struct http_transfer *t, int error)
 			return true;
 		error = errno;
 	}
-	end(t, RELAY_UNCONNECTED, strerror(error));
+	end_transfer(t, RELAY_UNCONNECTED, strerror(error));
 	return false;
 }
 
@@ -163,7 +165,7 @@ static void begin_half(struct http_transfer *t)
 	t->half_since_us = engine->base.loop->now_us;
 	list_remove(&t->connecting);
 	list_add(&engine->connecting, &t->connecting);
-	arm(engine, half_due_us(t));
+	arm_http_timer(engine, half_due_us(t));
 }
 
 static bool begin_connecting(struct http_transfer *t)
@@ -182,7 +184,7 @@ static void end_half(struct http_transfer *t)
 	const struct resolver_addresses *addresses = &t->base.route->addresses;
 
 	if (t->half_since_us != t->connecting_since_us) {
-		end_and_tell(t, RELAY_UNCONNECTED, unconnected);
+		end_and_call_back(t, RELAY_UNCONNECTED, unconnected);
 		return;
 	}
 	begin_half(t);
@@ -197,14 +199,14 @@ static void end_half(struct http_transfer *t)
 }
 
 /* The connection died. False, with the answer filled in: so did the call. */
-static bool survive(struct http_transfer *t, const char *reason)
+static bool retry_on_new_connection(struct http_transfer *t, const char *reason)
 {
 	bool reused = t->connection->reused;
 
 	http_pool_close(t->connection);
 	t->connection = NULL;
 	if (!reused || t->reply.seen > 0) {
-		end(t, RELAY_BROKEN, reason);
+		end_transfer(t, RELAY_BROKEN, reason);
 		return false;
 	}
 	t->written = 0;
@@ -242,21 +244,22 @@ static bool write_some(struct http_transfer *t)
 
 	if (n > 0) {
 		if (t->written == 0)
-			relay_count_attempt(&t->base);
+			transfer_count_attempt(&t->base);
 		t->written += (size_t)n;
 	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		return false;
 	}
-	return http_connection_watch_writing(t->connection, t->written < total(t));
+	return http_connection_watch_writing(t->connection, t->written < request_bytes(t));
 }
 
 static void on_reply(struct http_transfer *t, enum http_response_result result, bool clean)
 {
 	if (result == HTTP_RESPONSE_MORE)
 		return;
-	if (result == HTTP_RESPONSE_WHOLE && clean && t->reply.keep && t->written == total(t))
-		settle(t, true);
-	end_and_tell(t, RELAY_BROKEN, t->reply.wrong);
+	if (result == HTTP_RESPONSE_WHOLE && clean && t->reply.keep &&
+	    t->written == request_bytes(t))
+		release_connection(t, true);
+	end_and_call_back(t, RELAY_BROKEN, t->reply.wrong);
 }
 
 /* `hung_up`: the peer will send no more than what is there. */
@@ -268,7 +271,7 @@ static void read_some(struct http_transfer *t, bool hung_up)
 	size_t used;
 
 	if (n > 0 && t->written == 0) {
-		if (!survive(t, "It answered before it was asked"))
+		if (!retry_on_new_connection(t, "It answered before it was asked"))
 			t->engine->base.ended(&t->base);
 	} else if (n > 0) {
 		result = http_response_feed(&t->reply, (struct view){received, (size_t)n}, &used);
@@ -277,8 +280,9 @@ static void read_some(struct http_transfer *t, bool hung_up)
 	} else if (n == 0 && t->reply.seen > 0) {
 		on_reply(t, http_response_end(&t->reply), false);
 	} else if (n == 0 || hung_up || (errno != EAGAIN && errno != EINTR)) {
-		if (!survive(t, n == 0 ? "The connection was closed without an answer"
-				       : strerror(errno)))
+		if (!retry_on_new_connection(t,
+					     n == 0 ? "The connection was closed without an answer"
+						    : strerror(errno)))
 			t->engine->base.ended(&t->base);
 	}
 }
@@ -301,7 +305,7 @@ static bool finish_connecting(struct http_transfer *t)
 	return false;
 }
 
-static void on_ready(struct http_connection *connection, uint32_t events)
+static void on_connection_ready(struct http_connection *connection, uint32_t events)
 {
 	struct http_transfer *t = connection->user;
 	bool hung_up = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
@@ -314,7 +318,7 @@ static void on_ready(struct http_connection *connection, uint32_t events)
 		return;
 	}
 	/* Where it cannot be written, the answer may be there all the same. */
-	if ((events & EPOLLOUT) && t->written < total(t) && !write_some(t))
+	if ((events & EPOLLOUT) && t->written < request_bytes(t) && !write_some(t))
 		hung_up = true;
 	if (hung_up || (events & EPOLLIN))
 		read_some(t, hung_up);
@@ -325,11 +329,11 @@ static bool is_past(struct http_engine *engine, int64_t due_us)
 {
 	if (due_us <= engine->base.loop->now_us)
 		return true;
-	arm(engine, due_us);
+	arm_http_timer(engine, due_us);
 	return false;
 }
 
-static void on_timer(struct loop_timer *timer)
+static void on_http_timer(struct loop_timer *timer)
 {
 	struct http_engine *engine = container_of(timer, struct http_engine, timer);
 	const struct config *config = engine->base.config;
@@ -346,11 +350,11 @@ static void on_timer(struct loop_timer *timer)
 		if (!is_past(engine, t->base.started_us + config->upstream_timeout_ms * 1000))
 			break;
 		if (is_connecting(t))
-			end_and_tell(t, RELAY_UNCONNECTED, unconnected);
+			end_and_call_back(t, RELAY_UNCONNECTED, unconnected);
 		else
-			end_and_tell(t, RELAY_SILENT, "The answer did not come in time");
+			end_and_call_back(t, RELAY_SILENT, "The answer did not come in time");
 	}
-	arm(engine, http_pool_expire(&engine->pool));
+	arm_http_timer(engine, http_pool_expire(&engine->pool));
 }
 
 /* Prints what is of this call alone. */
@@ -359,9 +363,9 @@ static void print_lines(struct http_transfer *t)
 	char digits[20], *p = t->lines;
 	size_t n = 0, i, len = t->base.call->body.len;
 
-	relay_forward(&t->forward, t->base.call);
-	for (i = 0; i < t->forward.count; i++) {
-		p = mempcpy(p, t->forward.lines[i], t->forward.lens[i]);
+	route_print_forwarded(&t->forwarded, t->base.call);
+	for (i = 0; i < t->forwarded.count; i++) {
+		p = mempcpy(p, t->forwarded.lines[i], t->forwarded.lens[i]);
 		p = mempcpy(p, "\r\n", 2);
 	}
 	p = mempcpy(p, "Content-Length: ", 16);
@@ -375,7 +379,7 @@ static void print_lines(struct http_transfer *t)
 	t->lines_len = (size_t)(p - t->lines);
 }
 
-static bool start(struct engine *base, struct transfer *transfer)
+static bool http_engine_start(struct engine *base, struct transfer *transfer)
 {
 	struct http_engine *engine = engine_of(base);
 	struct http_transfer *t = transfer_of(transfer);
@@ -384,26 +388,26 @@ static bool start(struct engine *base, struct transfer *transfer)
 	t->written = 0;
 	print_lines(t);
 	list_add(&engine->due, &t->due);
-	arm(engine, transfer->started_us + base->config->upstream_timeout_ms * 1000);
+	arm_http_timer(engine, transfer->started_us + base->config->upstream_timeout_ms * 1000);
 	t->connection = http_pool_take(&engine->pool, t);
 	if (!t->connection)
 		return begin_connecting(t);
-	return write_some(t) || survive(t, strerror(errno));
+	return write_some(t) || retry_on_new_connection(t, strerror(errno));
 }
 
-static void cancel(struct engine *base, struct transfer *transfer)
+static void http_engine_cancel(struct engine *base, struct transfer *transfer)
 {
 	(void)base;
-	settle(transfer_of(transfer), false);
+	release_connection(transfer_of(transfer), false);
 }
 
-static void retire_connections(struct engine *base, int64_t now_us)
+static void http_engine_retire_connections(struct engine *base, int64_t now_us)
 {
 	(void)now_us;
 	http_pool_retire(&engine_of(base)->pool);
 }
 
-static struct transfer *new_transfer(struct engine *base)
+static struct transfer *new_http_transfer(struct engine *base)
 {
 	struct http_transfer *t = calloc(1, sizeof(*t));
 
@@ -413,12 +417,12 @@ static struct transfer *new_transfer(struct engine *base)
 	return &t->base;
 }
 
-static void free_transfer(struct transfer *transfer)
+static void free_http_transfer(struct transfer *transfer)
 {
 	free(transfer);
 }
 
-static void free_engine(struct engine *base)
+static void http_engine_free(struct engine *base)
 {
 	http_pool_release(&engine_of(base)->pool);
 	free(base);
@@ -428,7 +432,8 @@ struct engine *engine_http_new(struct loop *loop, const struct config *config,
 			       void (*ended)(struct transfer *transfer))
 {
 	static const struct engine_operations operations = {
-		free_engine, new_transfer, free_transfer, start, cancel, retire_connections};
+		http_engine_free,  new_http_transfer,  free_http_transfer,
+		http_engine_start, http_engine_cancel, http_engine_retire_connections};
 	struct http_engine *engine = calloc(1, sizeof(*engine));
 
 	if (!engine)
@@ -437,11 +442,11 @@ struct engine *engine_http_new(struct loop *loop, const struct config *config,
 	engine->pool.loop = loop;
 	engine->pool.user_timeout_ms = (unsigned)config->upstream_timeout_ms;
 	engine->pool.idle_max = config->upstream_max_inflight;
-	engine->pool.ready = on_ready;
+	engine->pool.ready = on_connection_ready;
 	http_pool_init(&engine->pool);
 	list_init(&engine->due);
 	list_init(&engine->connecting);
-	engine->timer.fire = on_timer;
+	engine->timer.fire = on_http_timer;
 	loop_timer_add(loop, &engine->timer);
 	return &engine->base;
 }

@@ -62,7 +62,7 @@ static bool is_worn_out(const struct http_connection *c)
 }
 
 /* What is there before the request is no answer to it: an event may not have told of it yet. */
-static bool is_quiet(const struct http_connection *c)
+static bool has_nothing_to_read(const struct http_connection *c)
 {
 	char byte;
 
@@ -75,7 +75,7 @@ struct http_connection *http_pool_take(struct http_pool *pool, void *user)
 		struct http_connection *c =
 			container_of(pool->idle.prev, struct http_connection, link);
 
-		if (is_worn_out(c) || !is_quiet(c)) {
+		if (is_worn_out(c) || !has_nothing_to_read(c)) {
 			http_pool_close(c);
 			continue;
 		}
@@ -116,7 +116,7 @@ int64_t http_pool_expire(struct http_pool *pool)
 	return INT64_MAX;
 }
 
-static void on_ready(struct loop_watch *watch, uint32_t events)
+static void on_pooled_ready(struct loop_watch *watch, uint32_t events)
 {
 	struct http_connection *c = container_of(watch, struct http_connection, watch);
 
@@ -180,7 +180,7 @@ struct http_connection *http_pool_connect(struct http_pool *pool,
 	c->user = user;
 	c->epoch = pool->epoch;
 	c->made_us = pool->loop->now_us;
-	c->watch.ready = on_ready;
+	c->watch.ready = on_pooled_ready;
 	c->watch.fd = socket(address->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->watch.fd < 0) {
 		free(c);

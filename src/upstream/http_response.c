@@ -27,7 +27,7 @@ static void break_off(struct http_response *reply, const char *wrong)
 }
 
 /* What belongs to one header block; an interim reply leaves nothing behind. */
-static void begin(struct http_response *reply)
+static void begin_header(struct http_response *reply)
 {
 	reply->state = REPLY_STATUS;
 	reply->status = 0;
@@ -43,10 +43,10 @@ void http_response_init(struct http_response *reply)
 	reply->seen = 0;
 	reply->cr = reply->cut = false;
 	reply->line_len = 0;
-	begin(reply);
+	begin_header(reply);
 }
 
-static void on_status(struct http_response *reply, struct view line)
+static void on_status_line(struct http_response *reply, struct view line)
 {
 	const char *p = line.ptr;
 
@@ -139,7 +139,7 @@ static bool is_name(struct view name)
 	return name.len > 0;
 }
 
-static void on_header(struct http_response *reply, struct view line)
+static void on_header_field(struct http_response *reply, struct view line)
 {
 	static const struct {
 		struct view name;
@@ -180,7 +180,7 @@ static void end_header(struct http_response *reply)
 		return;
 	}
 	if (reply->status < 200) {
-		begin(reply);
+		begin_header(reply);
 		return;
 	}
 	if (reply->chunked && (reply->has_length || reply->http_1_0)) {
@@ -229,13 +229,13 @@ static void on_line(struct http_response *reply, struct view line)
 
 	switch (reply->state) {
 	case REPLY_STATUS:
-		on_status(reply, line);
+		on_status_line(reply, line);
 		break;
 	case REPLY_HEADER:
 		if (is_blank)
 			end_header(reply);
 		else
-			on_header(reply, line);
+			on_header_field(reply, line);
 		break;
 	case REPLY_CHUNK_SIZE:
 		on_chunk_size(reply, line);

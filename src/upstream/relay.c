@@ -57,7 +57,7 @@ static struct transfer *take_transfer(struct relay *relay)
 	return transfer;
 }
 
-static void free_transfer(struct spare *spare)
+static void free_idle_transfer(struct spare *spare)
 {
 	struct transfer *transfer = container_of(spare, struct transfer, spare);
 
@@ -241,7 +241,7 @@ struct relay *relay_new(struct loop *loop, const struct config *config, struct r
 	relay->inflight = inflight;
 	relay->deferred_timer.fire = on_deferred_timer;
 	relay->trim_timer.fire = on_idle_trim;
-	spares_init(&relay->idle, IDLE_TRANSFERS_MAX, free_transfer);
+	spares_init(&relay->idle, IDLE_TRANSFERS_MAX, free_idle_transfer);
 	key_file_init(&relay->key_file, config->upstream_api_key_file);
 	relay->engine = config->upstream_tls ? engine_curl_new(loop, config, on_transfer_end)
 					     : engine_http_new(loop, config, on_transfer_end);
@@ -259,7 +259,7 @@ static void free_deferred(struct relay *relay)
 	for (struct transfer *transfer = relay->deferred, *next; transfer; transfer = next) {
 		next = transfer->next;
 		route_drop(transfer->route);
-		free_transfer(&transfer->spare);
+		free_idle_transfer(&transfer->spare);
 	}
 }
 

@@ -6,7 +6,7 @@
  *
  *	lookup ok ──> wait PERIOD_US ──┐          failed ──> wait 1, 2, 4, 8, then 10 s ──┐
  *	   ^───────────────────────────┴──────────────────────────────────────────────────┘
- *	resolver_refresh() shortens any wait to HURRY_US after the last lookup's start.
+ *	resolver_refresh() shortens any wait to LOOKUP_GAP_US after the last lookup's start.
  *
  * The addresses are kept sorted, so that a name server which rotates its answers does not look like
  * one whose answer changed. Limit: RESOLVER_ADDRESSES_MAX addresses; of more, those that are in use
@@ -30,7 +30,7 @@
 
 enum {
 	PERIOD_US = 10 * 1000000,
-	HURRY_US = 1000000,
+	LOOKUP_GAP_US = 1000000,
 	/* Name service modules put buffers of 64 KiB and more on the stack. */
 	STACK_BYTES = 256 * 1024,
 };
@@ -44,7 +44,7 @@ struct resolver {
 	bool numeric;
 	bool stop;
 	bool looked_up; /* at least once, well or badly */
-	bool flushing;  /* since the last lookup began */
+	bool wanted;    /* since the last lookup began */
 	int64_t started_us;
 	const char *error;
 	struct resolver_addresses addresses;
@@ -52,7 +52,7 @@ struct resolver {
 	atomic_uint generation;
 };
 
-static void destroy(struct resolver *resolver)
+static void free_resolver(struct resolver *resolver)
 {
 	pthread_cond_destroy(&resolver->changed);
 	pthread_mutex_destroy(&resolver->mutex);
@@ -61,13 +61,13 @@ static void destroy(struct resolver *resolver)
 }
 
 /* Call with the mutex held; it is released. */
-static void let_go(struct resolver *resolver)
+static void unlock_and_release(struct resolver *resolver)
 {
 	bool last = --resolver->holders == 0;
 
 	pthread_mutex_unlock(&resolver->mutex);
 	if (last)
-		destroy(resolver);
+		free_resolver(resolver);
 }
 
 static int wait_until(struct resolver *resolver, int64_t due_us)
@@ -77,7 +77,7 @@ static int wait_until(struct resolver *resolver, int64_t due_us)
 	return pthread_cond_timedwait(&resolver->changed, &resolver->mutex, &due);
 }
 
-static bool contains(const struct resolver_addresses *addresses, const char *text)
+static bool has_address(const struct resolver_addresses *addresses, const char *text)
 {
 	size_t i;
 
@@ -105,21 +105,21 @@ static void collect_family(struct resolver_addresses *addresses, const struct ad
 					 ->sin_addr;
 		address->family = family;
 		if (inet_ntop(family, bytes, address->text, sizeof(address->text)) &&
-		    (!known || contains(known, address->text)) &&
-		    !contains(addresses, address->text))
+		    (!known || has_address(known, address->text)) &&
+		    !has_address(addresses, address->text))
 			addresses->count++;
 	}
 }
 
-static int compare(const void *a, const void *b)
+static int compare_addresses(const void *a, const void *b)
 {
 	return strcmp(((const struct resolver_address *)a)->text,
 		      ((const struct resolver_address *)b)->text);
 }
 
 /* Sorted within each family; which family comes first is the system's preference (RFC 6724). */
-static void collect(struct resolver_addresses *addresses, const struct addrinfo *found,
-		    const struct resolver_addresses *known)
+static void collect_addresses(struct resolver_addresses *addresses, const struct addrinfo *found,
+			      const struct resolver_addresses *known)
 {
 	int first = found->ai_family == AF_INET6 ? AF_INET6 : AF_INET;
 	int second = first == AF_INET ? AF_INET6 : AF_INET;
@@ -130,9 +130,10 @@ static void collect(struct resolver_addresses *addresses, const struct addrinfo 
 	addresses->preferred = addresses->count;
 	collect_family(addresses, found, second, known);
 	collect_family(addresses, found, second, NULL);
-	qsort(addresses->list, addresses->preferred, sizeof(struct resolver_address), compare);
+	qsort(addresses->list, addresses->preferred, sizeof(struct resolver_address),
+	      compare_addresses);
 	qsort(addresses->list + addresses->preferred, addresses->count - addresses->preferred,
-	      sizeof(struct resolver_address), compare);
+	      sizeof(struct resolver_address), compare_addresses);
 }
 
 static int look_up(const struct resolver *resolver, int flags, struct resolver_addresses *addresses)
@@ -147,7 +148,7 @@ static int look_up(const struct resolver *resolver, int flags, struct resolver_a
 	if (error != 0)
 		return error;
 	/* The thread alone writes what is known, so it may read that without the mutex. */
-	collect(addresses, found, &resolver->addresses);
+	collect_addresses(addresses, found, &resolver->addresses);
 	freeaddrinfo(found);
 	return addresses->count > 0 ? 0 : EAI_NONAME;
 }
@@ -176,7 +177,7 @@ static bool publish(struct resolver *resolver, const struct resolver_addresses *
 	return true;
 }
 
-static void tell(const struct resolver *resolver, int error, size_t count)
+static void log_lookup(const struct resolver *resolver, int error, size_t count)
 {
 	if (error != 0)
 		log_limited(
@@ -190,7 +191,7 @@ static void tell(const struct resolver *resolver, int error, size_t count)
 }
 
 /* One lookup; nothing is held while it lasts, nor while a line is written. False: it failed. */
-static bool refresh(struct resolver *resolver)
+static bool look_up_and_publish(struct resolver *resolver)
 {
 	struct resolver_addresses addresses = {0}; /* of a failure: none */
 	int error = look_up(resolver, AI_ADDRCONFIG, &addresses);
@@ -204,18 +205,18 @@ static bool refresh(struct resolver *resolver)
 	pthread_cond_broadcast(&resolver->changed);
 	pthread_mutex_unlock(&resolver->mutex);
 	if (worth_a_line)
-		tell(resolver, error, addresses.count);
+		log_lookup(resolver, error, addresses.count);
 	return error == 0;
 }
 
 /* Call with the mutex held. */
-static void rest(struct resolver *resolver, int64_t pause_us)
+static void sleep_until_due(struct resolver *resolver, int64_t pause_us)
 {
 	int64_t ended_us = loop_now_us();
 
 	while (!resolver->stop) {
-		int64_t due_us =
-			resolver->flushing ? resolver->started_us + HURRY_US : ended_us + pause_us;
+		int64_t due_us = resolver->wanted ? resolver->started_us + LOOKUP_GAP_US
+						  : ended_us + pause_us;
 
 		if (loop_now_us() >= due_us)
 			return;
@@ -226,21 +227,21 @@ static void rest(struct resolver *resolver, int64_t pause_us)
 static void *resolve_for_ever(void *arg)
 {
 	struct resolver *resolver = arg;
-	int64_t retry_us = HURRY_US;
+	int64_t retry_us = LOOKUP_GAP_US;
 
 	pthread_mutex_lock(&resolver->mutex);
 	while (!resolver->stop) {
 		bool ok;
 
 		resolver->started_us = loop_now_us();
-		resolver->flushing = false;
+		resolver->wanted = false;
 		pthread_mutex_unlock(&resolver->mutex);
-		ok = refresh(resolver);
+		ok = look_up_and_publish(resolver);
 		pthread_mutex_lock(&resolver->mutex);
-		rest(resolver, ok ? PERIOD_US : retry_us);
-		retry_us = ok ? HURRY_US : 2 * retry_us < PERIOD_US ? 2 * retry_us : PERIOD_US;
+		sleep_until_due(resolver, ok ? PERIOD_US : retry_us);
+		retry_us = ok ? LOOKUP_GAP_US : 2 * retry_us < PERIOD_US ? 2 * retry_us : PERIOD_US;
 	}
-	let_go(resolver);
+	unlock_and_release(resolver);
 	return NULL;
 }
 
@@ -293,7 +294,7 @@ struct resolver *resolver_new(const char *host, uint16_t port)
 		resolver->rotation = (unsigned)loop_now_us();
 	resolver->host = strdup(host);
 	if (!resolver->host) {
-		destroy(resolver);
+		free_resolver(resolver);
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -304,7 +305,7 @@ struct resolver *resolver_new(const char *host, uint16_t port)
 	}
 	error = start_thread(resolver);
 	if (error != 0) {
-		destroy(resolver);
+		free_resolver(resolver);
 		errno = error;
 		return NULL;
 	}
@@ -318,7 +319,7 @@ void resolver_free(struct resolver *resolver)
 	pthread_mutex_lock(&resolver->mutex);
 	resolver->stop = true;
 	pthread_cond_broadcast(&resolver->changed);
-	let_go(resolver);
+	unlock_and_release(resolver);
 }
 
 bool resolver_wait(struct resolver *resolver, int64_t timeout_ms)
@@ -379,8 +380,8 @@ void resolver_refresh(struct resolver *resolver)
 	if (resolver->numeric)
 		return;
 	pthread_mutex_lock(&resolver->mutex);
-	if (!resolver->flushing)
+	if (!resolver->wanted)
 		pthread_cond_broadcast(&resolver->changed);
-	resolver->flushing = true;
+	resolver->wanted = true;
 	pthread_mutex_unlock(&resolver->mutex);
 }

@@ -8,7 +8,7 @@
 
 /* As one text; NULL without memory. printf(3) and its kin copy what they print on the way, and what is
  * left behind there nobody wipes. */
-static char *join(struct view a, struct view b, struct view c)
+static char *join_texts(struct view a, struct view b, struct view c)
 {
 	char *text = malloc(a.len + b.len + c.len + 1), *end;
 
@@ -38,13 +38,13 @@ static char *print_head(const struct config *config, const struct route *route)
 		     path, host_len, authority, route->tenant_line ? route->tenant_line : "",
 		     route->tenant_line ? "\r\n" : "") < 0)
 		return NULL;
-	head = join(view_of(most), view_of(route->key_line ? route->key_line : ""),
-		    view_of(route->key_line ? "\r\n" : ""));
+	head = join_texts(view_of(most), view_of(route->key_line ? route->key_line : ""),
+			  view_of(route->key_line ? "\r\n" : ""));
 	free(most);
 	return head;
 }
 
-static void wipe_and_free(char *text)
+static void wipe_and_free_text(char *text)
 {
 	if (text)
 		explicit_bzero(text, strlen(text));
@@ -60,10 +60,10 @@ struct route *route_new(struct resolver *resolver, const struct config *config, 
 		return NULL;
 	route->holders = 1;
 	if (tenant)
-		route->tenant_line =
-			join(VIEW_LITERAL("X-Scope-OrgID: "), view_of(tenant), VIEW_LITERAL(""));
+		route->tenant_line = join_texts(VIEW_LITERAL("X-Scope-OrgID: "), view_of(tenant),
+						VIEW_LITERAL(""));
 	if (key.len > 0)
-		route->key_line = join(VIEW_LITERAL("x-api-key: "), key, VIEW_LITERAL(""));
+		route->key_line = join_texts(VIEW_LITERAL("x-api-key: "), key, VIEW_LITERAL(""));
 	route->head = print_head(config, route);
 	if ((tenant && !route->tenant_line) || (key.len > 0 && !route->key_line) || !route->head) {
 		route_drop(route);
@@ -84,8 +84,8 @@ void route_drop(struct route *route)
 {
 	if (!route || --route->holders > 0)
 		return;
-	wipe_and_free(route->key_line);
-	wipe_and_free(route->head);
+	wipe_and_free_text(route->key_line);
+	wipe_and_free_text(route->head);
 	free(route->tenant_line);
 	free(route);
 }
@@ -135,28 +135,28 @@ static bool is_traceparent(struct view value)
 	       is_lower_hex(p + 53, 2);
 }
 
-void relay_forward(struct relay_forward *forward, const struct relay_call *call)
+void route_print_forwarded(struct forwarded_lines *forwarded, const struct relay_call *call)
 {
 	const struct {
 		struct view start, value;
 		bool (*is_valid)(struct view value);
-	} rows[FORWARDS_MAX] = {
+	} rows[FORWARDED_LINES_MAX] = {
 		{VIEW_LITERAL("x-faro-session-id: "), call->forwarded.session_id, is_id},
 		{VIEW_LITERAL("Idempotency-Key: "), call->forwarded.idempotency_key, is_id},
 		{VIEW_LITERAL("traceparent: "), call->forwarded.traceparent, is_traceparent},
 	};
 	size_t i;
 
-	forward->count = 0;
-	for (i = 0; i < FORWARDS_MAX; i++) {
+	forwarded->count = 0;
+	for (i = 0; i < FORWARDED_LINES_MAX; i++) {
 		struct view start = rows[i].start, value = rows[i].value;
-		char *line = forward->lines[forward->count];
+		char *line = forwarded->lines[forwarded->count];
 
 		if (!value.ptr || !rows[i].is_valid(value))
 			continue;
 		memcpy(line, start.ptr, start.len);
 		memcpy(line + start.len, value.ptr, value.len);
 		line[start.len + value.len] = '\0';
-		forward->lens[forward->count++] = start.len + value.len;
+		forwarded->lens[forwarded->count++] = start.len + value.len;
 	}
 }

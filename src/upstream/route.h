@@ -17,9 +17,9 @@
 #include "upstream/resolver.h"
 
 enum {
-	FORWARDS_MAX = 3,
+	FORWARDED_LINES_MAX = 3,
 	FORWARDED_MAX_BYTES = 128, /* of a value */
-	FORWARD_LINE_BYTES = FORWARDED_MAX_BYTES + 32,
+	FORWARDED_LINE_BYTES = FORWARDED_MAX_BYTES + 32,
 };
 
 #define RELAY_USER_AGENT   "faro-ingest/" PACKAGE_VERSION
@@ -43,13 +43,14 @@ struct route *route_hold(struct route *route);
 /* The last one wipes the key; NULL is allowed. */
 void route_drop(struct route *route);
 
-struct relay_forward {
+struct forwarded_lines {
 	size_t count;
-	size_t lens[FORWARDS_MAX];
-	char lines[FORWARDS_MAX][FORWARD_LINE_BYTES]; /* NUL-terminated, without their end */
+	size_t lens[FORWARDED_LINES_MAX];
+	char lines[FORWARDED_LINES_MAX]
+		  [FORWARDED_LINE_BYTES]; /* NUL-terminated, without their end */
 };
 
 /* Prints the client's headers that are well-formed. */
-void relay_forward(struct relay_forward *forward, const struct relay_call *call);
+void route_print_forwarded(struct forwarded_lines *forwarded, const struct relay_call *call);
 
 #endif

@@ -282,7 +282,7 @@ static void test_dedup__after_a_restart__known(void **state)
 	(void)state;
 	assert_int_equal(put(3), STORE_OK);
 	reopen();
-	store_tell(store, dedup, time(NULL), loop_now_us());
+	store_fill_dedup(store, dedup, time(NULL), loop_now_us());
 	assert_int_equal(dedup_begin(dedup, &hash, &waiter, loop_now_us()), DEDUP_KNOWN);
 	assert_int_equal(dedup_begin(dedup, &other, &waiter, loop_now_us()), DEDUP_FIRST);
 	dedup_free(dedup);
@@ -296,7 +296,7 @@ static void test_dedup__older_than_it_remembers__not_told(void **state)
 
 	(void)state;
 	assert_int_equal(put(3), STORE_OK);
-	store_tell(store, dedup, time(NULL) + DEDUP_KEEP_S + 1, loop_now_us());
+	store_fill_dedup(store, dedup, time(NULL) + DEDUP_KEEP_S + 1, loop_now_us());
 	assert_int_equal(dedup_begin(dedup, &hash, &waiter, loop_now_us()), DEDUP_FIRST);
 	dedup_free(dedup);
 }

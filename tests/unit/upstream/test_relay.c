@@ -1528,9 +1528,9 @@ static void test_route__dropped__no_piece_of_the_key_on_the_heap(void **state)
 
 static bool forwards(const struct relay_call *call)
 {
-	struct relay_forward forward;
+	struct forwarded_lines forward;
 
-	relay_forward(&forward, call);
+	route_print_forwarded(&forward, call);
 	return forward.count > 0;
 }
 
