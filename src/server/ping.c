@@ -82,7 +82,8 @@ int ping(const char *path)
 		return report_failure(path, strerror(errno));
 	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1 ||
 	    !answers(fd))
-		status = report_failure(path, "connected, but there was no healthy answer within 2 s");
+		status = report_failure(path,
+					"connected, but there was no healthy answer within 2 s");
 	close(fd);
 	return status;
 }

@@ -18,17 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "base/text.h"
 #include "upstream/engine.h"
 #include "upstream/http_pool.h"
+#include "upstream/http_request.h"
 #include "upstream/http_response.h"
 
 enum {
 	RECEIVE_BYTES = 16384,
-	/* Line ends, and a Content-Length beside the forwarded lines. */
-	LINES_BYTES = FORWARDED_LINES_MAX * (FORWARDED_LINE_BYTES + 2) + 48,
 };
 
 static const char unconnected[] = "The connection was not made in time";
@@ -40,10 +38,8 @@ struct http_transfer {
 	struct list due, connecting;        /* `connecting`: in its ring until connected */
 	int64_t connecting_since_us, half_since_us;
 	unsigned first_address, tried; /* of the route */
-	size_t written, lines_len;
+	struct http_request request;
 	struct http_response reply;
-	struct forwarded_lines forwarded;
-	char lines[LINES_BYTES];
 };
 
 struct http_engine {
@@ -68,11 +64,6 @@ static void arm_http_timer(struct http_engine *engine, int64_t due_us)
 {
 	if (engine->timer.due_us > due_us)
 		engine->timer.due_us = due_us;
-}
-
-static size_t request_bytes(const struct http_transfer *t)
-{
-	return t->base.route->head_len + t->lines_len + t->base.call->body.len;
 }
 
 static bool is_connecting(const struct http_transfer *t)
@@ -209,47 +200,26 @@ static bool retry_on_new_connection(struct http_transfer *t, const char *reason)
 		end_transfer(t, RELAY_BROKEN, reason);
 		return false;
 	}
-	t->written = 0;
+	t->request.written = 0;
 	return begin_connecting(t);
-}
-
-/* What is still to be written, of three places. */
-static size_t remaining(const struct http_transfer *t, struct iovec *parts)
-{
-	const struct route *route = t->base.route;
-	const struct relay_call *call = t->base.call;
-	const struct view places[] = {
-		{route->head, route->head_len}, {t->lines, t->lines_len}, call->body};
-	size_t skip = t->written, count = 0, i;
-
-	for (i = 0; i < ARRAY_LEN(places); i++) {
-		if (skip >= places[i].len) {
-			skip -= places[i].len;
-			continue;
-		}
-		/* sendmsg(2) takes non-const text, and leaves it as it is. */
-		parts[count++] = (struct iovec){(char *)(uintptr_t)places[i].ptr + skip,
-						places[i].len - skip};
-		skip = 0;
-	}
-	return count;
 }
 
 /* False with errno set: the connection is dead. */
 static bool write_some(struct http_transfer *t)
 {
-	struct iovec parts[3];
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = remaining(t, parts)};
+	struct iovec parts[HTTP_REQUEST_PARTS];
+	struct msghdr message = {.msg_iov = parts,
+				 .msg_iovlen = http_request_remaining(&t->request, parts)};
 	ssize_t n = sendmsg(t->connection->watch.fd, &message, MSG_NOSIGNAL);
 
 	if (n > 0) {
-		if (t->written == 0)
+		if (t->request.written == 0)
 			transfer_count_attempt(&t->base);
-		t->written += (size_t)n;
+		t->request.written += (size_t)n;
 	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		return false;
 	}
-	return http_connection_watch_writing(t->connection, t->written < request_bytes(t));
+	return http_connection_watch_writing(t->connection, !http_request_is_written(&t->request));
 }
 
 static void on_reply(struct http_transfer *t, enum http_response_result result, bool clean)
@@ -257,7 +227,7 @@ static void on_reply(struct http_transfer *t, enum http_response_result result, 
 	if (result == HTTP_RESPONSE_MORE)
 		return;
 	if (result == HTTP_RESPONSE_WHOLE && clean && t->reply.keep &&
-	    t->written == request_bytes(t))
+	    http_request_is_written(&t->request))
 		release_connection(t, true);
 	end_and_call_back(t, RELAY_BROKEN, t->reply.wrong);
 }
@@ -270,7 +240,7 @@ static void read_some(struct http_transfer *t, bool hung_up)
 	enum http_response_result result;
 	size_t used;
 
-	if (n > 0 && t->written == 0) {
+	if (n > 0 && t->request.written == 0) {
 		if (!retry_on_new_connection(t, "It answered before it was asked"))
 			t->engine->base.ended(&t->base);
 	} else if (n > 0) {
@@ -313,12 +283,12 @@ static void on_connection_ready(struct http_connection *connection, uint32_t eve
 	if (is_connecting(t) && !finish_connecting(t))
 		return;
 	/* What was there before the first byte of the request is no answer to it. */
-	if ((events & EPOLLIN) && t->written == 0) {
+	if ((events & EPOLLIN) && t->request.written == 0) {
 		read_some(t, hung_up);
 		return;
 	}
 	/* Where it cannot be written, the answer may be there all the same. */
-	if ((events & EPOLLOUT) && t->written < request_bytes(t) && !write_some(t))
+	if ((events & EPOLLOUT) && !http_request_is_written(&t->request) && !write_some(t))
 		hung_up = true;
 	if (hung_up || (events & EPOLLIN))
 		read_some(t, hung_up);
@@ -357,36 +327,13 @@ static void on_http_timer(struct loop_timer *timer)
 	arm_http_timer(engine, http_pool_expire(&engine->pool));
 }
 
-/* Prints what is of this call alone. */
-static void print_lines(struct http_transfer *t)
-{
-	char digits[20], *p = t->lines;
-	size_t n = 0, i, len = t->base.call->body.len;
-
-	route_print_forwarded(&t->forwarded, t->base.call);
-	for (i = 0; i < t->forwarded.count; i++) {
-		p = mempcpy(p, t->forwarded.lines[i], t->forwarded.lens[i]);
-		p = mempcpy(p, "\r\n", 2);
-	}
-	p = mempcpy(p, "Content-Length: ", 16);
-	do {
-		digits[n++] = (char)('0' + len % 10);
-		len /= 10;
-	} while (len > 0);
-	while (n > 0)
-		*p++ = digits[--n];
-	p = mempcpy(p, "\r\n\r\n", 4);
-	t->lines_len = (size_t)(p - t->lines);
-}
-
 static bool http_engine_start(struct engine *base, struct transfer *transfer)
 {
 	struct http_engine *engine = engine_of(base);
 	struct http_transfer *t = transfer_of(transfer);
 
 	http_response_init(&t->reply);
-	t->written = 0;
-	print_lines(t);
+	http_request_init(&t->request, transfer->route, transfer->call);
 	list_add(&engine->due, &t->due);
 	arm_http_timer(engine, transfer->started_us + base->config->upstream_timeout_ms * 1000);
 	t->connection = http_pool_take(&engine->pool, t);
