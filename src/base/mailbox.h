@@ -1,9 +1,9 @@
 /*
  * mailbox: hands something over to the thread of a loop.
  *
- * Any thread posts a message; the loop that owns the mailbox opens it in its next turn. Messages are
- * embedded in what they carry, so posting never allocates, and never waits for more than another
- * post. One thread's messages are opened in the order in which it posted them.
+ * Any thread posts a message; the loop that owns the mailbox opens it in its next turn. Messages
+ * are embedded in what they carry, so posting never allocates, and never waits for more than
+ * another post. One thread's messages are opened in the order in which it posted them.
  */
 #ifndef FARO_BASE_MAILBOX_H
 #define FARO_BASE_MAILBOX_H
@@ -28,7 +28,7 @@ struct mailbox {
 
 /* False with errno set. */
 bool mailbox_init(struct mailbox *mailbox, struct loop *loop);
-/* Letters that were not opened are forgotten: nobody may post any more. Also after a failed init. */
+/* Messages that were not opened are dropped: nobody may post any more. Also after a failed init. */
 void mailbox_release(struct mailbox *mailbox);
 void mailbox_post(struct mailbox *mailbox, struct message *message);
 

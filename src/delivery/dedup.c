@@ -1,8 +1,8 @@
 /*
- * DESIGN: entries stand in a ring in the order of their beginning and are found by chains of the
- * same hash bits. The ring's next place is that of the oldest entry, which is forgotten; where that
- * one is still under way, the new beacon goes unrecorded. An entry dies by its age, by the failure
- * of its beacon or by being overtaken, and is then in no chain.
+ * DESIGN: entries stand in a ring in the order in which their beacons came, and are found by chains
+ * of equal hash bits. A new entry replaces the oldest one; where that beacon is still under way,
+ * the new one is not recorded. An entry also ends when it is too old, or when its beacon was not
+ * promised; then it is in no chain.
  */
 #include "delivery/dedup.h"
 
@@ -31,7 +31,7 @@ struct entry {
 
 struct dedup {
 	pthread_mutex_t mutex;
-	uint32_t place; /* of the next entry */
+	uint32_t next_index; /* of the next entry */
 	uint32_t chains[DEDUP_ENTRIES];
 	struct entry entries[DEDUP_ENTRIES];
 };
@@ -95,29 +95,29 @@ static struct entry *find_entry(struct dedup *dedup, const struct dedup_hash *ha
 static void remove_entry(struct dedup *dedup, struct entry *entry)
 {
 	uint32_t *link = chain_of(dedup, &entry->hash);
-	uint32_t place = (uint32_t)(entry - dedup->entries);
+	uint32_t index = (uint32_t)(entry - dedup->entries);
 
-	while (*link != place)
+	while (*link != index)
 		link = &dedup->entries[*link].next;
 	*link = entry->next;
 	entry->phase = FREE;
 }
 
-/* NULL: there is no place. */
+/* NULL: the oldest entry is still in use. */
 static struct entry *add_entry(struct dedup *dedup, const struct dedup_hash *hash)
 {
-	struct entry *entry = &dedup->entries[dedup->place];
+	struct entry *entry = &dedup->entries[dedup->next_index];
 	uint32_t *chain = chain_of(dedup, hash);
 
 	if (entry->phase == UNDER_WAY) {
-		dedup->place = (dedup->place + 1) % DEDUP_ENTRIES;
+		dedup->next_index = (dedup->next_index + 1) % DEDUP_ENTRIES;
 		return NULL;
 	}
 	if (entry->phase == PROMISED)
 		remove_entry(dedup, entry);
 	*entry = (struct entry){.hash = *hash, .next = *chain, .phase = UNDER_WAY};
-	*chain = dedup->place;
-	dedup->place = (dedup->place + 1) % DEDUP_ENTRIES;
+	*chain = dedup->next_index;
+	dedup->next_index = (dedup->next_index + 1) % DEDUP_ENTRIES;
 	return entry;
 }
 

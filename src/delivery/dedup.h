@@ -3,7 +3,7 @@
  *
  *	dedup_begin ─┬─ DEDUP_FIRST: relay it, then dedup_end()
  *	             ├─ DEDUP_KNOWN: it was taken within the last DEDUP_KEEP_S (policy.h)
- *	             └─ DEDUP_WAIT: the first is under way; its end is told by the waiter's message
+ *	             └─ DEDUP_WAIT: the first is under way; the waiter's message tells its end
  *
  * Memory is fixed: DEDUP_ENTRIES beacons are remembered (3.5 MiB), and where more come within that
  * time the oldest are forgotten first; a repeat of such a one is relayed again.
@@ -35,7 +35,7 @@ enum dedup_state {
 struct dedup_outcome {
 	bool promised; /* it was answered 202 */
 	enum verdict verdict;
-	int status; /* of the receiver; 0: it gave none */
+	int status; /* of the upstream; 0: it gave none */
 };
 
 struct dedup_waiter {

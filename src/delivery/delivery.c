@@ -1,12 +1,12 @@
 /*
- * DESIGN: each arrow is one function, and every way ends in end_delivery(): within delivery_start(),
- * which then returns the verdict, or later, from the loop, which tells the owner.
+ * DESIGN: each arrow is one function, and every way ends in end_delivery(): within
+ * delivery_start(), which then returns the verdict, or later, from the loop, which tells the owner.
  *
- *	delivery_start ─┬─ known ──────────────────────────────────────────────> duplicate
- *	                ├─ the same is under way ──> waits ──its end──> duplicate, or that one's verdict
- *	                └─ attempt ─┬─ taken, or rejected ─────────────────────> the upstream's verdict
- *	                            └─ not now, or breaker open ──> spool ─┬─ stored ──> spooled
- *	                                                                   └─ not ─────> as without a spool
+ *	start ─┬─ known ──────────────────────────────────────────────> duplicate
+ *	       ├─ the same is under way ──> waits ──its end──> duplicate, or that one's verdict
+ *	       └─ attempt ─┬─ taken, or rejected ─────────────────────> the upstream's verdict
+ *	                   └─ not now, or breaker open ──> spool ─┬─ stored ──> spooled
+ *	                                                          └─ not ─────> the upstream's verdict
  */
 #include "delivery/delivery.h"
 
@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "delivery/policy.h"
 
-/* Of a first one, which is no duplicate. */
+/* A duplicate is none: it repeats one. */
 static bool is_promise(enum verdict verdict)
 {
 	return verdict == VERDICT_ACCEPTED || verdict == VERDICT_SPOOLED;
@@ -46,7 +46,7 @@ static void end_and_tell_owner(struct delivery *delivery, enum verdict verdict)
 	delivery->done(delivery);
 }
 
-/* --- the spool ----------------------------------------------------------------------------------*/
+/* --- the spool ---------------------------------------------------------------------------------*/
 
 static void on_spool_answer(struct spool_put *put)
 {
@@ -80,7 +80,7 @@ static void hand_to_spool(struct delivery *delivery, enum verdict otherwise)
 	spool_put(delivery->context->spool, &delivery->put);
 }
 
-/* --- the upstream -------------------------------------------------------------------------------*/
+/* --- the upstream ------------------------------------------------------------------------------*/
 
 static bool is_for_spool(const struct delivery *delivery)
 {
@@ -121,7 +121,7 @@ static enum verdict attempt(struct delivery *delivery)
 	return VERDICT_OK;
 }
 
-/* --- the others of its kind ---------------------------------------------------------------------*/
+/* --- the same beacon again ---------------------------------------------------------------------*/
 
 static void on_first_ended(struct message *message)
 {
@@ -166,7 +166,7 @@ enum verdict delivery_start(struct delivery_context *context, struct delivery *d
 	return attempt(delivery);
 }
 
-/* --- before its end ------------------------------------------------------------------------------*/
+/* --- ending it early ---------------------------------------------------------------------------*/
 
 static void cancel_attempt(struct delivery *delivery)
 {
@@ -192,7 +192,7 @@ void delivery_cancel(struct delivery *delivery)
 	end_first(delivery, VERDICT_UPSTREAM_TIMEOUT);
 }
 
-/* --- the context --------------------------------------------------------------------------------*/
+/* --- the context -------------------------------------------------------------------------------*/
 
 bool delivery_context_init(struct delivery_context *context, struct loop *loop)
 {

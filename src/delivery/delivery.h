@@ -1,8 +1,8 @@
 /*
- * delivery: from a labelled beacon to its verdict: once, to the receiver, else to the spool.
+ * delivery: from a labelled beacon to its verdict: once, to the upstream, else to the spool.
  *
- * One context belongs to one loop. A delivery is embedded in its owner, who fills in what is asked and
- * keeps the bytes until done().
+ * One context belongs to one loop. A delivery is embedded in its owner, who fills in what is asked
+ * and keeps the bytes until done().
  */
 #ifndef FARO_DELIVERY_DELIVERY_H
 #define FARO_DELIVERY_DELIVERY_H
@@ -18,12 +18,14 @@ struct delivery_context {
 	struct breaker *breaker; /* used where there is a spool */
 	struct spool *spool;     /* NULL: none */
 	struct mailbox mailbox;
-	size_t at_spool; /* deliveries whose memory the spool has: the loop must go on */
+	/* Deliveries in the spool's queue; run the loop until this is 0, their memory must stay
+	 * valid. */
+	size_t at_spool;
 };
 
 enum delivery_phase {
 	DELIVERY_NONE,
-	DELIVERY_WAITS, /* for the first of its kind */
+	DELIVERY_WAITS, /* for the end of the same beacon, which came before it */
 	DELIVERY_AT_RELAY,
 	DELIVERY_AT_SPOOL,
 };
@@ -38,7 +40,7 @@ struct delivery {
 
 	struct delivery_context *context;
 	enum delivery_phase phase;
-	bool first; /* of those with its hash: its end is told to the others */
+	bool first; /* the same beacons that came after it wait for its end */
 	struct dedup_hash hash;
 	struct dedup_waiter waiter;
 	struct spool_put put;
@@ -52,7 +54,7 @@ void delivery_context_release(struct delivery_context *context);
 /* VERDICT_OK: done() will be called. Anything else is the outcome already (VERDICT_DUPLICATE or
  * VERDICT_OVERLOADED, as in ->call), and done() will not be called. */
 enum verdict delivery_start(struct delivery_context *context, struct delivery *delivery);
-/* The time is short: what the receiver has not answered yet goes to the spool, if there is one. */
+/* On shutdown: cancels the upstream attempt and spools the beacon. No effect without a spool. */
 void delivery_spool_now(struct delivery *delivery);
 /* Ends it without done(); not while it is DELIVERY_AT_SPOOL. */
 void delivery_cancel(struct delivery *delivery);

@@ -43,7 +43,7 @@ static void follow_live_traffic(struct pace *pace, int64_t now_us)
 	pace->troubles = troubles;
 	if (pace->failures == 0 || accepted == pace->accepted)
 		return;
-	/* Somebody else was served meanwhile: no need to wait to the end. */
+	/* The upstream took a beacon of somebody else meanwhile: a short pause is enough. */
 	pace->accepted = accepted;
 	if (pace->pause_until_us > now_us + PAUSE_MIN_US)
 		pace->pause_until_us = now_us + PAUSE_MIN_US;
@@ -71,7 +71,7 @@ int64_t pace_blocked_until(struct pace *pace, int64_t now_us)
 
 void pace_sent(struct pace *pace, int64_t now_us)
 {
-	/* What was not used of the rate is not made up for. */
+	/* Time in which nothing was sent is not made up for. */
 	if (pace->next_us < now_us)
 		pace->next_us = now_us;
 	pace->next_us += (int64_t)(1e6 / pace->rate);

@@ -1,10 +1,9 @@
 /*
- * spool_pace: how fast replay may go, and when it waits.
+ * pace: how fast replay may go, and when it waits.
  *
- * The rate grows by a tenth of its maximum a second and is halved, at most once a second, after
- * anything but a 2xx or a refusal, whoever got it: live traffic or replay. After a failure of its own,
- * replay pauses for a random time up to a bound that doubles (0.5 to 30 s), at least for the
- * receiver's Retry-After.
+ * The rate grows with each record that is taken and is cut after trouble of anybody, live traffic's
+ * or replay's own. After a failure of its own, replay pauses for a random time up to a bound that
+ * doubles, and at least for the upstream's Retry-After. All numbers are policy.h's (RATE_, PAUSE_).
  */
 #ifndef FARO_DELIVERY_PACE_H
 #define FARO_DELIVERY_PACE_H
@@ -27,13 +26,13 @@ struct pace {
 };
 
 void pace_init(struct pace *pace, struct breaker *breaker, double max_rate, int64_t now_us);
-/* The process ends: the rate no longer counts, and pauses are short. */
+/* The process is about to end: from now on there is no rate, and pauses are short. */
 void pace_flush(struct pace *pace);
 
-/* When the next record may go; 0: now. Follows what live traffic met. */
+/* When the next record may go; 0: now. Takes into account what live traffic met. */
 int64_t pace_blocked_until(struct pace *pace, int64_t now_us);
 void pace_sent(struct pace *pace, int64_t now_us);
-/* How it ended. */
+/* How the attempt ended. */
 void pace_after_success(struct pace *pace);
 void pace_after_rejection(struct pace *pace);
 void pace_after_failure(struct pace *pace, unsigned retry_after_s, int64_t now_us);

@@ -16,13 +16,14 @@ enum outcome_class {
 static const struct policy policies[] = {
 	/* 2xx. */
 	[TAKEN] = {.spools = false, BREAKER_SUCCESS, REPLAY_DELIVERED},
-	/* 400, 413, 422: the beacon's fault, which no further attempt mends. It shows that the
+	/* 400, 413, 422: the beacon's fault, which no further attempt changes. It shows that the
 	 * upstream is alive. */
 	[REJECTED] = {.spools = false, BREAKER_ALIVE, REPLAY_QUARANTINE},
 	/* 429: alive, and it wants less, which is for replay's rate to follow. */
 	[THROTTLED] = {.spools = true, BREAKER_THROTTLED, REPLAY_AGAIN},
-	/* 401, 403, 404 and other answers that no receiver of beacons gives: the operator's mistake,
-	 * which lasts until somebody corrects it, and then all that was spooled is still good. */
+	/* 401, 403, 404 and other answers that no receiver of beacons gives: the operator's
+	 * mistake, which lasts until somebody corrects it, and then all that was spooled is still
+	 * good. */
 	[MISCONFIGURED] = {.spools = true, BREAKER_FAILURE, REPLAY_AGAIN},
 	/* 5xx: it will pass. */
 	[FAILING] = {.spools = true, BREAKER_FAILURE, REPLAY_AGAIN},
@@ -30,8 +31,8 @@ static const struct policy policies[] = {
 	[UNANSWERED] = {.spools = true, BREAKER_FAILURE, REPLAY_BACK_OFF},
 	/* No address, no connection, a certificate that is not trusted: nothing was sent. */
 	[UNREACHED] = {.spools = true, BREAKER_FAILURE, REPLAY_AGAIN},
-	/* FARO_UPSTREAM_MAX_INFLIGHT or memory, which says nothing about the upstream. The breaker is
-	 * not told of it. */
+	/* FARO_UPSTREAM_MAX_INFLIGHT or memory, which says nothing about the upstream. The breaker
+	 * is not told of it. */
 	[NOT_MADE] = {.spools = true, BREAKER_ALIVE, REPLAY_AGAIN},
 };
 

@@ -1,11 +1,11 @@
 /*
  * policy: what becomes of a beacon that the upstream did not take: one table and every number.
  *
- * The table says for each class of outcome whether a live beacon is spooled, what the breaker learns
- * and what replay does with a record. The mechanisms only ask: delivery.c (live beacons), replay.c,
- * retries.c (records that are tried again), pace.c (how fast), store_records.c (quarantine), dedup.c,
- * upstream/breaker.c (gets its numbers from here). Which status is which verdict is
- * upstream/outcome.c's to say.
+ * The table says for each class of outcome whether a live beacon is spooled, what the breaker
+ * learns and what replay does with a record. The mechanisms only ask: delivery.c (live beacons),
+ * replay.c, retries.c (records that are tried again), pace.c (how fast), store_records.c
+ * (quarantine), dedup.c, upstream/breaker.c (gets its numbers from here). Which status is which
+ * verdict is upstream/outcome.c's to say.
  */
 #ifndef FARO_DELIVERY_POLICY_H
 #define FARO_DELIVERY_POLICY_H
@@ -22,7 +22,7 @@ enum replay_action {
 };
 
 struct policy {
-	bool spools; /* a live beacon goes to the spool, where there is one; else its sender is told */
+	bool spools; /* a live beacon goes to the spool, where there is one */
 	enum breaker_report breaker;
 	enum replay_action replay;
 };
@@ -30,20 +30,20 @@ struct policy {
 /* By verdict, status and sent. For a call that ended, or was not started (VERDICT_OVERLOADED). */
 const struct policy *policy_of(const struct relay_call *call);
 
-/* --- the breaker: while it is open, live beacons go to the spool at once ------------------------- */
+/* --- the breaker: while it is open, live beacons go to the spool at once -----------------------*/
 
 enum {
 	/* In a row: fewer may be one replica of several that restarts. */
 	BREAKER_FAILURES = 5,
-	/* The first opening is short, since most troubles are a restart; each probe that fails doubles
-	 * it. The longest bounds how late an upstream that is back is noticed. */
+	/* The first opening is short, since most troubles are a restart; each probe that fails
+	 * doubles it. The longest bounds how late an upstream that is back is noticed. */
 	BREAKER_OPEN_MIN_US = 1000 * 1000,
 	BREAKER_OPEN_MAX_US = 30 * 1000 * 1000,
 };
 
 extern const struct breaker_limits policy_breaker;
 
-/* --- replay: how many, how long, how fast -------------------------------------------------------- */
+/* --- replay: how many, how long, how fast ------------------------------------------------------*/
 
 enum {
 	/* Records in flight, and after a failure, when one is enough to find out. */
@@ -81,24 +81,24 @@ enum {
 	PROBE_DELAY_US = 200 * 1000,
 };
 
-/* --- a record that is left unanswered: it may be its own fault, or the upstream has it already ---- */
+/* --- a record that is left unanswered: because of itself, or the upstream has it ---------------*/
 
 enum {
 	/* Its time doubles from this with each attempt: 1, 2, 4, 8 s. */
 	RETRY_MIN_US = 500 * 1000,
-	/* So many attempts, and it goes to quarantine. Only those count after which the upstream took some
-	 * other beacon: where it answers nobody, that says nothing about this one. */
+	/* So many attempts, and it goes to quarantine. Only those count after which the upstream
+	 * took some other beacon: where it answers nobody, that says nothing about this one. */
 	UNANSWERED_MAX = 5,
 };
 
-/* --- quarantine: for an operator to look at; the oldest make room -------------------------------- */
+/* --- quarantine: for an operator to look at; the oldest make room ------------------------------*/
 
 enum {
 	QUARANTINE_RECORDS_MAX = 1000,
 	QUARANTINE_DIVISOR = 8, /* its share of FARO_SPOOL_MAX_BYTES */
 };
 
-/* --- duplicates ---------------------------------------------------------------------------------- */
+/* --- duplicates --------------------------------------------------------------------------------*/
 
 enum {
 	/* A promise is remembered for longer than the SDK and nginx take to send the same again. */
@@ -107,14 +107,14 @@ enum {
 	DEDUP_KEY_MAX_BYTES = 128,
 };
 
-/* --- the spool's own trouble and its end --------------------------------------------------------- */
+/* --- the spool's own trouble and its end -------------------------------------------------------*/
 
 enum {
 	/* A database that failed is opened again after this; what comes meanwhile is answered as if
 	 * there were no spool. */
 	SPOOL_REOPEN_US = 500 * 1000,
-	/* The end of the drain time in which replay starts nothing new, so that what is in flight can
-	 * still be answered. */
+	/* The end of the drain time in which replay starts nothing new, so that what is in flight
+	 * can still be answered. */
 	SPOOL_CLOSING_US = 1000 * 1000,
 };
 

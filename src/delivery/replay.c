@@ -56,7 +56,7 @@ struct replay {
 	bool stopped;
 };
 
-/* --- the end of a record ------------------------------------------------------------------------*/
+/* --- the end of a record -----------------------------------------------------------------------*/
 
 static bool is_finished(const struct replay *replay, int64_t id)
 {
@@ -86,7 +86,7 @@ static void finish_record(struct replay *replay, int64_t id, enum store_end end)
 
 	metrics_add(metrics[end], 1);
 	retries_remove(&replay->retries, id);
-	/* It may stand in the store for a while. */
+	/* It may stay in the store for a while, and is not to be read there again. */
 	if (id > replay->cursor)
 		replay->cursor = id;
 	replay->finished[replay->finished_count++] = (struct store_finished){id, end};
@@ -118,7 +118,7 @@ static void on_finish_timer(struct loop_timer *timer)
 	replay_finish(replay);
 }
 
-/* --- the end of an attempt ----------------------------------------------------------------------*/
+/* --- the end of an attempt ---------------------------------------------------------------------*/
 
 static void try_again(struct replay *replay, const struct slot *slot, enum replay_action how,
 		      int64_t now_us)
@@ -169,7 +169,7 @@ static void on_replay_answer(struct relay_call *call)
 	send_more(replay);
 }
 
-/* --- sending ------------------------------------------------------------------------------------*/
+/* --- sending -----------------------------------------------------------------------------------*/
 
 static struct slot *free_slot(struct replay *replay)
 {
@@ -194,7 +194,7 @@ static int64_t blocked_until(struct replay *replay, int64_t now_us)
 	return until_us;
 }
 
-/* STORE_NONE: it is gone from the store, and forgotten. */
+/* STORE_NONE: it is no longer in the store, and need not be tried again. */
 static enum store_result read_retry(struct replay *replay, const struct retry *retry,
 				    struct slot *slot)
 {
@@ -207,8 +207,8 @@ static enum store_result read_retry(struct replay *replay, const struct retry *r
 	return STORE_NONE;
 }
 
-/* Reads the record that is to go next. Those that were left unanswered come last, so that each of
- * them has its turn to show that it is not the beacon's fault. */
+/* Reads the record that is to go next. Those that were left unanswered come last, so that the
+ * others show first whether the upstream answers at all. */
 static enum store_result read_next(struct replay *replay, struct slot *slot, int64_t now_us)
 {
 	enum store_result result = STORE_NONE;
@@ -319,7 +319,7 @@ static void on_send_timer(struct loop_timer *timer)
 
 void replay_wake(struct replay *replay)
 {
-	/* What waits for a time is looked at again, and goes on waiting. */
+	/* What is not due yet goes on waiting. */
 	replay->send_timer.due_us = replay->loop->now_us;
 }
 
@@ -359,13 +359,13 @@ void replay_expire(struct replay *replay, int64_t now_s)
 		if (is_in_slot(replay, id) || is_finished(replay, id))
 			continue;
 		log_limited(LOG_WARN, "spool_expired",
-			    "Beacons older than FARO_SPOOL_MAX_AGE_S are dropped; mend the "
+			    "Beacons older than FARO_SPOOL_MAX_AGE_S are dropped; fix the "
 			    "receiver, or raise it.");
 		finish_record(replay, id, STORE_EXPIRED);
 	}
 }
 
-/* --- life ---------------------------------------------------------------------------------------*/
+/* --- life --------------------------------------------------------------------------------------*/
 
 struct replay *replay_new(const struct spool_options *options, struct loop *loop,
 			  struct store *store)

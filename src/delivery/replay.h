@@ -1,8 +1,8 @@
 /*
- * spool_replay: sends what is in the store, oldest first, and ends it there; in the spool's thread.
+ * replay: sends the records of the store, oldest first, and ends them there; in the spool's thread.
  *
- * Slower than FARO_REPLAY_RATE where the receiver throttles or fails, whoever it says that to, and
- * not at all while the breaker is open or live traffic takes half of the places in flight.
+ * It is slower than FARO_REPLAY_RATE where the upstream throttles or fails, replay or live traffic,
+ * and waits while the breaker is open or live traffic takes half of the calls in flight.
  */
 #ifndef FARO_DELIVERY_REPLAY_H
 #define FARO_DELIVERY_REPLAY_H
@@ -19,8 +19,9 @@ void replay_free(struct replay *replay);
 
 /* There may be something to do: a record was stored, or a second has passed. */
 void replay_wake(struct replay *replay);
+/* The process is about to end: from now on at full speed. */
 void replay_flush(struct replay *replay);
-/* What is in flight may still end. */
+/* Sends nothing more; what is in flight may still end. */
 void replay_stop(struct replay *replay);
 bool replay_is_idle(const struct replay *replay);
 /* Frees the buffers of what is not in flight. */

@@ -42,8 +42,8 @@ bool retries_are_waiting(const struct retries *retries);
  * those that were left `unanswered` the one that has been due for longest. NULL: there is none. */
 struct retry *retries_next(struct retries *retries, bool unanswered, int64_t now_us);
 
-/* It was left unanswered once more. `accepted` is how many beacons the upstream has accepted so far,
- * from anybody. False: it has been tried often enough. */
+/* It was left unanswered once more. `accepted` is how many beacons the upstream has accepted so
+ * far, from anybody. False: it has been tried often enough. */
 bool retry_back_off(struct retry *retry, uint64_t accepted, int64_t now_us);
 
 #endif

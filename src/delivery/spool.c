@@ -1,5 +1,5 @@
 /*
- * DESIGN: a loop in a thread of its own. What comes in a turn of it is one batch.
+ * DESIGN: a loop in a thread of its own. The records that come within a turn of it are one batch.
  *
  *	inbox ──open──> waiting ──end of the turn──> one transaction ──> messages back
  *
@@ -38,11 +38,11 @@ struct spool {
 	struct message drain_message, stop_message;
 	int64_t deadline_us; /* written before stop_message is posted */
 	int64_t reopen_us;
-	bool trimmed; /* since the last record came */
+	bool trimmed; /* unused memory was returned, and no record has come since */
 	bool ended;
 };
 
-/* --- storing ------------------------------------------------------------------------------------*/
+/* --- storing -----------------------------------------------------------------------------------*/
 
 static bool open_if_due(struct spool *spool)
 {
@@ -126,7 +126,7 @@ static void commit_batch(struct loop_timer *timer)
 			put->result = SPOOL_FAILED;
 		if (put->result == SPOOL_FULL)
 			log_limited(LOG_WARN, "spool_full",
-				    "The spool is full and takes no more beacons; mend the "
+				    "The spool is full and takes no more beacons; fix the "
 				    "receiver, raise FARO_SPOOL_MAX_BYTES, or free the disk.",
 				    LOG_NUM("bytes", store_bytes(spool->store)));
 		put->message.open = on_batch_answer;
@@ -155,7 +155,7 @@ void spool_put(struct spool *spool, struct spool_put *put)
 	mailbox_post(&spool->inbox, &put->message);
 }
 
-/* --- keeping house ------------------------------------------------------------------------------*/
+/* --- housekeeping ------------------------------------------------------------------------------*/
 
 static void show_age(struct spool *spool, int64_t now_s)
 {
@@ -167,7 +167,7 @@ static void show_age(struct spool *spool, int64_t now_s)
 	metrics_set(METRIC_SPOOL_OLDEST_SECONDS, age_s);
 }
 
-/* Once, when the last record is gone: what is left is small until the next one comes. */
+/* Once, when the last record is gone: unused memory is returned to the system. */
 static void free_unused(struct spool *spool)
 {
 	if (spool->trimmed || spool->waiting || store_records(spool->store) > 0 ||
@@ -195,7 +195,7 @@ static void on_housekeeping(struct loop_timer *timer)
 	replay_wake(spool->replay);
 }
 
-/* --- the end ------------------------------------------------------------------------------------*/
+/* --- the end -----------------------------------------------------------------------------------*/
 
 static void on_stop_timer(struct loop_timer *timer)
 {
@@ -238,7 +238,7 @@ static void *run_spool(void *arg)
 	return NULL;
 }
 
-/* --- life ---------------------------------------------------------------------------------------*/
+/* --- life --------------------------------------------------------------------------------------*/
 
 static void free_spool(struct spool *spool)
 {

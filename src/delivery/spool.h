@@ -1,5 +1,5 @@
 /*
- * spool: keeps what the receiver did not take, and delivers it later.
+ * spool: keeps what the upstream did not take, and delivers it later.
  *
  * One thread owns the database and the replay. A loop hands a record over with spool_put(); the
  * spool writes all that has come meanwhile in one transaction and answers each by its message, in

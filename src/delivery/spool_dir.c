@@ -38,8 +38,8 @@ static bool log_unusable(const char *msg, const char *path)
 	return false;
 }
 
-/* One that is there already stays as wide as it is, be it an emptyDir or, for root, /var/lib; the files are
- * ours alone in any case. */
+/* A directory that is there already keeps its permissions, be it an emptyDir or, for root,
+ * /var/lib; the files are ours alone in any case. */
 static bool make_directory(const struct spool_dir *dir)
 {
 	if (mkdir(dir->directory, 0700) < 0 && errno != EEXIST)

@@ -1,5 +1,5 @@
 /*
- * spool_file: the spool's directory: its lock, its files, and what room the disk has.
+ * spool_dir: the spool's directory: its lock, its files, and how much the disk still takes.
  *
  *	spool.db, spool.db-wal, spool.db-shm	SQLite's
  *	spool.db.damaged, spool.db.newer	what was moved aside last, of each kind

@@ -1,6 +1,6 @@
 /*
  * DESIGN: one table of records in the order of their ids, one of the quarantine, and one row of
- * counters that is changed within the same transactions, so that nothing is ever counted. SQLite
+ * counters that is changed within the same transactions, so that COUNT(*) is never needed. SQLite
  * writes to its write-ahead log and copies it back often (CHECKPOINT_PAGES), so that the log stays
  * small; what was freed by deleting goes back to the file system a few pages at a time.
  *
@@ -66,7 +66,7 @@ static const char *const texts[STATEMENTS] = {
 	[VACUUM] = "PRAGMA incremental_vacuum(64)", /* STORE_VACUUM_PAGES */
 };
 
-/* --- life ---------------------------------------------------------------------------------------*/
+/* --- life --------------------------------------------------------------------------------------*/
 
 static int round_up(int bytes)
 {
@@ -79,9 +79,9 @@ static int round_up(int bytes)
 	return size;
 }
 
-/* SQLite lists the pages of every large body, so that it asks for blocks of all sizes. glibc keeps some of
- * each, wherever they are, and each holds its page: where there are few sizes, few are kept. Once SQLite is
- * in use this has no effect. */
+/* SQLite asks for blocks of all sizes, since it lists the pages of every large body. glibc keeps a
+ * few freed blocks of each size, and each keeps its page from being returned: fewer sizes, fewer
+ * pages. Without effect once SQLite is in use. */
 static void use_few_sizes(void)
 {
 	sqlite3_mem_methods methods;
@@ -159,7 +159,7 @@ int64_t store_bytes(const struct store *store)
 	return spool_dir_bytes(&store->dir);
 }
 
-/* --- failures -----------------------------------------------------------------------------------*/
+/* --- failures ----------------------------------------------------------------------------------*/
 
 static void move_aside(struct store *store, const char *suffix, const char *msg)
 {
@@ -228,7 +228,7 @@ int store_read_row(struct store *store, enum statement which, int64_t *columns, 
 	return code;
 }
 
-/* --- opening ------------------------------------------------------------------------------------*/
+/* --- opening -----------------------------------------------------------------------------------*/
 
 static int read_pragma(sqlite3 *db, const char *sql, int64_t *value)
 {
@@ -345,7 +345,7 @@ static enum store_result open_once(struct store *store)
 		return STORE_OK;
 	if (store->db)
 		store_failed(store, code);
-	/* Also what failed() can go on with: it is no whole store yet. */
+	/* Also where store_failed() would go on with it: it is not completely open yet. */
 	close_database(store);
 	return STORE_FAILED;
 }
@@ -358,14 +358,14 @@ enum store_result store_open(struct store *store)
 	return open_once(store) == STORE_OK ? STORE_OK : open_once(store);
 }
 
-/* --- transactions -----------------------------------------------------------------------------*/
+/* --- transactions ------------------------------------------------------------------------------*/
 
 int store_begin_transaction(struct store *store)
 {
 	int64_t pages = 0, unused = 0, log_bytes = spool_dir_log_bytes(&store->dir);
 	int code = store_run(store, BEGIN);
 
-	/* It is longer while somebody else reads for long. */
+	/* The log is longer while somebody else reads for long. */
 	if (log_bytes < LOG_RESERVE_BYTES)
 		log_bytes = LOG_RESERVE_BYTES;
 

@@ -1,13 +1,13 @@
 /*
- * spool_store: the spool's records in SQLite; the only file that knows it. One thread uses a store.
+ * store: the spool's records in SQLite; the only file that knows it. One thread uses a store.
  *
- *	store_init → store_open (again after a failure) ─┬─ store_begin → store_insert* → store_commit
+ *	store_new → store_open (again on failure) ─┬─ store_begin → store_insert* → store_commit
  *	                                                 ├─ store_next
- *	                                                 └─ store_finish          → store_release
+ *	                                                 └─ store_finish          → store_free
  *
  * Results: STORE_FAILED is a matter of the disk or of memory; the store is then closed, nothing of
- * the transaction is stored, and store_open() may be tried again. What is found to be no database of
- * ours, or a damaged one, is moved aside, and the next store_open() begins a fresh one.
+ * the transaction is stored, and store_open() may be tried again. What is found to be no database
+ * of ours, or a damaged one, is moved aside, and the next store_open() begins a fresh one.
  *
  * An id is never given twice, neither after a restart nor in a fresh database: it is the time in
  * microseconds, or one more than the last one.
@@ -42,7 +42,7 @@ enum store_end {
 	STORE_DELIVERED,
 	STORE_EXPIRED,
 	STORE_BROKEN,    /* was STORE_DAMAGED */
-	STORE_REJECTED,  /* into quarantine: the receiver refuses it */
+	STORE_REJECTED,  /* into quarantine: the upstream rejects it */
 	STORE_AMBIGUOUS, /* into quarantine: tried too often without an answer */
 };
 
@@ -82,15 +82,15 @@ enum store_result store_peek(struct store *store, int64_t after, int64_t *id, in
 enum store_result store_finish(struct store *store, const struct store_finished *finished,
 			       size_t count);
 
-/* Frees what only made it faster. */
+/* Frees memory that is kept for speed only. */
 void store_trim(struct store *store);
 
-/* Tells dedup what is in the spool of the last minutes. */
+/* Gives dedup the promises of the last minutes that are in the spool. */
 void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us);
 
 int64_t store_records(const struct store *store); /* without quarantine */
 int64_t store_quarantined(const struct store *store);
-/* Of the files, as they are on the disk. */
+/* Of the database and its log, on the disk. */
 int64_t store_bytes(const struct store *store);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * store_private: what store.c (the database) and store_records.c (what is in it) share; private to
- * them. Functions that return an int give SQLite's codes; store_failed() makes a result of one that
- * is none of success.
+ * them. Functions that return an int return SQLite's codes; store_failed() turns a code that is not
+ * SQLITE_OK into a result.
  */
 #ifndef FARO_DELIVERY_STORE_PRIVATE_H
 #define FARO_DELIVERY_STORE_PRIVATE_H
@@ -68,7 +68,7 @@ int store_read_row(struct store *store, enum statement which, int64_t *columns, 
 int store_begin_transaction(struct store *store);
 int store_commit_transaction(struct store *store);
 
-/* Where SQLite can go on, the transaction is undone; else the database is closed, and looked at anew
+/* Undoes the transaction where SQLite can go on; else closes the database, which is examined again
  * when it is next opened. */
 enum store_result store_failed(struct store *store, int code);
 

@@ -11,11 +11,11 @@
 #include "delivery/store_private.h"
 
 enum {
-	FILL_MAX_US = 300 * 1000, /* beacons wait to be served meanwhile */
+	FILL_MAX_US = 300 * 1000, /* the process serves nobody meanwhile */
 	ID_MAX_BYTES = 128,       /* of a header; longer ones are not forwarded anyway */
 };
 
-/* --- writing ------------------------------------------------------------------------------------*/
+/* --- writing -----------------------------------------------------------------------------------*/
 
 static int64_t wall_clock_us(void)
 {
@@ -97,7 +97,7 @@ static void bind_record(sqlite3_stmt *insert, const struct spool_record *record,
 	sqlite3_bind_blob64(insert, 14, packed.ptr, packed.len, SQLITE_STATIC);
 }
 
-/* A small record shares its page; a large one has pages of its own, the last of which is not full. */
+/* A small record shares its page; a large one has its own, the last of which is not full. */
 static int64_t cost(size_t packed_len)
 {
 	return (int64_t)packed_len + (packed_len < 1000 ? 256 : STORE_PAGE_BYTES);
@@ -134,7 +134,7 @@ enum store_result store_insert(struct store *store, const struct spool_record *g
 	return STORE_OK;
 }
 
-/* --- reading ------------------------------------------------------------------------------------*/
+/* --- reading -----------------------------------------------------------------------------------*/
 
 static struct view read_id(sqlite3_stmt *row, int column)
 {
@@ -166,7 +166,7 @@ static void read_columns(sqlite3_stmt *row, struct spool_record *record)
 	};
 }
 
-/* There is room for it. */
+/* The buffer is large enough. */
 static void move_to(struct buf *buf, struct view *value)
 {
 	char *at = buf->data + buf->len;
@@ -178,7 +178,7 @@ static void move_to(struct buf *buf, struct view *value)
 	value->ptr = at;
 }
 
-/* The checksum comes first: what passes it was promised once, whatever the limits are today. */
+/* The checksum comes first: what passes it was promised, whatever the limits are today. */
 static enum store_result read_record(struct store *store, sqlite3_stmt *row,
 				     struct spool_record *record, struct buf *body)
 {
@@ -260,9 +260,9 @@ void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_s, i
 		store_failed(store, code);
 }
 
-/* --- the end of records -------------------------------------------------------------------------*/
+/* --- the end of records ------------------------------------------------------------------------*/
 
-/* The oldest go until the rest is within its share. */
+/* Deletes the oldest until the rest is within its share. */
 static int trim_quarantine(struct store *store)
 {
 	int64_t share = (int64_t)(store->options.max_bytes / QUARANTINE_DIVISOR);
@@ -319,7 +319,7 @@ static int remove_record(struct store *store, const struct store_finished *finis
 	return code;
 }
 
-/* What was freed goes back to the file system, unless there is no room for the pages to be moved. */
+/* Returns free pages to the file system, unless that lacks the space for moving pages. */
 static int vacuum_some(struct store *store)
 {
 	int64_t unused = 0;

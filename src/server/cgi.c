@@ -120,7 +120,7 @@ int cgi_serve(const struct config *config)
 	struct budget memory;
 	bool written;
 
-	/* OpenSSL writes to a receiver that is gone as this does to a web server that is. */
+	/* Writing to a peer that is gone must fail with EPIPE, here and in OpenSSL. */
 	signal(SIGPIPE, SIG_IGN);
 	budget_init(&memory, config->max_memory_bytes);
 	if (!ingest_init(&ingest, config, &memory)) {

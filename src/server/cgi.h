@@ -1,5 +1,5 @@
 /*
- * cgi: the second carrier: CGI/1.1 (RFC 3875), and a bare body on stdin. The only file that knows
+ * cgi: the second front end: CGI/1.1 (RFC 3875), and a bare body on stdin. The only file that knows
  * stdin and stdout. One exchange, then the process ends.
  */
 #ifndef FARO_SERVER_CGI_H

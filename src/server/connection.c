@@ -3,9 +3,9 @@
  * holds the memory. An idle connection has no exchange, so memory follows the beacons that are read
  * or wait for the upstream, and not the connections that nginx keeps.
  *
- *	        first byte           last byte, relay       on_delivery_end         all of it taken
- *	idle ─────────────→ reading ─────────────────→ waiting ─────────→ writing ─────────────────→ idle
- *	                       └────────── reply is ready ───────────────────↗  └─→ ended
+ *	      first byte         last byte, relay    on_delivery_end    all of it taken
+ *	idle ───────────→ reading ───────────────→ waiting ─────────→ writing ──────────→ idle
+ *	                     └────────── reply is ready ─────────────────↗  └─→ ended
  *
  * While an exchange waits for the upstream its connection stays registered, since nginx has nothing
  * to say then. If something does come (it hung up, or it pipelines), its events are disabled until
@@ -36,7 +36,7 @@ enum {
 	REPLY_BYTES = 4096,
 };
 
-/* --- what a connection waits for -----------------------------------------------------------------*/
+/* --- what a connection waits for ---------------------------------------------------------------*/
 
 static bool is_reading(const struct connection *connection)
 {
@@ -116,7 +116,7 @@ static void end_turn(struct connection *connection)
 		connection->due_us = INT64_MAX;
 }
 
-/* --- writing -------------------------------------------------------------------------------------*/
+/* --- writing -----------------------------------------------------------------------------------*/
 
 void connection_close_when_sent(struct connection *connection)
 {
@@ -190,7 +190,7 @@ static void write_reply(struct connection *connection)
 	put_exchange_back(connection);
 }
 
-/* --- a request -----------------------------------------------------------------------------------*/
+/* --- a request ---------------------------------------------------------------------------------*/
 
 static void feed(struct connection *connection, struct view bytes);
 
@@ -256,7 +256,8 @@ static void handle_request(struct connection *connection)
 		write_reply(connection);
 }
 
-/* Answers a request whose body is incomplete; one still in its headers is closed without a reply. */
+/* Answers a request whose body is incomplete; one still in its headers is closed without a
+ * reply. */
 static void handle_incomplete(struct connection *connection)
 {
 	struct exchange *exchange = connection->exchange;
@@ -270,7 +271,7 @@ static void handle_incomplete(struct connection *connection)
 	}
 }
 
-/* --- reading -------------------------------------------------------------------------------------*/
+/* --- reading -----------------------------------------------------------------------------------*/
 
 static void close_on_violation(struct connection *connection)
 {
@@ -367,7 +368,7 @@ void connection_time_out(struct connection *connection)
 	end_turn(connection);
 }
 
-/* --- life ----------------------------------------------------------------------------------------*/
+/* --- life --------------------------------------------------------------------------------------*/
 
 struct connection *connection_new(struct connections *all, int fd)
 {

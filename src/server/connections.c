@@ -1,9 +1,9 @@
 /*
  * DESIGN: the connections of a loop stand in a ring; each goes to its end when it had something to
- * do. So the first idle one in it has been idle for longest, and makes room for another.
+ * do. So the first idle one in it has been idle for longest, and is closed for another.
  *
- * One timer serves all peers that owe us something: it is armed for the earliest of their deadlines,
- * and looks at all of them, at most once in DUE_STEP_US.
+ * One timer serves all peers that owe us something: it is armed for the earliest of their
+ * deadlines, and looks at all of them, at most once in DUE_STEP_US.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -24,7 +24,7 @@ static struct connection *connection_at(struct list *link)
 	return container_of(link, struct connection, link);
 }
 
-/* --- peers that are slow -------------------------------------------------------------------------*/
+/* --- peers that are slow -----------------------------------------------------------------------*/
 
 static void on_due(struct loop_timer *timer)
 {
@@ -50,7 +50,7 @@ static void on_due(struct loop_timer *timer)
 		timer->due_us = next_us;
 }
 
-/* --- life ----------------------------------------------------------------------------------------*/
+/* --- life --------------------------------------------------------------------------------------*/
 
 bool connections_init(struct connections *connections, struct loop *loop, struct ingest *ingest,
 		      struct delivery_context *context, struct budget *connection_slots)
@@ -73,8 +73,8 @@ void connections_release(struct connections *connections)
 {
 	struct list *ring = &connections->ring;
 
-	/* All of them before the first is freed: the end of one is posted to those that wait for it,
-	 * and what is posted is linked to what was posted before. */
+	/* All of them before the first is freed: the end of one is posted to those that wait for
+	 * it, and what is posted is linked to what was posted before. */
 	for (struct list *link = ring->next; link != ring; link = link->next)
 		if (connection_at(link)->waiting)
 			delivery_cancel(&connection_at(link)->exchange->delivery);
@@ -103,7 +103,7 @@ struct connection *connections_add(struct connections *connections, int fd)
 	return NULL;
 }
 
-/* --- room for others, and the end ----------------------------------------------------------------*/
+/* --- room for others, and the end --------------------------------------------------------------*/
 
 static bool is_idle(const struct connection *connection)
 {

@@ -1,3 +1,11 @@
+/*
+ * DESIGN: one read(2) usually brings a whole beacon, so its body is read into the one buffer that
+ * ingest keeps warm, and an exchange has none of its own. Where a request is not whole after what
+ * was there to read, what came of its body leaves with the exchange (suspend), and comes back with
+ * the next piece (resume); the buffers change places, and no byte is copied for it.
+ *
+ * The limit is the budget that all bodies draw on: what exceeds it is BODY_OVER_BUDGET.
+ */
 #include "server/exchange.h"
 
 #include <stdlib.h>
@@ -5,18 +13,10 @@
 #include "base/malloc_tuning.h"
 #include "base/text.h"
 
-/*
- * DESIGN: one read(2) usually brings a whole beacon, so its body is read into the one buffer that
- * ingest keeps warm, and an exchange has none of its own. Where a request is not whole after what was
- * there to read, what came of its body leaves with the exchange (suspend), and comes back with the
- * next piece (resume); the buffers change places, and no byte is copied for it.
- *
- * The limit is the budget that all bodies draw on: what finds no room in it is BODY_OVER_BUDGET.
- */
 enum {
-	/* Kept for reuse: what 64 connections of nginx need at a time. */
+	/* Kept for reuse. */
 	SPARES_MAX = 64,
-	/* What was not used for this long is given back. */
+	/* What was not used for this long is freed. */
 	TRIM_AFTER_US = 1000 * 1000,
 };
 
@@ -101,8 +101,8 @@ void exchange_resume(struct exchange_pool *pool, struct exchange *exchange)
 		swap_bodies(exchange, &pool->ingest->body);
 }
 
-/* A beginning that leaves most of ingest's buffer empty is copied, or one that stalls would have all of
- * it. What will be refused in any case holds no memory until then. */
+/* A short beginning is copied, since a peer that stalls would otherwise hold the whole of ingest's
+ * buffer. A body that will be rejected in any case holds no memory until then. */
 void exchange_suspend(struct exchange_pool *pool, struct exchange *exchange)
 {
 	struct request *request = &exchange->request;

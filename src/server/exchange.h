@@ -1,9 +1,9 @@
 /*
  * exchange: one request on a connection, from its first byte to its reply, and the memory for it.
  *
- * A loop has one pool of them. What is read goes to ingest's buffers, which all exchanges of the pool
- * share, one at a time: exchange_resume() before a piece of a request is taken, exchange_suspend()
- * where that did not make it whole.
+ * A loop has one pool of them. What is read goes to ingest's buffers, which all exchanges of the
+ * pool share, one at a time: exchange_resume() before a piece of a request is taken,
+ * exchange_suspend() where that did not make it whole.
  */
 #ifndef FARO_SERVER_EXCHANGE_H
 #define FARO_SERVER_EXCHANGE_H
@@ -19,7 +19,7 @@ struct connection;
 struct exchange {
 	struct delivery delivery;
 	struct request request;
-	struct buf body; /* of a request that is not whole yet; lent to ingest and back */
+	struct buf body; /* of a request that is not complete yet, while others are read */
 	struct connection *connection;
 	struct spare spare; /* while nobody uses it */
 	struct fcgi_intake intake;

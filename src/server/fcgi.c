@@ -1,26 +1,25 @@
-#include "server/fcgi.h"
-
-#include <stdint.h>
-#include <stdio.h>
-
-#include "base/text.h"
-
 /*
- * DESIGN: a record is a header, content and padding, and each may end anywhere in a piece. Of its
- * content nothing is collected: variables are taken apart as their bytes come, and only the values of
- * those that mean something here are kept, in a store of fixed size; body bytes go to the request's
- * body, which says itself when it has had enough.
+ * DESIGN: a record is a header, content and padding, and each may end anywhere in a piece. Its
+ * content is not collected: variables are parsed as their bytes come, and of them only the values
+ * that mean something here are kept, in a store of fixed size; body bytes go to the request's body,
+ * which has its own limit.
  *
  *	no request ──BEGIN──→ in params ──empty PARAMS──→ in body ──empty STDIN, ABORT──→ read
  *	     ↑                    └──ABORT──┐                                              │
  *	     └──────────────────────────────┴──────────────── fcgi_put_reply ──────────────┘
  *
  * Records of another request than the one under way are ignored, as the specification asks, up to a
- * limit; management records (request 0), and requests that can't be served, are answered by
- * themselves (an "aside"), up to a limit. What no web server sends (another version, a BEGIN of
- * another size, STDIN before the parameters ended) has no sound reading, and breaks the stream: the
+ * limit; management records (request 0), and requests that can't be served, are answered
+ * separately (an "aside"), up to a limit. What no web server sends (another version, a BEGIN of
+ * another size, STDIN before the parameters ended) has no meaning, and breaks the stream: the
  * owner closes the connection and logs the problem.
  */
+#include "server/fcgi.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/text.h"
 
 void fcgi_init(struct fcgi_stream *stream)
 {
@@ -33,7 +32,7 @@ static enum fcgi_event break_stream(struct fcgi_stream *stream, const char *prob
 	return FCGI_STREAM_BROKEN;
 }
 
-/* --- what is written ----------------------------------------------------------------- */
+/* --- what is written ---------------------------------------------------------------------------*/
 
 static enum buf_result put_record(struct buf *out, unsigned type, unsigned id, struct view content)
 {
@@ -76,7 +75,7 @@ enum buf_result fcgi_put_reply(struct fcgi_stream *stream, struct view response,
 	return result == BUF_OK ? put_end(answers, id, FCGI_REQUEST_COMPLETE) : result;
 }
 
-/* --- asides -------------------------------------------------------------------------- */
+/* --- asides ------------------------------------------------------------------------------------*/
 
 static enum fcgi_event end_aside(struct fcgi_stream *stream, enum buf_result put)
 {
@@ -145,7 +144,7 @@ static enum fcgi_event refuse_request(struct fcgi_stream *stream, unsigned id, c
 	return end_aside(stream, put_end(answers, id, status));
 }
 
-/* --- records ------------------------------------------------------------------------- */
+/* --- records -----------------------------------------------------------------------------------*/
 
 static unsigned record_id(const struct fcgi_stream *stream)
 {
@@ -336,7 +335,7 @@ static enum fcgi_event end_record(struct fcgi_stream *stream, struct fcgi_intake
 	return FCGI_WANTS_MORE;
 }
 
-/* --- the stream ---------------------------------------------------------------------- */
+/* --- the stream --------------------------------------------------------------------------------*/
 
 /* Takes the next part of a record: the rest of its header, of its content, or of its padding. */
 static enum fcgi_event take_part(struct fcgi_stream *stream, struct fcgi_intake *intake,

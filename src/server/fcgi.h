@@ -4,8 +4,9 @@
  *
  *	fcgi_feed → … → FCGI_REQUEST_READ, then fcgi_put_reply, then fcgi_feed again
  *
- * There is one request at a time on a connection (FCGI_MPXS_CONNS is 0). No byte is trusted: whatever
- * comes costs a fixed amount of memory besides the request's body, which has limits of its own.
+ * There is one request at a time on a connection (FCGI_MPXS_CONNS is 0). No byte is trusted:
+ * whatever comes costs a fixed amount of memory besides the request's body, which has limits of its
+ * own.
  */
 #ifndef FARO_SERVER_FCGI_H
 #define FARO_SERVER_FCGI_H
@@ -87,14 +88,14 @@ struct fcgi_stream {
 
 enum fcgi_event {
 	FCGI_WANTS_MORE,
-	FCGI_REQUEST_READ, /* whole, or body_state says why not; the next piece is for after its reply */
+	FCGI_REQUEST_READ,  /* whole, or body_state says why not; feed no more before its reply */
 	FCGI_STREAM_BROKEN, /* there is no way to go on; `problem` says why */
 };
 
 void fcgi_init(struct fcgi_stream *stream);
 
-/* Takes what it used off the front of `bytes`: all of it, unless there is an event. `answers` may be
- * appended to in any case, and is to be sent. */
+/* Takes what it used off the front of `bytes`: all of it, unless there is an event. `answers` may
+ * be appended to in any case, and is to be sent. */
 enum fcgi_event fcgi_feed(struct fcgi_stream *stream, struct fcgi_intake *intake,
 			  struct view *bytes, struct buf *answers);
 

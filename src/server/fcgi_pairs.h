@@ -30,8 +30,8 @@ struct fcgi_pairs {
 typedef struct view *fcgi_place_of(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
 				   struct view name);
 
-/* Values are kept in the intake's store of fixed size, and where one does not fit its place gets what
- * nobody accepts. False: lengths that there is no room for in what may come. */
+/* Values are kept in the intake's store of fixed size, and where one does not fit its place gets
+ * what nobody accepts. False: lengths that there is no room for in what may come. */
 bool fcgi_pairs_feed(struct fcgi_pairs *pairs, struct view bytes, struct fcgi_intake *intake,
 		     fcgi_place_of *place_of);
 /* No pair is half there. */

@@ -1,3 +1,12 @@
+/*
+ * DESIGN: a worker accepts connections from the listener that it shares with the others, and ends
+ * when it is told to; what happens on a connection is connection.c's.
+ *
+ * Where all connection slots of the process are taken, the connection that has been idle for
+ * longest is closed for the next one. Where none is idle, and when the process or the system is out
+ * of descriptors or memory, accepting pauses for ACCEPT_PAUSE_US (event "accept_paused") while the
+ * kernel's backlog holds what comes.
+ */
 #include "server/worker.h"
 
 #include <errno.h>
@@ -15,22 +24,12 @@
 #include "server/connection.h"
 #include "upstream/relay.h"
 
-/*
- * DESIGN: a worker takes connections from the listener that it shares with the others, and ends as it
- * is told to; what happens on a connection is connection.c's.
- *
- * Where all connection slots of the process are taken, the connection that has been idle for longest makes room
- * for the next one. Where none is idle, and when the process or the system is out of descriptors or
- * memory, accepting pauses for ACCEPT_PAUSE_US (event "accept_paused") while the kernel's backlog holds
- * what comes.
- */
 enum {
 	ACCEPT_PAUSE_US = 100 * 1000,
 	/* A drained worker ends once nothing was asked for this long: nginx then hardly has a
 	 * request on the way to a connection that is about to be closed. */
 	DRAIN_QUIET_US = 250 * 1000,
-	/* The end of the drain time that is kept back for closing connections after their answer.
-	 */
+	/* The last part of the drain time, in which connections are closed after their reply. */
 	DRAIN_CLOSING_SHARE = 5,
 };
 
@@ -52,7 +51,7 @@ struct worker {
 	size_t unanswered;
 };
 
-/* --- accepting ----------------------------------------------------------------------- */
+/* --- accepting ---------------------------------------------------------------------------------*/
 
 static void pause_accepting(struct worker *worker)
 {
@@ -64,8 +63,8 @@ static void on_accept_timer(struct loop_timer *timer)
 {
 	struct worker *worker = container_of(timer, struct worker, accept_timer);
 
-	/* All workers are woken for a connection. With EPOLLEXCLUSIVE it would be one, which may be
-	 * the only one without a place. */
+	/* A new connection wakes all workers. With EPOLLEXCLUSIVE it would be one, which may be
+	 * the only one without a free slot. */
 	if (!worker->connections.closing &&
 	    !loop_watch_set(&worker->loop, &worker->accept_watch, EPOLLIN))
 		timer->due_us = loop_now_us() + ACCEPT_PAUSE_US;
@@ -117,7 +116,7 @@ static void on_listener_ready(struct loop_watch *watch, uint32_t events)
 	pause_accepting(worker);
 }
 
-/* --- the end ------------------------------------------------------------------------- */
+/* --- the end -----------------------------------------------------------------------------------*/
 
 static void begin_closing(struct worker *worker)
 {
@@ -175,7 +174,7 @@ static void *run_worker(void *arg)
 	return NULL;
 }
 
-/* --- life ---------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------*/
 
 static void free_worker(struct worker *worker)
 {
@@ -258,7 +257,7 @@ void worker_drain(struct worker *worker, int64_t deadline_us)
 	const uint64_t one = 1;
 
 	atomic_store(&worker->drain_deadline_us, deadline_us);
-	/* An eventfd is full only where the worker has been told already. */
+	/* A full eventfd has woken the worker already. */
 	if (write(worker->wake_watch.fd, &one, sizeof(one)) < 0)
 		return;
 }

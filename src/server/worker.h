@@ -2,9 +2,9 @@
  * worker: one thread = one epoll loop with the FastCGI connections, the relay and their timers in
  * it.
  *
- * Workers share the read-only config, the listening socket, the resolver, the metrics, three budgets
- * (bytes, calls in flight, connections), the breaker, the memory of duplicates and the spool's inbox; nothing
- * else.
+ * Workers share the read-only config, the listening socket, the resolver, the metrics, three
+ * budgets (bytes, calls in flight, connections), the breaker, the memory of duplicates and the
+ * spool's inbox; nothing else.
  */
 #ifndef FARO_SERVER_WORKER_H
 #define FARO_SERVER_WORKER_H
@@ -24,7 +24,7 @@ struct worker_shared {
 	struct breaker *breaker;
 	struct spool *spool;            /* NULL: none */
 	struct budget memory;           /* bytes of all beacons */
-	struct budget inflight;         /* calls to the receiver */
+	struct budget inflight;         /* calls to the upstream */
 	struct budget connection_slots; /* connections of web servers */
 };
 

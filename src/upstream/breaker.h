@@ -6,8 +6,9 @@
  *	                                       └──────────failure───────────┘
  *
  * While it is open, beacons go straight to the spool; so it is used where there is one. It also
- * counts what the upstream said to anybody, by which replay sees how live traffic fares. What counts
- * as a failure, and the limits, are its user's to say. Every function may be called from any thread.
+ * counts what the upstream said to anybody, by which replay sees how live traffic fares. What
+ * counts as a failure, and the limits, are its user's to say. Every function may be called from any
+ * thread.
  */
 #ifndef FARO_UPSTREAM_BREAKER_H
 #define FARO_UPSTREAM_BREAKER_H

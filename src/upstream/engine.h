@@ -2,7 +2,7 @@
  * engine: how the relay speaks HTTP, apart from what it decides.
  *
  * The relay (relay.c) knows calls, verdicts and when to trust a connection; an engine knows
- * connections and bytes. There are two: relay_http for http://, relay_curl for https://. Each
+ * connections and bytes. There are two: engine_http for http://, engine_curl for https://. Each
  * embeds these structs as first members of its own.
  */
 #ifndef FARO_UPSTREAM_ENGINE_H
@@ -27,7 +27,7 @@ struct transfer {
 	int64_t started_us;
 
 	/* The engine's to set. */
-	unsigned attempts; /* how often the request was begun to be written */
+	unsigned attempts; /* how often the request began to be written */
 	struct answer answer;
 };
 
@@ -35,20 +35,20 @@ struct engine {
 	const struct engine_operations *operations;
 	struct loop *loop;
 	const struct config *config;
-	/* From the loop, with ->answer filled in; the engine knows the transfer no more. */
+	/* Called from the loop with ->answer filled in; the engine no longer uses the transfer. */
 	void (*ended)(struct transfer *transfer);
 };
 
 struct engine_operations {
-	/* There is no transfer in flight, and none is left. */
+	/* No transfer is left, in flight or idle. */
 	void (*free)(struct engine *engine);
 	struct transfer *(*new_transfer)(struct engine *engine); /* NULL: no memory */
 	void (*free_transfer)(struct transfer *transfer);
-	/* False: it has failed already, ->answer says why, and ended() is not called. */
+	/* False: it has failed already; ->answer says why, and ended() will not be called. */
 	bool (*start)(struct engine *engine, struct transfer *transfer);
-	/* Without ended(); its connection is closed. */
+	/* Closes its connection; ended() will not be called. */
 	void (*cancel)(struct engine *engine, struct transfer *transfer);
-	/* What is connected now is not used for another request. */
+	/* No present connection is used for another request. */
 	void (*retire_connections)(struct engine *engine, int64_t now_us);
 };
 
@@ -58,16 +58,16 @@ struct engine *engine_curl_new(struct loop *loop, const struct config *config,
 struct engine *engine_http_new(struct loop *loop, const struct config *config,
 			       void (*ended)(struct transfer *transfer));
 
-/* What both promise of a connection. */
+/* Of the connections of both. */
 enum {
-	CONNECTION_LIFETIME_S = 60, /* so that new receivers behind the name get traffic */
+	CONNECTION_LIFETIME_S = 60, /* so that new replicas behind the name get traffic */
 	CONNECTION_IDLE_S = 30,
 	KEEPALIVE_IDLE_S = 15,
 	KEEPALIVE_INTERVAL_S = 5,
 };
 
-/* Call it before each sending of a request. What a kept connection did not answer at all before it
- * died is sent again: the receiver may then have it twice. */
+/* Call it whenever a request begins to be written. What a kept connection did not answer before it
+ * died is sent again: the upstream may then have it twice. */
 static inline void transfer_count_attempt(struct transfer *transfer)
 {
 	if (++transfer->attempts > 1)

@@ -1,13 +1,13 @@
 /*
- * DESIGN: the engine for https://. A transfer is an easy handle whose options are set once; a call
- * gives it its body and headers and adds it to the multi handle. libcurl then speaks to the loop
- * through two callbacks: which sockets to watch (curl_sockets), and when to call it at the latest.
- * Finished transfers are collected after each such turn, so that ended() never runs inside libcurl.
- * Limit: CONFIG_UPSTREAM_REPLY_MAX_BYTES of reply, beyond which the connection is closed.
+ * DESIGN: the engine for https://. A transfer is an easy handle (engine_curl_transfer); a call is
+ * given to it and it to the multi handle. libcurl then speaks to the loop through two callbacks:
+ * which sockets to watch (engine_curl_sockets), and when to call it at the latest. Finished
+ * transfers are collected after each such turn, so that ended() never runs inside libcurl. Limit:
+ * CONFIG_UPSTREAM_REPLY_MAX_BYTES of reply, beyond which the connection is closed.
  *
  * Where libcurl had no memory to note a socket it says so, but not whose, and keeps a record of it
- * that it divides by zero with when it next looks (7.88, singlesocket() in lib/multi.c). So what is in
- * flight ends then, and the multi handle with it.
+ * that it divides by zero with when it next looks (7.88, singlesocket() in lib/multi.c). So what is
+ * in flight ends then, and the multi handle with it.
  */
 #include <curl/curl.h>
 #include <malloc.h>
@@ -100,7 +100,7 @@ static struct curl_transfer *transfer_at(struct list *flight)
 	return container_of(flight, struct curl_transfer, flight);
 }
 
-/* Whoever is told may begin the next transfer, which is not lost. */
+/* An owner whose transfer ended may start the next one, which is not lost. */
 static void end_all_as_lost(struct curl_engine *engine)
 {
 	struct list *flight = &engine->flight, *link;

@@ -9,9 +9,9 @@
  * for) takes the socket out of the set, so that the level-triggered loop does not turn for ever;
  * libcurl finds the connection dead when it next wants to use it.
  *
- * libcurl closes some sockets without a word (of an address that did not answer, before the next one)
- * and the kernel gives the same number to the next: so an opened socket counts as new, whatever was
- * believed of its number, and is watched at once if libcurl still thinks that it is.
+ * libcurl closes some sockets without telling us (of an address that did not answer, before the
+ * next one) and the kernel gives the same number to the next: so an opened socket counts as new,
+ * whatever was believed of its number, and is watched at once if libcurl still thinks that it is.
  */
 #include "upstream/engine_curl_sockets.h"
 
@@ -36,7 +36,7 @@ static void watch_socket(struct curl_socket *s, uint32_t events)
 {
 	if (loop_watch_set(s->sockets->loop, &s->watch, events))
 		return;
-	if (errno == EBADF || errno == ENOENT) /* Closed without a word: see above. */
+	if (errno == EBADF || errno == ENOENT) /* libcurl closed it unnoticed: see above. */
 		s->watch.events = 0;
 	else /* The call that waits for it ends with its deadline. */
 		log_limited(LOG_ERROR, "upstream_unwatched",

@@ -1,5 +1,5 @@
 /*
- * curl_sockets: libcurl's sockets in our loop, without an epoll_ctl(2) for each request.
+ * engine_curl_sockets: libcurl's sockets in our loop, without an epoll_ctl(2) for each request.
  *
  * libcurl asks for a socket to be watched when a request begins on it and to be forgotten when it
  * ends. A kept connection would so cost two system calls a beacon; here it stays in the set, for

@@ -9,11 +9,11 @@ enum {
 	CA_CACHE_S = 300, /* a renewed CA file counts after this */
 };
 
-/* --- what libcurl calls --------------------------------------------------------------------------*/
+/* --- what libcurl calls ------------------------------------------------------------------------*/
 
-/* Left to itself, libcurl keeps a connection to which a request could not be written, and TLS then takes
- * the next request for the rest of that one, whose answer it gets (7.88: multi_done() in lib/multi.c).
- * So only what has answered is kept. */
+/* Left to itself, libcurl keeps a connection to which a request could not be written, and TLS then
+ * takes the next request for the rest of that one, whose answer it gets (7.88: multi_done() in
+ * lib/multi.c). So only what has answered is kept. */
 static void set_answered(struct curl_transfer *transfer, bool answered)
 {
 	transfer->answered = answered;
@@ -55,7 +55,7 @@ static int on_request(void *arg, char *peer_ip, char *local_ip, int peer_port, i
 	return CURL_PREREQFUNC_OK;
 }
 
-/* --- options -------------------------------------------------------------------------------------*/
+/* --- options -----------------------------------------------------------------------------------*/
 
 /* The options below cannot fail but for memory; the failures are added up. */
 #define SET(option, value) failed |= curl_easy_setopt(easy, (option), (value)) != CURLE_OK
@@ -133,7 +133,7 @@ void curl_transfer_free(struct curl_transfer *transfer)
 	free(transfer);
 }
 
-/* --- a call --------------------------------------------------------------------------------------*/
+/* --- a call ------------------------------------------------------------------------------------*/
 
 /* libcurl takes non-const text, and leaves it as it is. A header without a value is left out. */
 static struct curl_slist *list_headers(struct curl_transfer *transfer)

@@ -2,7 +2,8 @@
  * engine_curl_transfer: one easy handle of libcurl. Its options are set once; each call gives it a
  * body, headers and addresses, and its end is read from it.
  *
- *	curl_transfer_new → (curl_transfer_prepare → libcurl → curl_transfer_read_answer)* → curl_transfer_free
+ *	curl_transfer_new → (curl_transfer_prepare → libcurl → curl_transfer_read_answer)*
+ *	→ curl_transfer_free
  */
 #ifndef FARO_UPSTREAM_ENGINE_CURL_TRANSFER_H
 #define FARO_UPSTREAM_ENGINE_CURL_TRANSFER_H
@@ -41,8 +42,8 @@ struct curl_transfer *curl_transfer_new(struct curl_engine *engine, const struct
 					struct curl_sockets *sockets);
 void curl_transfer_free(struct curl_transfer *transfer);
 
-/* For the call that it has been given. With `fresh` no kept connection is used, and none that is older
- * than `lifetime_s` in any case. False without memory. */
+/* For the call that it has been given. With `fresh` no kept connection is used, and none that is
+ * older than `lifetime_s` in any case. False without memory. */
 bool curl_transfer_prepare(struct curl_transfer *transfer, bool fresh, long lifetime_s);
 
 /* Fills in the answer; `code` is libcurl's. */

@@ -1,7 +1,7 @@
 /*
- * DESIGN: the engine for http://. A transfer is written from three places (the route's head, its
- * own lines, the body) without a copy, in one system call where the socket takes it, and its
- * answer is parsed from one buffer that all share, since http_response keeps what it needs.
+ * DESIGN: the engine for http://. A request is written without a copy (http_request), in one system
+ * call where the socket takes it. Its answer is parsed from one buffer that all transfers share,
+ * since http_response keeps what it needs.
  *
  *	start ─┬─ a kept connection ──────────────┬──> writing ──> waiting ──> ended()
  *	       └─ connecting ──connected──────────┘        │          │
@@ -10,8 +10,8 @@
  *
  * All transfers wait equally long, to connect and altogether, so two rings are the timers. The time
  * to connect has two halves: an address that is silent in the first costs no more than that. An
- * answer may come before all is written; it is taken, and the connection closed. What comes before
- * anything is written answers nothing, and the connection is as good as dead.
+ * answer may come before all is written; it counts, and the connection is closed. What comes before
+ * anything is written answers nothing, and the connection counts as dead.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -71,7 +71,7 @@ static bool is_connecting(const struct http_transfer *t)
 	return t->connecting.next != NULL;
 }
 
-/* The end_transfer, except for telling it. */
+/* The transfer no longer has a connection, nor a deadline. */
 static void release_connection(struct http_transfer *t, bool keep)
 {
 	list_remove(&t->due);
@@ -189,7 +189,8 @@ static void end_half(struct http_transfer *t)
 		t->engine->base.ended(&t->base);
 }
 
-/* The connection died. False, with the answer filled in: so did the call. */
+/* Its connection died. A kept one may have died before the request came: then it is sent once more.
+ * False, with the answer filled in: the call has failed. */
 static bool retry_on_new_connection(struct http_transfer *t, const char *reason)
 {
 	bool reused = t->connection->reused;
@@ -287,7 +288,7 @@ static void on_connection_ready(struct http_connection *connection, uint32_t eve
 		read_some(t, hung_up);
 		return;
 	}
-	/* Where it cannot be written, the answer may be there all the same. */
+	/* Where the rest cannot be written, the answer may be there all the same. */
 	if ((events & EPOLLOUT) && !http_request_is_written(&t->request) && !write_some(t))
 		hung_up = true;
 	if (hung_up || (events & EPOLLIN))

@@ -18,12 +18,12 @@ struct http_pool {
 	struct loop *loop;
 	unsigned user_timeout_ms; /* TCP_USER_TIMEOUT */
 	size_t idle_max;
-	/* Of a connection that has a user; the idle ones are the pool's own business. */
+	/* Called for a connection that has a user; events of idle ones are handled by the pool. */
 	void (*ready)(struct http_connection *connection, uint32_t events);
 
 	struct list idle;
 	size_t idle_count;
-	unsigned epoch; /* what is of an older one is not trusted */
+	unsigned epoch; /* connections of an older one are not used again */
 };
 
 struct http_connection {
@@ -40,13 +40,13 @@ void http_pool_init(struct http_pool *pool);
 /* Closes the idle ones; there are no others. */
 void http_pool_release(struct http_pool *pool);
 
-/* One that is idle and trusted, and on which nothing has come, or NULL. */
+/* An idle connection that may be used again and on which nothing has come, or NULL. */
 struct http_connection *http_pool_take(struct http_pool *pool, void *user);
 /* A new one; `ready` says when it is there, or has failed. NULL with errno set. */
 struct http_connection *http_pool_connect(struct http_pool *pool,
 					  const struct resolver_address *address, uint16_t port,
 					  void *user);
-/* Its request was answered whole. */
+/* For the next request, since this one was answered completely. */
 void http_pool_keep(struct http_connection *connection);
 void http_pool_close(struct http_connection *connection);
 void http_pool_retire(struct http_pool *pool);

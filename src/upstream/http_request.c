@@ -45,21 +45,21 @@ bool http_request_is_written(const struct http_request *request)
 
 size_t http_request_remaining(const struct http_request *request, struct iovec *parts)
 {
-	const struct view places[HTTP_REQUEST_PARTS] = {
+	const struct view all[HTTP_REQUEST_PARTS] = {
 		{request->route->head, request->route->head_len},
 		{request->lines, request->lines_len},
 		request->call->body,
 	};
 	size_t skip = request->written, count = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		if (skip >= places[i].len) {
-			skip -= places[i].len;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		if (skip >= all[i].len) {
+			skip -= all[i].len;
 			continue;
 		}
 		/* sendmsg(2) takes non-const text, and leaves it as it is. */
-		parts[count++] = (struct iovec){(char *)(uintptr_t)places[i].ptr + skip,
-						places[i].len - skip};
+		parts[count++] =
+			(struct iovec){(char *)(uintptr_t)all[i].ptr + skip, all[i].len - skip};
 		skip = 0;
 	}
 	return count;

@@ -1,6 +1,6 @@
 /*
- * http_request: what is written of a call, from three places without a copy: the head that all calls
- * of a route share, the lines of this call, its body.
+ * http_request: the bytes of a call's request, in three parts that are not copied: the head that
+ * all calls of a route share, the header lines of this call, its body.
  */
 #ifndef FARO_UPSTREAM_HTTP_REQUEST_H
 #define FARO_UPSTREAM_HTTP_REQUEST_H

@@ -10,9 +10,9 @@
  *	                            CHUNK_END <── CHUNK
  *
  * A line is gathered in reply->line whether it comes whole or not, so that there is one way. A line
- * that ends in LF alone is taken, as RFC 9112 allows. Limits: HTTP_RESPONSE_LINE_MAX, within which the
- * headers that count must fit, and CONFIG_UPSTREAM_REPLY_MAX_BYTES for everything; beyond, the reply
- * is broken.
+ * that ends in LF alone is taken, as RFC 9112 allows. Limits: HTTP_RESPONSE_LINE_MAX, within which
+ * the headers that count must fit, and CONFIG_UPSTREAM_REPLY_MAX_BYTES for everything; beyond, the
+ * reply is broken.
  */
 #include "upstream/http_response.h"
 

@@ -1,5 +1,5 @@
 /*
- * http_response: the receiver's answer, taken apart as it comes, in pieces of any size.
+ * http_response: parses the upstream's answer as it comes, in pieces of any size.
  *
  * Pure: no socket, no clock, no memory of its own. It keeps what the relay asks of a reply (status,
  * two hints, whether the connection can be used again) and counts the body without storing it.
@@ -15,9 +15,8 @@
 #include "base/buf.h"
 
 enum {
-	HTTP_RESPONSE_LINE_MAX =
-		256,                 /* of a line, what is beyond is looked through, but not kept */
-	HTTP_RESPONSE_HINT_MAX = 48, /* a longer one counts as none */
+	HTTP_RESPONSE_LINE_MAX = 256, /* what is longer of a line is read, but not kept */
+	HTTP_RESPONSE_HINT_MAX = 48,  /* a longer one counts as none */
 };
 
 enum http_response_result {

@@ -1,14 +1,14 @@
 /*
- * DESIGN: a call takes an idle transfer and hands it to the engine, which is engine_http for http://
- * and engine_curl for https://. The engine says once how it ended; what that means, and whether the
- * connections are to be trusted after it, is decided here.
+ * DESIGN: a call takes an idle transfer and hands it to the engine, which is engine_http for
+ * http:// and engine_curl for https://. The engine says once how it ended; what that means, and
+ * whether the connections may be used again, is decided here.
  *
  *	idle ──relay_start()──> in flight ──ended()──> done() ──> idle (or freed, if many are)
  *	  │                         └──relay_cancel()─────────────────^
  *	  └─ no address is known, or refused at once ──> deferred ──next turn──> done()
  *
- * A receiver's answer counts as soon as its header is complete: what happens to the body after a
- * status of 2xx does not undo that the beacon was taken. Limit: the shared number of calls in
+ * An answer counts as soon as its header is complete: what happens to the body after a
+ * status of 2xx does not change that the beacon was taken. Limit: the shared number of calls in
  * flight, beyond which relay_start() says VERDICT_OVERLOADED.
  */
 #include "upstream/relay.h"
@@ -22,7 +22,8 @@
 
 enum {
 	IDLE_TRANSFERS_MAX = 64,
-	/* What was not needed for this long is freed: before a loop at rest gives its heap back. */
+	/* Idle transfers are freed after this, which is before an idle loop returns unused memory
+	 * to the system. */
 	TRIM_AFTER_US = 500 * 1000,
 	/* Connections made after a new route begin with another address of the name. */
 	ROUTE_LIFETIME_US = 10 * 1000000,
@@ -98,7 +99,7 @@ static void learn_from_failure(struct relay *relay, enum relay_failure failure, 
 	/* The next connection begins with another address. */
 	if (failure == RELAY_UNCONNECTED || failure == RELAY_UNTRUSTED)
 		relay->stale = true;
-	/* The kept ones may all lead nowhere. */
+	/* All kept connections may lead nowhere. */
 	if (failure == RELAY_SILENT)
 		relay->engine->operations->retire_connections(relay->engine, now_us);
 }
@@ -125,7 +126,7 @@ static void on_transfer_end(struct transfer *transfer)
 	call->done(call);
 }
 
-/* Calls that start while these are told wait for the next turn. */
+/* Calls that are started by those that end here wait for the next turn. */
 static void on_deferred_timer(struct loop_timer *timer)
 {
 	struct relay *relay = container_of(timer, struct relay, deferred_timer);
@@ -165,7 +166,7 @@ static bool refresh_route(struct relay *relay, int64_t now_us)
 	if (!next)
 		return now != NULL;
 	next->made_us = now_us;
-	/* Older connections may lead to a receiver that is gone. */
+	/* Older connections may lead to a replica that is gone. */
 	if (now && now->generation != next->generation)
 		relay->engine->operations->retire_connections(relay->engine, now_us);
 	route_drop(now);
@@ -188,7 +189,8 @@ static bool start_transfer(struct relay *relay, struct transfer *transfer)
 enum verdict relay_start(struct relay *relay, struct relay_call *call)
 {
 	struct transfer *transfer;
-	/* Not the loop's: what else the turn did must not be taken from the time to answer. */
+	/* Not the loop's clock: what the turn has done so far must not shorten the time to
+	 * answer. */
 	int64_t now_us = loop_now_us();
 
 	if (!budget_take(relay->inflight, 1))
@@ -219,7 +221,7 @@ void relay_cancel(struct relay *relay, struct relay_call *call)
 	if (transfer->attempts > 0)
 		metrics_add(METRIC_UPSTREAM_UNANSWERED, 1);
 	if (transfer->deferred) {
-		/* It is in a list that may be walked just now. */
+		/* Its list may be under iteration just now: on_deferred_timer() releases it. */
 		transfer->call = NULL;
 		call->transfer = NULL;
 		return;

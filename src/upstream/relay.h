@@ -1,5 +1,5 @@
 /*
- * relay: one beacon → one POST to the receiver.
+ * relay: one beacon → one POST to the upstream.
  *
  * Owns the deadlines, the fixed header set and the classes of outcome; the connections are those of
  * an engine (engine.h), our own for http://, libcurl for https://. One relay belongs to one
@@ -28,11 +28,10 @@ struct relay_call {
 
 	/* The outcome, valid in done(). */
 	enum verdict verdict;    /* VERDICT_ACCEPTED or one of VERDICT_UPSTREAM_* */
-	int status;              /* of the receiver; 0: it gave none */
-	unsigned retry_after_s;  /* of the receiver, delta-seconds or HTTP-date, at most 30; 0: none
-				  */
-	bool sent;               /* the request was begun to be written; with status 0, the receiver
-				  * may have the beacon all the same */
+	int status;              /* of the upstream; 0: it gave none */
+	unsigned retry_after_s;  /* of the upstream, at most 30; 0: none */
+	bool sent;               /* the request began to be written; with status 0, the upstream may
+				  * have the beacon all the same */
 	char session_status[32]; /* X-Faro-Session-Status, letters and dashes only; empty: none */
 
 	struct transfer *transfer; /* relay's own while in flight */

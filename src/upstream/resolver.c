@@ -1,8 +1,8 @@
 /*
  * DESIGN: getaddrinfo(3) has no deadline that can be relied on: with a name server that does not
  * answer, it blocks for tens of seconds. So a thread calls it, and the loops read what it last
- * found. The thread is detached and the state is counted: whoever lets go last frees it, and nobody
- * waits for a lookup. The mutex is never held during one.
+ * found. The thread is detached and the state has a reference count: whoever drops the last
+ * reference frees it, and nobody waits for a lookup. The mutex is never held during one.
  *
  *	lookup ok ──> wait PERIOD_US ──┐          failed ──> wait 1, 2, 4, 8, then 10 s ──┐
  *	   ^───────────────────────────┴──────────────────────────────────────────────────┘
@@ -38,13 +38,13 @@ enum {
 struct resolver {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed; /* a first lookup ended, or the thread has something to do */
-	unsigned holders;       /* the owner and the thread */
+	unsigned references;    /* the owner and the thread */
 	char *host;
 	uint16_t port;
 	bool numeric;
 	bool stop;
 	bool looked_up; /* at least once, well or badly */
-	bool wanted;    /* since the last lookup began */
+	bool wanted;    /* a lookup is wanted, since the last one began */
 	int64_t started_us;
 	const char *error;
 	struct resolver_addresses addresses;
@@ -60,10 +60,10 @@ static void free_resolver(struct resolver *resolver)
 	free(resolver);
 }
 
-/* Call with the mutex held; it is released. */
+/* Drops a reference. Call with the mutex held; it is unlocked. */
 static void unlock_and_release(struct resolver *resolver)
 {
-	bool last = --resolver->holders == 0;
+	bool last = --resolver->references == 0;
 
 	pthread_mutex_unlock(&resolver->mutex);
 	if (last)
@@ -259,10 +259,10 @@ static int start_thread(struct resolver *resolver)
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	resolver->holders++;
+	resolver->references++;
 	error = pthread_create(&thread, &attr, resolve_for_ever, resolver);
 	if (error != 0)
-		resolver->holders--;
+		resolver->references--;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return error;
@@ -287,7 +287,7 @@ struct resolver *resolver_new(const char *host, uint16_t port)
 	if (!resolver)
 		return NULL;
 	init_locks(resolver);
-	resolver->holders = 1;
+	resolver->references = 1;
 	resolver->port = port;
 	/* Processes that start together do not all begin with the same address. */
 	if (getrandom(&resolver->rotation, sizeof(resolver->rotation), GRND_NONBLOCK) < 0)

@@ -3,8 +3,7 @@
  *
  * One thread calls getaddrinfo(3) at once, then every few seconds (resolver.c states the period),
  * and sooner when resolver_refresh() says that a connection failed. After a failed lookup the last
- * addresses stay. A numeric host is checked once and
- * needs no thread.
+ * addresses stay. A numeric host is checked once and needs no thread.
  */
 #ifndef FARO_UPSTREAM_RESOLVER_H
 #define FARO_UPSTREAM_RESOLVER_H
@@ -43,7 +42,7 @@ void resolver_free(struct resolver *resolver);
  */
 bool resolver_wait(struct resolver *resolver, int64_t timeout_ms);
 
-/* Counts up with every change of the addresses; 0: none are known yet. Cheap: one atomic load. */
+/* Increases with every change of the addresses; 0: none are known yet. Cheap: one atomic load. */
 unsigned resolver_generation(struct resolver *resolver);
 
 /*

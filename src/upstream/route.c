@@ -6,8 +6,8 @@
 
 #include "base/text.h"
 
-/* As one text; NULL without memory. printf(3) and its kin copy what they print on the way, and what is
- * left behind there nobody wipes. */
+/* As one text; NULL without memory. Not by printf(3), which leaves copies of what it prints in
+ * memory that nobody wipes. */
 static char *join_texts(struct view a, struct view b, struct view c)
 {
 	char *text = malloc(a.len + b.len + c.len + 1), *end;
@@ -58,7 +58,7 @@ struct route *route_new(struct resolver *resolver, const struct config *config, 
 
 	if (!route)
 		return NULL;
-	route->holders = 1;
+	route->references = 1;
 	if (tenant)
 		route->tenant_line = join_texts(VIEW_LITERAL("X-Scope-OrgID: "), view_of(tenant),
 						VIEW_LITERAL(""));
@@ -76,13 +76,13 @@ struct route *route_new(struct resolver *resolver, const struct config *config, 
 
 struct route *route_hold(struct route *route)
 {
-	route->holders++;
+	route->references++;
 	return route;
 }
 
 void route_drop(struct route *route)
 {
-	if (!route || --route->holders > 0)
+	if (!route || --route->references > 0)
 		return;
 	wipe_and_free_text(route->key_line);
 	wipe_and_free_text(route->head);
@@ -124,7 +124,7 @@ static bool all_zero(const char *text, size_t n)
 }
 
 /* W3C Trace Context: version-trace-parent-flags. Version ff is invalid, and so are ids of zeros;
- * later versions may be longer, which no browser sends yet and the receiver does not read. */
+ * later versions may be longer, which no browser sends yet and the upstream does not read. */
 static bool is_traceparent(struct view value)
 {
 	const char *p = value.ptr;

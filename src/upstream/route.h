@@ -1,9 +1,9 @@
 /*
- * relay_headers: what a request to the receiver carries besides its body.
+ * route: what a request to the upstream carries besides its body.
  *
  * A route is what all calls share and what may change while they run: the addresses and the API
- * key. It is made anew rather than changed, and counted, since a transfer may read it until it
- * ends. A forward is the part of one call.
+ * key. It is replaced rather than changed, and has a reference count, since a transfer may read it
+ * until it ends. The forwarded lines are those of one call.
  */
 #ifndef FARO_UPSTREAM_ROUTE_H
 #define FARO_UPSTREAM_ROUTE_H
@@ -26,10 +26,9 @@ enum {
 #define RELAY_CONTENT_TYPE "Content-Type: application/json"
 
 struct route {
-	unsigned holders;
+	unsigned references;
 	unsigned generation; /* of the resolver; 0: there is no address */
-	unsigned
-		begun; /* connections that an engine began on it, so that each takes another address */
+	unsigned begun;      /* connections on it, so that each begins with another address */
 	int64_t made_us;
 	struct resolver_addresses addresses;
 	char *tenant_line, *key_line; /* without their end; NULL: none */
@@ -37,10 +36,10 @@ struct route {
 	size_t head_len;
 };
 
-/* Held once. `key` may be empty. NULL without memory. */
+/* With one reference. `key` may be empty. NULL without memory. */
 struct route *route_new(struct resolver *resolver, const struct config *config, struct view key);
 struct route *route_hold(struct route *route);
-/* The last one wipes the key; NULL is allowed. */
+/* The last reference wipes the key. NULL is allowed. */
 void route_drop(struct route *route);
 
 struct forwarded_lines {

@@ -1,8 +1,9 @@
 /*
- * delivery.h without a receiver, a spool or a memory of what came: the test answers, at once or later.
+ * delivery.h without a receiver, a spool or a memory of what came: the test answers, at once or
+ * later.
  *
- * For one file of a program that is linked without delivery.c. `answer` is asked when a delivery starts;
- * VERDICT_OK holds it until fake_delivery_answer().
+ * For one file of a program that is linked without delivery.c. `answer` is asked when a delivery
+ * starts; VERDICT_OK holds it until fake_delivery_answer().
  */
 #ifndef FARO_FAKE_DELIVERY_H
 #define FARO_FAKE_DELIVERY_H

@@ -1,8 +1,10 @@
 /*
- * The real loop on a clock that the test moves: nothing here ever waits, and a wait takes a microsecond.
+ * The real loop on a clock that the test moves: nothing here ever waits, and a wait takes a
+ * microsecond.
  *
- * For one file of a program that is linked with -Wl,--wrap=epoll_wait,--wrap=clock_gettime. Events are the
- * kernel's; where there are none the loop is quiet, and only fake_loop_pass() lets its timers fire.
+ * For one file of a program that is linked with -Wl,--wrap=epoll_wait,--wrap=clock_gettime. Events
+ * are the kernel's; where there are none the loop is quiet, and only fake_loop_pass() lets its
+ * timers fire.
  */
 #ifndef FARO_FAKE_LOOP_H
 #define FARO_FAKE_LOOP_H

@@ -1,9 +1,10 @@
 /*
  * fake_receiver: the sockets of the relay's engine, and its resolver, without a network.
  *
- * For one file of a program that is linked with -Wl,--wrap=socket,--wrap=connect,--wrap=sendmsg and without
- * resolver.c. Each socket is one end of a pair, whose other end is a `struct line`; what is sent on it says
- * by its session which call it is of, and is held against what a connection may carry.
+ * For one file of a program that is linked with -Wl,--wrap=socket,--wrap=connect,--wrap=sendmsg and
+ * without resolver.c. Each socket is one end of a pair, whose other end is a `struct line`; what is
+ * sent on it says by its session which call it is of, and is held against what a connection may
+ * carry.
  */
 #ifndef FARO_FUZZ_FAKE_RECEIVER_H
 #define FARO_FUZZ_FAKE_RECEIVER_H
@@ -51,7 +52,7 @@ static struct line *line;  /* whose turn it is; NULL: there is none yet */
 static bool turning;       /* in the loop: what is there has its event in this turn */
 static uint8_t connecting; /* how the next connection comes about */
 
-/* --- the resolver -------------------------------------------------------------------- */
+/* --- the resolver ------------------------------------------------------------------------------*/
 
 static struct {
 	unsigned generation, count, preferred;
@@ -87,7 +88,7 @@ void resolver_refresh(struct resolver *resolver)
 	(void)resolver;
 }
 
-/* --- sockets ------------------------------------------------------------------------- */
+/* --- sockets -----------------------------------------------------------------------------------*/
 
 int __real_socket(int domain, int type, int protocol);
 int __wrap_socket(int domain, int type, int protocol);

@@ -1,8 +1,8 @@
 /*
  * fcgi_peer: a web server's end of a connection, and the second reader of what it wrote.
  *
- * model_write() and model_half_close() say what there is to answer; peer_read() takes what comes and
- * aborts where it is not that, in this order.
+ * model_write() and model_half_close() say what there is to answer; peer_read() takes what comes
+ * and aborts where it is not that, in this order.
  */
 #ifndef FARO_FUZZ_FCGI_PEER_H
 #define FARO_FUZZ_FCGI_PEER_H
@@ -45,7 +45,7 @@ struct peer {
 	size_t answered, replies;
 };
 
-/* --- the second reader --------------------------------------------------------------- */
+/* --- the second reader -------------------------------------------------------------------------*/
 
 static inline void expect(struct peer *p, uint8_t what, unsigned id)
 {
@@ -91,7 +91,7 @@ static inline void model_half_close(struct peer *p)
 	p->ended = true;
 }
 
-/* --- what the peer reads ------------------------------------------------------------- */
+/* --- what the peer reads -----------------------------------------------------------------------*/
 
 static inline const unsigned char *next_expected(const struct peer *p)
 {
@@ -212,8 +212,8 @@ static inline bool peer_read(struct peer *p, size_t most)
 	return n > 0;
 }
 
-/* All that was expected came. Where the stream broke, there may have been no room for the asides of its
- * last piece. */
+/* All that was expected came. Where the stream broke, there may have been no room for the asides of
+ * its last piece. */
 static inline bool is_complete(struct peer *p)
 {
 	const unsigned char *entry;
@@ -225,7 +225,7 @@ static inline bool is_complete(struct peer *p)
 	return !entry && !p->in_reply && (p->got.len == 0 || broken);
 }
 
-/* --- life ---------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------*/
 
 static inline void peer_init(struct peer *p)
 {

@@ -61,7 +61,8 @@ static const struct view bodies[] = {
 		"\"name\":\"e\",\"timestamp\":\"2026-11-22T10:00:00Z\"}]}"),
 	VIEW_CONSTANT(" {\"exceptions\":[{\"type\":\"T\",\"value\":\"v\"}],\"measurements\":[{"
 		      "\"type\":\"w\",\"values\":{\"x\":1}}],\"meta\":{}}\n"),
-	/* The first of them, by gzip and by zlib; in stored blocks, so that they can be read here. */
+	/* The first of them, by gzip and by zlib; in stored blocks, so that they can be read
+	 * here. */
 	VIEW_CONSTANT(
 		"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x0b\0\xf4\xff{\"meta\":{}}\x77\xbe\x92\xdb\x0b\0\0\0"),
 	VIEW_CONSTANT("\x78\x01\x01\x0b\0\xf4\xff{\"meta\":{}}\x17\x91\x04\x16"),

@@ -1,12 +1,13 @@
 /* Programs of hostile peers against connection.c and all that is behind it but the receiver.
- *
- * An input is a byte of options and a program, an operation a byte with its operands (see `operations`):
- * records in any order and size, or bytes that are none, are written to a few socketpairs in pieces, read
- * or not, half-closed, closed; time passes; a fake delivery answers at once, later, or not at all.
- *
- * A second reader, fcgi.c fed with the whole stream, says what there is to answer:
- * what the peer reads must be that, in this order, or end early where the peer was slow, hung up, or there
- * was no room. Build with -fsanitize=fuzzer,address,undefined. */
+ * 
+ * An input is a byte of options and a program, an operation a byte with its operands (see
+ * `operations`): records in any order and size, or bytes that are none, are written to a few
+ * socketpairs in pieces, read or not, half-closed, closed; time passes; a fake delivery answers at
+ * once, later, or not at all.
+ * 
+ * A second reader, fcgi.c fed with the whole stream, says what there is to answer: what the peer
+ * reads must be that, in this order, or end early where the peer was slow, hung up, or there was no
+ * room. Build with -fsanitize=fuzzer,address,undefined. */
 #include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,7 +48,7 @@ static uint8_t answers;   /* how deliveries are answered */
 static int64_t passed_us;
 static bool ending;
 
-/* --- what the peer does -------------------------------------------------------------- */
+/* --- what the peer does ------------------------------------------------------------------------*/
 
 static void settle(void)
 {
@@ -108,7 +109,7 @@ static void peer_connect(struct peer *p, int room)
 	p->connection = connections_add(&connections, pair[1]);
 }
 
-/* --- operations ---------------------------------------------------------------------- */
+/* --- operations --------------------------------------------------------------------------------*/
 
 static void write_buf(struct buf *out)
 {
@@ -377,7 +378,7 @@ static void run(struct program *in)
 	buf_release(&out);
 }
 
-/* --- the end ------------------------------------------------------------------------- */
+/* --- the end -----------------------------------------------------------------------------------*/
 
 /* Until nobody has anything to say. */
 static void finish_talking(void)

@@ -1,10 +1,10 @@
 /*
- * Any bytes as a compressed body: decode() must take exactly what zlib takes as one whole member, give the
- * same bytes, and stop at its maximum. The first byte says what is done with the rest.
+ * Any bytes as a compressed body: decode() must take exactly what zlib takes as one whole member,
+ * give the same bytes, and stop at its maximum. The first byte says what is done with the rest.
  *
  * Not held against it: libdeflate's own reading of a damaged Huffman code. It takes codes that zlib
- * refuses, such as one of more symbols than RFC 1951 allows; where only it accepts, the body is checked to
- * be within the limit, and no more.
+ * refuses, such as one of more symbols than RFC 1951 allows; where only it accepts, the body is
+ * checked to be within the limit, and no more.
  *
  * Build with -fsanitize=fuzzer,address,undefined.
  */

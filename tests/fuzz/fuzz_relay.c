@@ -1,12 +1,14 @@
-/* Programs of hostile receivers against the relay's own engine: relay.c, engine_http.c, http_pool.c.
- *
- * An input is a byte of options and a program, an operation a byte with its operands (see `operations`):
- * calls begin and are cancelled, connections come about, fail or hang, the receiver reads or does not,
- * writes pieces of replies or anything else, half-closes, closes, resets; time passes. Its connections
- * are socketpairs: socket(2) and connect(2) are replaced, and sendmsg(2) says which call went where.
- *
- * A second reader, http_response fed with all that came behind the replies before,
- * says what status a call may be told. Build with -fsanitize=fuzzer,address,undefined. */
+/* Programs of hostile receivers against the relay's own engine: relay.c, engine_http.c,
+ * http_pool.c.
+ * 
+ * An input is a byte of options and a program, an operation a byte with its operands (see
+ * `operations`): calls begin and are cancelled, connections come about, fail or hang, the receiver
+ * reads or does not, writes pieces of replies or anything else, half-closes, closes, resets; time
+ * passes. Its connections are socketpairs: socket(2) and connect(2) are replaced, and sendmsg(2)
+ * says which call went where.
+ * 
+ * A second reader, http_response fed with all that came behind the replies before, says what status
+ * a call may be told. Build with -fsanitize=fuzzer,address,undefined. */
 #include "base/log.h"
 #include "base/text.h"
 #include "fake_loop.h"
@@ -33,7 +35,7 @@ static struct relay *relay;
 static unsigned numbers;
 static uint8_t in_done; /* what the next done() does */
 
-/* --- calls --------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------*/
 
 /* What the receiver wrote for the present request of a connection. */
 static struct view present(const struct line *l)
@@ -136,7 +138,7 @@ static void start_call(struct call *call, size_t size)
 	}
 }
 
-/* --- operations ---------------------------------------------------------------------- */
+/* --- operations --------------------------------------------------------------------------------*/
 
 static void receiver_write(struct view bytes)
 {
@@ -341,7 +343,7 @@ static void (*const operations[])(struct program *in) = {
 	op_connecting, op_cancel,     op_resolve, op_much, op_turn,  op_in_done,
 };
 
-/* --- the whole ----------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------*/
 
 /* The receiver's end sees whether the other one is closed. */
 static void check_closed(struct line *l)

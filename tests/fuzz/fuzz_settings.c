@@ -1,7 +1,7 @@
 /*
- * Any bytes as the environment: either a config whose values are what its header promises, or lines that
- * name what was wrong. Variables stand one after another with a NUL between them, as in the file
- * /proc/PID/environ; those that do not begin with FARO_ or OTEL_ are left out.
+ * Any bytes as the environment: either a config whose values are what its header promises, or lines
+ * that name what was wrong. Variables stand one after another with a NUL between them, as in the
+ * file /proc/PID/environ; those that do not begin with FARO_ or OTEL_ are left out.
  *
  * Build with -fsanitize=fuzzer,address,undefined.
  */

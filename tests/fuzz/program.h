@@ -1,5 +1,6 @@
 /*
- * program: the input of a fuzz target as operations and their operands. Where it ends, zeros follow.
+ * program: the input of a fuzz target as operations and their operands. Where it ends, zeros
+ * follow.
  */
 #ifndef FARO_FUZZ_PROGRAM_H
 #define FARO_FUZZ_PROGRAM_H

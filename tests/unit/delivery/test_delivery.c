@@ -13,9 +13,9 @@
 #include "delivery/policy.h"
 
 /*
- * Links delivery with breaker, dedup, mailbox, loop, metrics, buf. The relay and the spool are ours, below:
- * they keep what they are given until the test answers it, the spool by message as the real one does. Neither
- * looks at a limit, a disk or a clock.
+ * Links delivery with breaker, dedup, mailbox, loop, metrics, buf. The relay and the spool are
+ * ours, below: they keep what they are given until the test answers it, the spool by message as the
+ * real one does. Neither looks at a limit, a disk or a clock.
  */
 
 enum {
@@ -68,7 +68,7 @@ void spool_put(struct spool *spool, struct spool_put *put)
 	spool->puts[spool->count++] = put;
 }
 
-/* --- the stage -------------------------------------------------------------------------------------- */
+/* --- the stage ---------------------------------------------------------------------------------*/
 
 struct sent {
 	struct delivery delivery; /* the first member */
@@ -187,7 +187,7 @@ static void open_breaker_until_now(void)
 	assert_true(breaker_is_open(&breaker));
 }
 
-/* --- once to the receiver, else to the spool -------------------------------------------------------- */
+/* --- once to the receiver, else to the spool ---------------------------------------------------*/
 
 static void test_outcome__each_of_the_receiver_and_the_spool__one_verdict(void **state)
 {
@@ -295,7 +295,7 @@ static void test_put__what_replay_needs__is_in_the_record(void **state)
 	spool_says(SPOOL_STORED);
 }
 
-/* --- the breaker ------------------------------------------------------------------------------------ */
+/* --- the breaker -------------------------------------------------------------------------------*/
 
 static void test_breaker__failures_in_a_row__the_next_goes_straight_to_the_spool(void **state)
 {
@@ -363,7 +363,7 @@ static void test_breaker__probe_not_made_or_cancelled__another_may(void **state)
 	assert_false(breaker_is_open(&breaker));
 }
 
-/* --- the others of its kind ------------------------------------------------------------------------- */
+/* --- the others of its kind --------------------------------------------------------------------*/
 
 /* What was promised is a duplicate from then on; what was not is tried again. */
 static void test_repeat__after_the_first_has_ended__by_what_was_promised(void **state)
@@ -473,7 +473,7 @@ static void test_repeat__the_first_is_under_way__waits_for_its_end(void **state)
 	}
 }
 
-/* --- when the time is short ------------------------------------------------------------------------- */
+/* --- when the time is short --------------------------------------------------------------------*/
 
 static void test_spool_now__at_the_relay__to_the_spool(void **state)
 {

@@ -28,7 +28,8 @@ static void test_outcome__each__what_delivery_breaker_and_replay_do(void **state
 		/* Sent, and not answered: past the deadline; the connection died. */
 		{VERDICT_UPSTREAM_TIMEOUT, 0, true, true, BREAKER_FAILURE, REPLAY_BACK_OFF},
 		{VERDICT_UPSTREAM_UNAVAILABLE, 0, true, true, BREAKER_FAILURE, REPLAY_BACK_OFF},
-		/* Not sent: no connection; a certificate that is not trusted; silence before a byte. */
+		/* Not sent: no connection; a certificate that is not trusted; silence before a
+		 * byte. */
 		{VERDICT_UPSTREAM_UNAVAILABLE, 0, false, true, BREAKER_FAILURE, REPLAY_AGAIN},
 		{VERDICT_UPSTREAM_MISCONFIGURED, 0, false, true, BREAKER_FAILURE, REPLAY_AGAIN},
 		{VERDICT_UPSTREAM_TIMEOUT, 0, false, true, BREAKER_FAILURE, REPLAY_AGAIN},

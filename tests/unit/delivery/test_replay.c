@@ -17,9 +17,9 @@
 #include "upstream/relay.h"
 
 /*
- * Links replay with its pace, and breaker, metrics, log, buf. Loop, relay and store are our own below, so
- * that time is what the test says, each call is answered when the test wants it, and the store fails where
- * it is told to.
+ * Links replay with its pace, and breaker, metrics, log, buf. Loop, relay and store are our own
+ * below, so that time is what the test says, each call is answered when the test wants it, and the
+ * store fails where it is told to.
  */
 
 #define SECOND INT64_C(1000000)
@@ -31,7 +31,7 @@ enum {
 	SLOTS = 8
 };
 
-/* --- the loop --------------------------------------------------------------------------------------- */
+/* --- the loop ----------------------------------------------------------------------------------*/
 
 static struct loop loop;
 
@@ -72,7 +72,7 @@ static bool turn(void)
 	return true;
 }
 
-/* --- the store -------------------------------------------------------------------------------------- */
+/* --- the store ---------------------------------------------------------------------------------*/
 
 struct store {
 	struct spool_record records[RECORDS_MAX]; /* in the order of their ids; id 0: gone */
@@ -151,7 +151,7 @@ enum store_result store_finish(struct store *of, const struct store_finished *fi
 	return STORE_OK;
 }
 
-/* --- the relay -------------------------------------------------------------------------------------- */
+/* --- the relay ---------------------------------------------------------------------------------*/
 
 struct relay {
 	struct relay_call *calls[SLOTS];
@@ -254,7 +254,7 @@ static void answer(int number, enum answer with)
 	call->done(call);
 }
 
-/* --- the stage -------------------------------------------------------------------------------------- */
+/* --- the stage ---------------------------------------------------------------------------------*/
 
 static struct config config;
 static struct breaker breaker;
@@ -306,7 +306,7 @@ static void wait_for_calls(size_t count)
 	}
 }
 
-/* --- the order -------------------------------------------------------------------------------------- */
+/* --- the order ---------------------------------------------------------------------------------*/
 
 static void test_order__tried_again__oldest_or_longest_waiting_first(void **state)
 {
@@ -395,7 +395,7 @@ static void test_unanswered__as_many_as_are_remembered__no_new_one_is_sent(void 
 	assert_int_equal(wait_for_call(), RETRIES_MAX + 1);
 }
 
-/* --- what the receiver says ------------------------------------------------------------------------- */
+/* --- what the receiver says --------------------------------------------------------------------*/
 
 static void test_refused__quarantine_at_once_and_the_others_pass(void **state)
 {
@@ -468,7 +468,7 @@ static void test_retry_after__nobody_is_sent_before(void **state)
 	assert_true(loop.now_us < told_us + 21 * SECOND);
 }
 
-/* --- what the store says ------------------------------------------------------------------------------ */
+/* --- what the store says -----------------------------------------------------------------------*/
 
 static void test_retry__gone_from_the_store__forgotten(void **state)
 {
@@ -551,7 +551,7 @@ static void test_finish__fails_for_long__sending_stops_and_each_is_sent_once(voi
 	assert_int_equal(store.ends[STORE_DELIVERED], RECORDS_MAX);
 }
 
-/* --- age -------------------------------------------------------------------------------------------- */
+/* --- age ---------------------------------------------------------------------------------------*/
 
 static void test_expire__in_flight_or_ended_already__left_alone(void **state)
 {
@@ -619,7 +619,7 @@ static void test_expire__store_is_closed__not_asked(void **state)
 	assert_true(store.peeks > 0);
 }
 
-/* --- who else ----------------------------------------------------------------------------------------- */
+/* --- who else ----------------------------------------------------------------------------------*/
 
 /* Live traffic fails while a record is read. */
 static void open_breaker(void)
@@ -658,7 +658,7 @@ static void test_trim__one_in_flight__keeps_its_body_and_no_other(void **state)
 	assert_int_equal(budget_used(&memory), 0);
 }
 
-/* --- memory ----------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------*/
 
 static void test_large__more_than_there_is__passed_by_and_kept(void **state)
 {

@@ -23,9 +23,10 @@
 #include "upstream/relay.h"
 
 /*
- * Links the spool with its store, pace and replay, and what those need, but for the relay: that is one of
- * our own below, which answers in the spool's thread as the test has said, and notes what it was given.
- * --wrap=calloc,--wrap=pthread_create,--wrap=sqlite3_step: the one that a test wants failed does.
+ * Links the spool with its store, pace and replay, and what those need, but for the relay: that is
+ * one of our own below, which answers in the spool's thread as the test has said, and notes what it
+ * was given. --wrap=calloc,--wrap=pthread_create,--wrap=sqlite3_step: the one that a test wants
+ * failed does.
  */
 
 #define SECOND INT64_C(1000000)
@@ -35,7 +36,7 @@ enum {
 	NOTED_MAX = 1024
 };
 
-/* --- the relay -------------------------------------------------------------------------------------- */
+/* --- the relay ---------------------------------------------------------------------------------*/
 
 enum answer {
 	ACCEPT,
@@ -148,7 +149,7 @@ void beacon_count_items(const struct beacon_counts *counts)
 	(void)counts;
 }
 
-/* --- what can fail ---------------------------------------------------------------------------------- */
+/* --- what can fail -----------------------------------------------------------------------------*/
 
 static _Atomic long calloc_fails_at = -1, callocs;
 static _Atomic bool threads_fail;
@@ -189,7 +190,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 	return threads_fail ? EAGAIN : __real_pthread_create(thread, attributes, run, arg);
 }
 
-/* --- the stage -------------------------------------------------------------------------------------- */
+/* --- the stage ---------------------------------------------------------------------------------*/
 
 static struct config config;
 static struct breaker breaker;
@@ -307,7 +308,7 @@ static int64_t end(int64_t us)
 	return left;
 }
 
-/* --- the promise ------------------------------------------------------------------------------------ */
+/* --- the promise -------------------------------------------------------------------------------*/
 
 static void test_put__many_at_once__all_stored_and_delivered_in_order(void **state)
 {
@@ -469,7 +470,7 @@ static void test_put__one_insert_of_many_fails__no_more_and_no_less_than_promise
 	free(beacons);
 }
 
-/* --- replay ----------------------------------------------------------------------------------------- */
+/* --- replay ------------------------------------------------------------------------------------*/
 
 static void test_replay__a_refused_one__quarantine_and_the_others_pass(void **state)
 {
@@ -646,7 +647,7 @@ static void test_free__a_call_without_end__kept_at_the_deadline(void **state)
 	assert_int_equal(end(SECOND / 10), 1);
 }
 
-/* --- what is not there ------------------------------------------------------------------------------ */
+/* --- what is not there -------------------------------------------------------------------------*/
 
 static void test_new__any_allocation_or_the_thread_fails__null(void **state)
 {

@@ -311,7 +311,7 @@ static void test_begin__not_open__failed(void **state)
 	store_free(closed);
 }
 
-/* --- what is no database of ours ----------------------------------------------------------------*/
+/* --- what is no database of ours ---------------------------------------------------------------*/
 
 static void path_of(char *path, size_t size, const char *name)
 {
@@ -474,7 +474,7 @@ static void test_quarantine__counted_too_high__emptied_and_counted_anew(void **s
 	}
 }
 
-/* --- damage -------------------------------------------------------------------------------------*/
+/* --- damage ------------------------------------------------------------------------------------*/
 
 static size_t read_file(const char *name, char **bytes)
 {
@@ -607,7 +607,7 @@ static void test_damage__log_cut_or_flipped__serves(void **state)
 	free(wal);
 }
 
-/* --- a disk that fails --------------------------------------------------------------------------*/
+/* --- a disk that fails -------------------------------------------------------------------------*/
 
 /* What the store has promised, by the numbers of the records. */
 struct promise {
@@ -627,7 +627,8 @@ static void work(struct promise *promise)
 		last = record.id;
 		if (record.counts.logs % 12 != 0)
 			continue;
-		/* Where the end fails it may be found to have happened, after the log is read anew. */
+		/* Where the end fails it may be found to have happened, after the log is read
+		 * anew. */
 		promise->tried[record.counts.logs / 6] = true;
 		if (end_record(record.id, STORE_DELIVERED) == STORE_OK)
 			promise->ended[record.counts.logs / 6] = true;
@@ -685,9 +686,10 @@ static void test_faults__each_call_once_and_for_ever__no_false_promise_and_heale
 	}
 }
 
-/* --- fsync --------------------------------------------------------------------------------------*/
+/* --- fsync -------------------------------------------------------------------------------------*/
 
-/* A transaction is on the disk when it is committed, or else before the log that has it is used anew. */
+/* A transaction is on the disk when it is committed, or else before the log that has it is used
+ * anew. */
 static void test_sync__full_or_normal__each_commit_or_each_checkpoint(void **state)
 {
 	(void)state;

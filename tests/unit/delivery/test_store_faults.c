@@ -21,9 +21,9 @@
 #include "fakes/spool_folder.h"
 
 /*
- * Links the store with its files, dedup, mailbox, loop, metrics, log, buf. Every step of SQLite fails in
- * turn, which faults of a disk (test_store.c) reach only where it writes; and so does what the files
- * and the compressor need, by --wrap.
+ * Links the store with its files, dedup, mailbox, loop, metrics, log, buf. Every step of SQLite
+ * fails in turn, which faults of a disk (test_store.c) reach only where it writes; and so does what
+ * the files and the compressor need, by --wrap.
  */
 
 enum {
@@ -131,7 +131,7 @@ struct libdeflate_decompressor *__wrap_libdeflate_alloc_decompressor(void)
 	return fails("decompressor") ? NULL : __real_libdeflate_alloc_decompressor();
 }
 
-/* --- the stage -------------------------------------------------------------------------------------- */
+/* --- the stage ---------------------------------------------------------------------------------*/
 
 static char body_text[8000];
 static struct dedup *dedup;
@@ -291,7 +291,7 @@ static void fail_each(const char *name, int code)
 			assert_true(at < 1000);
 }
 
-/* --- the tests -------------------------------------------------------------------------------------- */
+/* --- the tests ---------------------------------------------------------------------------------*/
 
 static void test_steps__each_once_and_for_ever__no_false_promise_and_healed(void **state)
 {
@@ -392,7 +392,8 @@ static void end_all(struct store *store)
 	assert_int_equal(store_records(store), 0);
 }
 
-/* No record is taken, but records end, without the pages being moved, for which there is no room. */
+/* No record is taken, but records end, without the pages being moved, for which there is no
+ * room. */
 static void test_disk__full__only_ends_records_until_there_is_room(void **state)
 {
 	enum {

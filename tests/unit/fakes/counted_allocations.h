@@ -1,6 +1,6 @@
 /*
- * For a driver linked with --wrap=malloc,--wrap=calloc,--wrap=free: counts the allocations of what it
- * links, and fails the one that a test wants failed. To be included once a driver.
+ * For a driver linked with --wrap=malloc,--wrap=calloc,--wrap=free: counts the allocations of what
+ * it links, and fails the one that a test wants failed. To be included once a driver.
  */
 #ifndef FARO_COUNTED_ALLOCATIONS_H
 #define FARO_COUNTED_ALLOCATIONS_H

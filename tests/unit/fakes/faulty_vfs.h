@@ -1,8 +1,8 @@
 /*
  * faulty_vfs: SQLite's own file system, in which the nth writing call fails, once or for ever.
  *
- * Counted are open, write, truncate, fsync and deletion. Reads and locks never fail, and memory that
- * is mapped (the shm file) is not seen.
+ * Counted are open, write, truncate, fsync and deletion. Reads and locks never fail, and memory
+ * that is mapped (the shm file) is not seen.
  */
 #ifndef FARO_FAULTY_VFS_H
 #define FARO_FAULTY_VFS_H

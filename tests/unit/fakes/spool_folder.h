@@ -1,6 +1,6 @@
 /*
- * For a driver of the spool: a directory of its own for each test, in the current one. Files in it are
- * removed, and a directory in it is not. To be included once a driver.
+ * For a driver of the spool: a directory of its own for each test, in the current one. Files in it
+ * are removed, and a directory in it is not. To be included once a driver.
  */
 #ifndef FARO_SPOOL_FOLDER_H
 #define FARO_SPOOL_FOLDER_H

@@ -1,6 +1,7 @@
 /*
- * Feeds a FastCGI stream in pieces and writes down what comes of it: a line a request, and why it broke.
- * Each request is answered with how many there were. Whatever the pieces, the two texts must be the same.
+ * Feeds a FastCGI stream in pieces and writes down what comes of it: a line a request, and why it
+ * broke. Each request is answered with how many there were. Whatever the pieces, the two texts must
+ * be the same.
  */
 #ifndef FARO_FCGI_TRANSCRIPT_H
 #define FARO_FCGI_TRANSCRIPT_H

@@ -19,9 +19,9 @@
 #include "server/connection.h"
 
 /*
- * Links connection.c, exchange.c, fcgi.c, request.c, loop.c and buf.c; a test is the web server, at the
- * other end of a socket pair. What lies behind is faked here: ingest answers with what the body was,
- * or relays it where it begins with "relay"; a delivery ends when the test says so.
+ * Links connection.c, exchange.c, fcgi.c, request.c, loop.c and buf.c; a test is the web server, at
+ * the other end of a socket pair. What lies behind is faked here: ingest answers with what the body
+ * was, or relays it where it begins with "relay"; a delivery ends when the test says so.
  *
  * --wrap=clock_gettime: time passes where a test lets it. --wrap=malloc, calloc, realloc, free and
  * epoll_ctl: fail where a test wants them to.
@@ -37,7 +37,7 @@ enum {
 	PEERS = 8,
 };
 
-/* ---- time, memory, epoll ---- */
+/* --- time, memory, epoll -----------------------------------------------------------------------*/
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 void *__real_realloc(void *old, size_t size);
@@ -72,7 +72,7 @@ int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event
 	return __real_epoll_ctl(epoll, operation, fd, event);
 }
 
-/* ---- what is faked ---- */
+/* --- what is faked -----------------------------------------------------------------------------*/
 
 static struct {
 	struct delivery *started[PEERS]; /* under way, the oldest first */
@@ -196,7 +196,7 @@ void log_write_limited(int64_t every_ms, enum log_level level, const char *event
 	fake.event = event;
 }
 
-/* ---- what each test stands on ---- */
+/* --- what each test stands on ------------------------------------------------------------------*/
 
 static struct loop loop;
 static struct loop_timer pump; /* so that no turn of the loop waits */
@@ -298,7 +298,7 @@ static void hang_up(size_t peer)
 	turn_until_idle();
 }
 
-/* ---- what a web server writes ---- */
+/* --- what a web server writes ------------------------------------------------------------------*/
 
 static char wire[512 * 1024];
 static size_t wire_len;
@@ -368,7 +368,7 @@ static void send_request(size_t peer, const char *body)
 	send_wire(peer);
 }
 
-/* ---- what it reads ---- */
+/* --- what it reads -----------------------------------------------------------------------------*/
 
 static char text[512 * 1024], stdout_text[2 * BIG_BYTES];
 static size_t text_len, stdout_len;
@@ -433,7 +433,7 @@ static const char *read_answers(size_t peer)
 
 #define EXPECT(peer, answers) assert_string_equal(read_answers(peer), answers)
 
-/* ---- requests ---- */
+/* --- requests ----------------------------------------------------------------------------------*/
 
 static void test_request__in_one_byte_pieces__answered_when_whole(void **state)
 {
@@ -458,8 +458,8 @@ static void test_request__in_one_byte_pieces__answered_when_whole(void **state)
 	assert_int_equal(fake.ended, 3);
 }
 
-/* They share ingest's buffer, one at a time; pieces of each size are suspended by exchanging buffers or
- * by copying. */
+/* They share ingest's buffer, one at a time; pieces of each size are suspended by exchanging
+ * buffers or by copying. */
 static void test_requests__in_turns_on_two_connections__keep_their_bodies(void **state)
 {
 	static const size_t pieces[] = {1, 7, 700, 3000};
@@ -490,7 +490,8 @@ static void test_requests__in_turns_on_two_connections__keep_their_bodies(void *
 	}
 }
 
-/* The first read takes all that is there and fills its buffer, so that there is another, for nothing. */
+/* The first read takes all that is there and fills its buffer, so that there is another, for
+ * nothing. */
 static void test_body__in_two_reads__is_whole(void **state)
 {
 	static char body[90000], expected[100000];
@@ -562,7 +563,7 @@ static void test_other_protocol__dropped(void **state)
 	EXPECT(waiting, "done:relay;end");
 }
 
-/* ---- pipelining ---- */
+/* --- pipelining --------------------------------------------------------------------------------*/
 
 static void test_pipelined__answered_in_order(void **state)
 {
@@ -627,7 +628,8 @@ static void test_early_bytes__kept_up_to_their_limit(void **state)
 	assert_true(wire_len > 2 * INPUT_BYTES);
 	send_wire(peer);
 	assert_true(budget_used(&memory) > INPUT_BYTES / 2);
-	/* Besides them: what the body was read into, and what it became, which begin with 4 KiB each. */
+	/* Besides them: what the body was read into, and what it became, which begin with 4 KiB
+	 * each. */
 	assert_true(budget_used(&memory) <= INPUT_BYTES + 2 * 4096);
 	assert_int_equal(fake.begun, 1);
 	end_delivery(0);
@@ -656,7 +658,7 @@ static void test_early_bytes__no_room__closed_after_the_answer(void **state)
 	assert_int_equal(fake.begun, 2);
 }
 
-/* ---- peers that are slow ---- */
+/* --- peers that are slow -----------------------------------------------------------------------*/
 
 /* A byte now and then does not give more time. */
 static void test_slow_to_send__ended_after_its_time(void **state)
@@ -787,7 +789,7 @@ static void test_large_answer__taken_in_time__is_whole(void **state)
 	EXPECT(peer, "");
 }
 
-/* ---- peers that hang up ---- */
+/* --- peers that hang up ------------------------------------------------------------------------*/
 
 static void test_hang_up__while_waiting__relayed_all_the_same(void **state)
 {
@@ -843,7 +845,7 @@ static void test_hang_up__with_an_answer_unread__ends(void **state)
 	assert_int_equal(all.count, 0);
 }
 
-/* ---- answers to questions that are not taken while a request waits ---- */
+/* --- answers to questions that are not taken while a request waits -----------------------------*/
 
 /* As many answers as a socket holds are not taken, and one more is not sent; the request behind it
  * waits for the receiver all the same. */
@@ -926,7 +928,7 @@ static void test_unsent_while_waiting__hang_up__relayed_all_the_same(void **stat
 	assert_int_equal(all.count, 0);
 }
 
-/* ---- room for others ---- */
+/* --- room for others ---------------------------------------------------------------------------*/
 
 static void test_idlest__of_all__who_asked_last_stays_longest(void **state)
 {
@@ -957,7 +959,7 @@ static void test_idlest__of_all__who_asked_last_stays_longest(void **state)
 	EXPECT(half, "");
 }
 
-/* ---- the end ---- */
+/* --- the end -----------------------------------------------------------------------------------*/
 
 static void test_end__idle_at_once_others_after_their_answer(void **state)
 {
@@ -1001,10 +1003,10 @@ static void test_release__with_a_request_waiting__cancels_it(void **state)
 	assert_true(connections_init(&all, &loop, &ingest, &context, &connection_slots));
 }
 
-/* ---- memory ---- */
+/* --- memory ------------------------------------------------------------------------------------*/
 
-/* A request that comes in two pieces and is relayed, one behind it whose answer is large, all whole or
- * ended. */
+/* A request that comes in two pieces and is relayed, one behind it whose answer is large, all whole
+ * or ended. */
 static void play(void)
 {
 	static const char *const parts[] = {"done:relay;", "1000000 bytes;", "no memory;",

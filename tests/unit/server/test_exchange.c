@@ -10,7 +10,8 @@
 #include "base/text.h"
 #include "server/exchange.h"
 
-/* Links exchange with request and buf; ingest, loop and heap are what is below. --wrap=calloc: fails. */
+/* Links exchange with request and buf; ingest, loop and heap are what is below. --wrap=calloc:
+ * fails. */
 
 enum {
 	SECOND = 1000000,

@@ -160,7 +160,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* --- requests ------------------------------------------------------------------------ */
+/* --- requests ----------------------------------------------------------------------------------*/
 
 static void test_fcgi__a_request__is_read_and_answered(void **state)
 {
@@ -362,7 +362,7 @@ static void test_fcgi__wherever_it_is_split__the_same_comes_of_it(void **state)
 	}
 }
 
-/* --- answers without a request ------------------------------------------------------- */
+/* --- answers without a request -----------------------------------------------------------------*/
 
 static void test_fcgi__asides__are_answered_as_specified(void **state)
 {
@@ -407,7 +407,7 @@ static void test_fcgi__a_question_for_nothing_we_know__has_an_empty_answer(void 
 	expect_text("at rest: 1");
 }
 
-/* --- what breaks it ------------------------------------------------------------------ */
+/* --- what breaks it ----------------------------------------------------------------------------*/
 
 static void test_fcgi__nonsense__breaks_the_stream(void **state)
 {
@@ -435,7 +435,8 @@ static void test_fcgi__nonsense__breaks_the_stream(void **state)
 		 VIEW_CONSTANT(BEGIN PARAMS "\3\0\0\2\0a" PARAMS "\0\0\0")},
 		{"parameters that are cut",
 		 VIEW_CONSTANT(BEGIN PARAMS "\4\0\0\1\2ab" PARAMS "\0\0\0")},
-		/* Lengths that no parameters have: each alone, and sums that wrap in 31 or 32 bits. */
+		/* Lengths that no parameters have: each alone, and sums that wrap in 31 or 32
+		 * bits. */
 		{"256 KiB", VIEW_CONSTANT(BEGIN PARAMS "\5\0\0\xff\xff\xff\xff\0")},
 		{"256 KiB", VIEW_CONSTANT(BEGIN PARAMS "\5\0\0\0\xff\xff\xff\xff")},
 		{"256 KiB", VIEW_CONSTANT(BEGIN PARAMS "\10\0\0\xff\xff\xff\xff\xff\xff\xff\xff")},
@@ -461,7 +462,7 @@ static void test_fcgi__nonsense__breaks_the_stream(void **state)
 	}
 }
 
-/* --- limits -------------------------------------------------------------------------- */
+/* --- limits ------------------------------------------------------------------------------------*/
 
 static void test_fcgi__parameters_have_a_limit(void **state)
 {
@@ -637,7 +638,7 @@ static void test_fcgi__body_limits(void **state)
 	}
 }
 
-/* --- replies ------------------------------------------------------------------------- */
+/* --- replies -----------------------------------------------------------------------------------*/
 
 static void test_fcgi__a_reply_of_any_length__is_split_into_records(void **state)
 {

@@ -1,4 +1,5 @@
-/* http_response: every row is read whole, byte by byte, and cut in two at every place; all agree. */
+/* http_response: every row is read whole, byte by byte, and cut in two at every place; all
+ * agree. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
