@@ -2,11 +2,11 @@
  * DESIGN: each arrow is one function, and every way ends in end_delivery(): within
  * delivery_start(), which then returns the verdict, or later, from the loop, which tells the owner.
  *
- *	start ─┬─ known ──────────────────────────────────────────────> duplicate
+ *	start ─┬─ known ────────────────────────────────────────────> duplicate
  *	       ├─ the same is under way ──> waits ──its end──> duplicate, or that one's verdict
- *	       └─ attempt ─┬─ taken, or rejected ─────────────────────> the upstream's verdict
+ *	       └─ attempt ─┬─ taken, or rejected ───────────────────> the upstream's verdict
  *	                   └─ not now, or breaker open ──> spool ─┬─ stored ──> spooled
- *	                                                          └─ not ─────> the upstream's verdict
+ *	                                                          └─ not ──> the upstream's verdict
  */
 #include "delivery/delivery.h"
 

@@ -2,8 +2,8 @@
  * store: the spool's records in SQLite; the only file that knows it. One thread uses a store.
  *
  *	store_new → store_open (again on failure) ─┬─ store_begin → store_insert* → store_commit
- *	                                                 ├─ store_next
- *	                                                 └─ store_finish          → store_free
+ *	                                           ├─ store_next
+ *	                                           └─ store_finish          → store_free
  *
  * Results: STORE_FAILED is a matter of the disk or of memory; the store is then closed, nothing of
  * the transaction is stored, and store_open() may be tried again. What is found to be no database
