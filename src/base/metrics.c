@@ -13,115 +13,30 @@ enum kind {
 	GAUGE
 };
 
-/* A row whose name is NULL is a further series of the family above it. */
-struct description {
-	const char *name;
-	const char *label; /* reason="empty", or NULL */
+/* Series of one family stand together; the first of them brings the family's head. */
+static const struct description {
 	enum kind kind;
+	const char *label; /* reason="empty", or NULL */
+	const char *family;
 	const char *help;
+} descriptions[METRIC_COUNT] = {
+#define METRIC_COUNTER(name, family, help) [METRIC_##name] = {COUNTER, NULL, family, help},
+#define METRIC_GAUGE(name, family, help)   [METRIC_##name] = {GAUGE, NULL, family, help},
+#define METRIC_SERIES(name, family, label) [METRIC_##name] = {COUNTER, label, family},
+#include "base/metric_list.h"
 };
 
-static const struct description descriptions[METRIC_COUNT] = {
-	[METRIC_REJECTED_EMPTY] = {"rejected_total", "reason=\"empty\"", COUNTER,
-				   "Requests answered with an error, by reason."},
-	[METRIC_REJECTED_LENGTH] = {.label = "reason=\"length\""},
-	[METRIC_REJECTED_BAD_ENCODING] = {.label = "reason=\"bad_encoding\""},
-	[METRIC_REJECTED_BAD_JSON] = {.label = "reason=\"bad_json\""},
-	[METRIC_REJECTED_AMBIGUOUS_KEY] = {.label = "reason=\"ambiguous_key\""},
-	[METRIC_REJECTED_RESERVED_NAME] = {.label = "reason=\"reserved_name\""},
-	[METRIC_REJECTED_CROSS_SITE] = {.label = "reason=\"cross_site\""},
-	[METRIC_REJECTED_NOT_FOUND] = {.label = "reason=\"not_found\""},
-	[METRIC_REJECTED_METHOD] = {.label = "reason=\"method\""},
-	[METRIC_REJECTED_TOO_LARGE] = {.label = "reason=\"too_large\""},
-	[METRIC_REJECTED_MEDIA_TYPE] = {.label = "reason=\"media_type\""},
-	[METRIC_REJECTED_CONTENT_CODING] = {.label = "reason=\"content_coding\""},
-	[METRIC_REJECTED_UPSTREAM_REJECTED] = {.label = "reason=\"upstream_rejected\""},
-	[METRIC_REJECTED_UPSTREAM_MISCONFIGURED] = {.label = "reason=\"upstream_misconfigured\""},
-	[METRIC_REJECTED_UPSTREAM_THROTTLED] = {.label = "reason=\"upstream_throttled\""},
-	[METRIC_REJECTED_UPSTREAM_UNAVAILABLE] = {.label = "reason=\"upstream_unavailable\""},
-	[METRIC_REJECTED_UPSTREAM_TIMEOUT] = {.label = "reason=\"upstream_timeout\""},
-	[METRIC_REJECTED_OVERLOADED] = {.label = "reason=\"overloaded\""},
-
-	[METRIC_ACCEPTED_RECEIVER] = {"accepted_total", "by=\"receiver\"", COUNTER,
-				      "Beacons answered 202, by what the promise rests on."},
-	[METRIC_ACCEPTED_SPOOL] = {.label = "by=\"spool\""},
-	[METRIC_ACCEPTED_DUPLICATE] = {.label = "by=\"duplicate\""},
-
-	[METRIC_ITEMS_LOG] = {"items_total", "kind=\"log\"", COUNTER,
-			      "Items in the beacons that the receiver took, by kind."},
-	[METRIC_ITEMS_EXCEPTION] = {.label = "kind=\"exception\""},
-	[METRIC_ITEMS_EVENT] = {.label = "kind=\"event\""},
-	[METRIC_ITEMS_MEASUREMENT] = {.label = "kind=\"measurement\""},
-	[METRIC_ITEMS_SPAN] = {.label = "kind=\"span\""},
-
-	[METRIC_RECEIVED_BYTES] = {"received_bytes_total", NULL, COUNTER,
-				   "Body bytes as they came from browsers."},
-	[METRIC_DECODED_BYTES] = {"decoded_bytes_total", NULL, COUNTER,
-				  "Body bytes after inflating."},
-	[METRIC_SPOOFED] = {"spoofed_total", NULL, COUNTER,
-			    "Claims of browsers about labels that were replaced or removed."},
-
-	[METRIC_UPSTREAM_OK] = {"upstream_requests_total", "outcome=\"ok\"", COUNTER,
-				"Requests to the receiver, by outcome."},
-	[METRIC_UPSTREAM_REJECTED] = {.label = "outcome=\"rejected\""},
-	[METRIC_UPSTREAM_MISCONFIGURED] = {.label = "outcome=\"misconfigured\""},
-	[METRIC_UPSTREAM_THROTTLED] = {.label = "outcome=\"throttled\""},
-	[METRIC_UPSTREAM_UNAVAILABLE] = {.label = "outcome=\"unavailable\""},
-	[METRIC_UPSTREAM_TIMEOUT] = {.label = "outcome=\"timeout\""},
-	[METRIC_UPSTREAM_RESENDS] = {"upstream_resends_total", NULL, COUNTER,
-				     "Requests sent again because a kept connection had died; each "
-				     "may be a duplicate."},
-	[METRIC_UPSTREAM_UNANSWERED] = {"upstream_unanswered_total", NULL, COUNTER,
-					"Requests that were sent and not answered; the receiver "
-					"may have taken them."},
-
-	[METRIC_SPOOL_REPLAYED] = {"spool_replayed_total", NULL, COUNTER,
-				   "Spooled beacons that the receiver took later."},
-	[METRIC_SPOOL_DROPPED_AGE] = {"spool_dropped_total", "reason=\"age\"", COUNTER,
-				      "Spooled beacons that were not delivered, by reason; "
-				      "rejected and ambiguous ones are in quarantine."},
-	[METRIC_SPOOL_DROPPED_DAMAGED] = {.label = "reason=\"damaged\""},
-	[METRIC_SPOOL_DROPPED_REJECTED] = {.label = "reason=\"rejected\""},
-	[METRIC_SPOOL_DROPPED_AMBIGUOUS] = {.label = "reason=\"ambiguous\""},
-	[METRIC_SPOOL_MOVED_ASIDE] = {"spool_moved_aside_total", NULL, COUNTER,
-				      "Databases of the spool that were damaged, foreign or newer, "
-				      "and moved aside."},
-	[METRIC_DUPLICATES] = {"duplicates_total", NULL, COUNTER,
-			       "Beacons that came again with their Idempotency-Key and were not "
-			       "relayed again."},
-
-	[METRIC_INFLIGHT] = {"inflight", NULL, GAUGE, "Beacons being worked on."},
-	[METRIC_INFLIGHT_BYTES] = {"inflight_bytes", NULL, GAUGE,
-				   "Bytes held for beacons, of FARO_MAX_MEMORY_BYTES."},
-	[METRIC_UPSTREAM_UP] = {"upstream_up", NULL, GAUGE,
-				"1 if the receiver answered the last request to it, else 0."},
-	[METRIC_UPSTREAM_REFUSES] = {"upstream_misconfigured", NULL, GAUGE,
-				     "1 while the receiver refuses this relay (401, 403, 404, "
-				     "certificate), else 0."},
-	[METRIC_BREAKER_OPEN] = {"breaker_open", NULL, GAUGE,
-				 "1 while the receiver is left alone after failures, else 0."},
-	[METRIC_SPOOL_RECORDS] = {"spool_records", NULL, GAUGE,
-				  "Beacons in the spool that wait for the receiver."},
-	[METRIC_SPOOL_QUARANTINED] = {"spool_quarantined", NULL, GAUGE,
-				      "Beacons in the spool's quarantine."},
-	[METRIC_SPOOL_BYTES] = {"spool_bytes", NULL, GAUGE,
-				"Bytes of the spool's database and log."},
-	[METRIC_SPOOL_MAX_BYTES] = {"spool_max_bytes", NULL, GAUGE,
-				    "FARO_SPOOL_MAX_BYTES; 0: there is no spool."},
-	[METRIC_SPOOL_OLDEST_SECONDS] = {"spool_oldest_seconds", NULL, GAUGE,
-					 "Age of the oldest beacon in the spool; 0: there is "
-					 "none."},
+/* requests_total has one more series, for what is none of these. */
+static const int reply_codes[] = {
+#define REPLY_STATUS(code, phrase) code,
+#include "base/verdict_list.h"
 };
-
-/* Every status that a reply can have; the last row counts what is none of them. */
-static const int reply_codes[] = {200, 202, 204, 400, 403, 404, 405,
-				  413, 415, 422, 429, 502, 503, 504};
 enum {
 	REPLY_CODES = ARRAY_LEN(reply_codes)
 };
 
-/* Upper bounds in microseconds, shared by both histograms: from a beacon that waits for nobody to
- * the browser's own limit of 10 s. */
+/* Upper bounds in microseconds, the same for both histograms: from a beacon that waits for nothing
+ * to the browser's own limit of 10 s. */
 static const int64_t bounds_us[] = {250,    500,     1000,    2500,    5000,
 				    10000,  25000,   50000,   100000,  250000,
 				    500000, 1000000, 2500000, 5000000, 10000000};
@@ -191,24 +106,26 @@ static enum buf_result print_family(struct buf *out, const char *name, const cha
 			  type);
 }
 
+static bool begins_family(int metric)
+{
+	return metric == 0 ||
+	       strcmp(descriptions[metric].family, descriptions[metric - 1].family) != 0;
+}
+
 static enum buf_result print_values(struct buf *out)
 {
-	const char *family = NULL;
 	enum buf_result result = BUF_OK;
 
 	for (int i = 0; i < METRIC_COUNT && result == BUF_OK; i++) {
 		const struct description *d = &descriptions[i];
 
-		if (d->name) {
-			family = d->name;
-			result = print_family(out, family, d->kind == GAUGE ? "gauge" : "counter",
-					      d->help);
-			if (result != BUF_OK)
-				return result;
-		}
-		result = buf_printf(out, PREFIX "%s%s%s%s %" PRId64 "\n", family,
-				    d->label ? "{" : "", d->label ? d->label : "",
-				    d->label ? "}" : "", metrics_get((enum metric)i));
+		if (begins_family(i))
+			result = print_family(out, d->family,
+					      d->kind == GAUGE ? "gauge" : "counter", d->help);
+		if (result == BUF_OK)
+			result = buf_printf(out, PREFIX "%s%s%s%s %" PRId64 "\n", d->family,
+					    d->label ? "{" : "", d->label ? d->label : "",
+					    d->label ? "}" : "", metrics_get((enum metric)i));
 	}
 	return result;
 }

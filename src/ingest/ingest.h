@@ -1,12 +1,12 @@
 /*
- * ingest: the pipeline of one request, and the one table verdict → status → reason → metric.
+ * ingest: the pipeline of one request, from what a front end has read to what it has to reply.
  *
- *	carrier fills a request → ingest_begin() ─┬─ INGEST_REPLY: the reply is ready
- *	                                          └─ INGEST_RELAY: labelled body goes upstream,
- *	                                             then ingest_relayed()
- *	carrier writes the reply → ingest_end()
+ *	front end fills a request → ingest_begin() ─┬─ INGEST_REPLY: the reply is ready
+ *	                                            └─ INGEST_RELAY: labelled body goes upstream,
+ *	                                               then ingest_relayed()
+ *	front end writes the reply → ingest_end()
  *
- * Each worker has one `struct ingest`; it holds what is reused from beacon to beacon.
+ * Each worker has one `struct ingest`, which holds what every beacon uses again.
  */
 #ifndef FARO_INGEST_INGEST_H
 #define FARO_INGEST_INGEST_H
@@ -40,20 +40,21 @@ void ingest_release(struct ingest *ingest);
 /* Sets up a request whose buffers are this ingest's and within its limits. */
 void ingest_init_request(struct ingest *ingest, struct request *request);
 
-/* Frees the buffers until the next beacon; for when there is nothing to do. */
+/* Frees the buffers, which the next beacon allocates again. Called when there is no traffic. */
 void ingest_trim(struct ingest *ingest);
 
-/* Forgets what was read; ingest_begin() does so by itself. */
+/* Empties the buffer of the body that was read. ingest_begin() does so too. */
 void ingest_clear_body(struct ingest *ingest);
 
+/* Checks, decodes and labels a request, or fills in a status page. */
 enum ingest_next ingest_begin(struct ingest *ingest, struct request *request);
-/* The same without asking who sent it: decodes and labels request->body. False: the reply is ready,
- * and says why not. */
+/* Only decodes and labels request->body, whoever sent it. False: the reply is ready, and says what
+ * is wrong. */
 bool ingest_label(struct ingest *ingest, struct request *request);
-/* What became of what INGEST_RELAY sent: the receiver's word, VERDICT_SPOOLED, VERDICT_DUPLICATE, or
- * VERDICT_OVERLOADED. */
+/* Fills in the reply after INGEST_RELAY. The call has the upstream's verdict, VERDICT_SPOOLED,
+ * VERDICT_DUPLICATE or VERDICT_OVERLOADED. */
 void ingest_relayed(struct ingest *ingest, struct request *request, const struct relay_call *call);
-/* After the reply is written, or the peer is gone: counts and times the exchange. */
+/* After the reply is written, or the peer is gone: counts and times the request. */
 void ingest_end(struct request *request);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * request: what an exchange is, whoever carried it.
+ * request: what a browser sent, whichever front end read it, and the reply to it.
  *
- * A carrier (fcgi, cgi) fills in the upper half, `ingest` reads it and fills in the reply; the
- * carrier then writes the reply in its own manner with request_print_reply(). Views point into the
- * carrier's memory and live until the carrier forgets the exchange. A request is reused: init once,
- * clear between exchanges, release at the end.
+ * A front end (fcgi, cgi) fills in the upper half; `ingest` reads it and fills in the rest; the
+ * front end then writes the reply (reply_print). Views point into the front end's memory and live
+ * until it clears the request. A request is reused: init once, clear between two, release at the
+ * end.
  */
 #ifndef FARO_INGEST_REQUEST_H
 #define FARO_INGEST_REQUEST_H
@@ -13,11 +13,11 @@
 
 #include "base/buf.h"
 #include "beacon/enrich.h"
-#include "beacon/verdict.h"
 #include "config/config.h"
+#include "ingest/reply.h"
 
-/* Set by the FastCGI parameter FARO_ENDPOINT, which no client can reach: theirs begin with HTTP_.
- */
+/* Set by the FastCGI parameter FARO_ENDPOINT. No client can set it: the headers of clients begin
+ * with HTTP_. */
 enum endpoint {
 	ENDPOINT_COLLECT,
 	ENDPOINT_METRICS,
@@ -31,22 +31,8 @@ enum {
 	LENGTH_MALFORMED = -2, /* not a whole number, negative, or above INT64_MAX */
 };
 
-struct reply {
-	int status;
-	const char *reason;          /* the label of rejected_total; NULL on success */
-	char detail[320];            /* what is wrong and what to do; empty on success */
-	unsigned retry_after_s;      /* 0: no Retry-After */
-	const char *allow;           /* Allow of a 405, else NULL */
-	const char *accept_encoding; /* of a 415 about the coding, else NULL */
-	char session_status[32];     /* X-Faro-Session-Status of the receiver; empty: none */
-	struct view cors_origin;     /* Access-Control-Allow-Origin; ptr NULL: not allowed */
-	bool vary_origin;            /* the answer would differ for another Origin */
-	bool preflight;
-	const struct buf *text_page; /* a status page's body instead of JSON, else NULL */
-};
-
 struct request {
-	/* Filled in by the carrier; ptr NULL where a variable is not there. */
+	/* Filled in by the front end; ptr NULL where a variable is not there. */
 	enum endpoint endpoint;
 	struct view method;
 	struct view path; /* SCRIPT_NAME + PATH_INFO; absent: any path is meant */
@@ -57,51 +43,43 @@ struct request {
 	struct {
 		struct view endpoint, script_name, path_info, content_length;
 	} raw; /* what some of the above are made of */
-	/* As received. It is ingest's, and this request's until ingest_begin(): a beacon that waits
-	 * for the receiver holds its labelled body only. */
+	/* As received. The buffer is ingest's, and this request has it until ingest_begin()
+	 * returns: a beacon that waits for the upstream holds its labelled body only. */
 	struct buf *body;
 	enum body_state {
-		BODY_WHOLE,       /* up to its end, as far as the carrier could tell */
+		BODY_WHOLE,       /* up to its end, as far as the front end could tell */
 		BODY_BROKEN,      /* the peer aborted, or a read failed */
-		BODY_TOO_LARGE,   /* more came than the buffer's maximum, and was thrown away */
+		BODY_TOO_LARGE,   /* more came than the buffer's maximum, and was discarded */
 		BODY_OVER_BUDGET, /* there was no memory for it */
 	} body_state;
 
 	/* Filled in by ingest. */
-	struct buf labelled; /* what the receiver gets */
+	struct buf labelled; /* what the upstream gets */
 	struct beacon_counts counts;
-	enum verdict verdict;
 	struct reply reply;
 	int64_t started_us; /* on loop_now_us()'s clock */
 
 	char path_storage[CONFIG_PATH_MAX_BYTES];
 };
 
-/* `body` is ingest's; the labelled body may have labelled_max bytes and draws on `memory`. */
+/* `body` is ingest's. The labelled body may have labelled_max bytes, of the budget `memory`. */
 void request_init(struct request *request, struct buf *body, size_t labelled_max,
 		  struct budget *memory);
-/* Ready for the next exchange; the labelled body's capacity is kept, and so is which body it is. */
+/* Makes it ready for the next request. The labelled body keeps its capacity, and `body` stays. */
 void request_clear(struct request *request);
 void request_release(struct request *request);
 
-/* Appends bytes to the body and keeps body_state; what comes after it is not BODY_WHOLE is dropped.
- */
+/* Appends bytes to the body and updates body_state. While that is not BODY_WHOLE, bytes are
+ * dropped. */
 void request_append_body(struct request *request, const void *bytes, size_t n);
 
-/* Where the value of a CGI/1.1 variable (RFC 3875) goes; NULL: it is of no interest. A variable with
- * an empty value is an absent one. */
+/* Where the value of a CGI/1.1 variable (RFC 3875) is stored; NULL: it is not used. A variable with
+ * an empty value counts as absent. */
 struct view *request_variable(struct request *request, struct view name);
-/* After the last of them. */
+/* To be called after the last of them. */
 void request_end_variables(struct request *request);
 
-/* Both in one: takes what it knows from the CGI/1.1 variables that are given as NAME=value,
- * ended by NULL; the views point into them. */
+/* Both in one, for variables given as NAME=value and ended by NULL; the views point into them. */
 void request_read_variables(struct request *request, char *const *variables);
-
-/*
- * Appends the reply as CGI response: "Status: …" header lines, blank line, body. Errors are
- * application/problem+json (RFC 9457); everything has Cache-Control: no-store.
- */
-enum buf_result request_print_reply(const struct request *request, struct buf *out);
 
 #endif

@@ -107,7 +107,7 @@ static bool reply(const struct request *request)
 	bool written;
 
 	buf_init(&out, SIZE_MAX, NULL);
-	written = request_print_reply(request, &out) == BUF_OK &&
+	written = reply_print(&request->reply, &out) == BUF_OK &&
 		  write_stdout((struct view){out.data, out.len});
 	buf_release(&out);
 	return written;

@@ -175,7 +175,7 @@ static void write_reply(struct connection *connection)
 	struct request *request = &connection->exchange->request;
 
 	buf_clear(&all->response);
-	if (request_print_reply(request, &all->response) != BUF_OK ||
+	if (reply_print(&request->reply, &all->response) != BUF_OK ||
 	    fcgi_put_reply(&connection->stream,
 			   (struct view){all->response.data, all->response.len},
 			   &all->output) != BUF_OK)

@@ -13,25 +13,13 @@ enum {
 
 static const struct row {
 	enum metric metric;
-	const char *event, *msg; /* NULL: no failure */
+	const char *event,
+		*message; /* NULL: no failure; a failure without a message has advice() */
 } rows[VERDICT_COUNT] = {
 	[VERDICT_ACCEPTED] = {METRIC_UPSTREAM_OK, NULL, NULL},
-	[VERDICT_UPSTREAM_REJECTED] =
-		{METRIC_UPSTREAM_REJECTED, "upstream_rejected",
-		 "The receiver did not take a beacon; compare its limit on bytes with "
-		 "FARO_MAX_DECODED_BYTES, and its version with the SDK's."},
-	[VERDICT_UPSTREAM_MISCONFIGURED] = {METRIC_UPSTREAM_MISCONFIGURED, "upstream_misconfigured",
-					    NULL /* see advice() */},
-	[VERDICT_UPSTREAM_THROTTLED] = {METRIC_UPSTREAM_THROTTLED, "upstream_throttled",
-					"The receiver's rate limit is reached; raise it there if "
-					"this lasts."},
-	[VERDICT_UPSTREAM_UNAVAILABLE] =
-		{METRIC_UPSTREAM_UNAVAILABLE, "upstream_unavailable",
-		 "The receiver cannot be reached or is failing; faro-ingest --check, run "
-		 "with the same settings, says why and what to change."},
-	[VERDICT_UPSTREAM_TIMEOUT] = {METRIC_UPSTREAM_TIMEOUT, "upstream_timeout",
-				      "The receiver did not answer within "
-				      "FARO_UPSTREAM_TIMEOUT_MS."},
+#define UPSTREAM_VERDICT(name, status, reason, retry_after, text_for_log, text) \
+	[VERDICT_UPSTREAM_##name] = {METRIC_UPSTREAM_##name, "upstream_" reason, text_for_log},
+#include "base/verdict_list.h"
 };
 
 static const char *advice(int status)
@@ -45,20 +33,25 @@ static const char *advice(int status)
 		return "The receiver refuses the API key; check FARO_UPSTREAM_API_KEY_FILE, or run "
 		       "faro-ingest --check.";
 	case 404:
-		return "The receiver does not know the path; check that of FARO_UPSTREAM_URL, or run "
-		       "faro-ingest --check.";
+		return "The receiver does not know the path; check that of FARO_UPSTREAM_URL, or "
+		       "run faro-ingest --check.";
 	default:
-		return "This does not answer like a receiver of beacons; check FARO_UPSTREAM_URL, or run "
-		       "faro-ingest --check.";
+		return "This does not answer like a receiver of beacons; check FARO_UPSTREAM_URL, "
+		       "or run faro-ingest --check.";
 	}
 }
 
 static enum verdict verdict_of_status(int status)
 {
+	switch (status) {
+#define PASSED_ON_STATUS(code) case code:
+#include "base/verdict_list.h"
+		return VERDICT_UPSTREAM_REJECTED;
+	default:
+		break;
+	}
 	if (status >= 200 && status <= 299)
 		return VERDICT_ACCEPTED;
-	if (status == 400 || status == 413 || status == 422)
-		return VERDICT_UPSTREAM_REJECTED;
 	if (status == 429)
 		return VERDICT_UPSTREAM_THROTTLED;
 	if (status >= 300 && status <= 499)
@@ -74,7 +67,8 @@ static enum verdict verdict_of_failure(enum relay_failure failure)
 	case RELAY_UNTRUSTED:
 		return VERDICT_UPSTREAM_MISCONFIGURED;
 	default:
-		/* A connection that did not come about in time is no silent receiver. */
+		/* Also where connecting took too long: only an upstream that was reached can be
+		 * silent. */
 		return VERDICT_UPSTREAM_UNAVAILABLE;
 	}
 }
@@ -84,7 +78,7 @@ static bool is_in(char c, const char *set)
 	return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* Seconds, or a date. */
+/* Retry-After is a number of seconds, or a date. */
 static void read_retry_after(struct view value, struct relay_call *call)
 {
 	char date[64];
@@ -126,9 +120,9 @@ static void read_session_status(struct view value, struct relay_call *call)
 static void log_failure(const struct outcome *outcome, const struct relay_call *call)
 {
 	const struct row *row = &rows[call->verdict];
-	const char *msg = row->msg ? row->msg : advice(call->status);
+	const char *message = row->message ? row->message : advice(call->status);
 
-	/* The operator's mistake stays until somebody mends it. */
+	/* An operator's mistake lasts until it is corrected, so it is logged less often. */
 	int64_t every_ms =
 		call->verdict == VERDICT_UPSTREAM_MISCONFIGURED ? LOG_MINUTE_MS : LOG_LIMIT_MS;
 	struct log_field fields[] = {LOG_STR("upstream_url", outcome->url),
@@ -137,14 +131,14 @@ static void log_failure(const struct outcome *outcome, const struct relay_call *
 
 	if (call->status == 0)
 		fields[1] = LOG_STR("reason", outcome->answer->reason);
-	log_write_limited(every_ms, LOG_WARN, row->event, msg, fields);
+	log_write_limited(every_ms, LOG_WARN, row->event, message, fields);
 }
 
 static void log_outcome(const struct outcome *outcome, const struct relay_call *call)
 {
 	if (call->verdict != VERDICT_ACCEPTED) {
 		log_failure(outcome, call);
-		/* A beacon that is refused says nothing against the receiver. */
+		/* The upstream that rejects a beacon is up. */
 		if (call->verdict != VERDICT_UPSTREAM_REJECTED)
 			++*outcome->failures;
 	} else if (*outcome->failures > 0) {

@@ -12,8 +12,6 @@
 #include "base/metrics.h"
 #include "base/text.h"
 
-/* Links metrics.c and buf.c. */
-
 static char *scrape(void)
 {
 	struct buf out;
@@ -92,6 +90,28 @@ static void test_metrics__counters_and_gauges__show_what_was_added(void **state)
 	assert_line("faro_ingest_inflight 1");
 	assert_line("faro_ingest_upstream_up 0");
 	assert_int_equal(metrics_get(METRIC_REJECTED_BAD_JSON), 3);
+}
+
+/* A series belongs to the head above it, and each family has one head. */
+static void test_metrics__families__have_one_head_and_stand_together(void **state)
+{
+	char *text = scrape(), *rest = NULL, head[128] = "";
+
+	(void)state;
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		size_t len = strcspn(line, "{ ");
+
+		if (strncmp(line, "# HELP ", 7) == 0)
+			continue;
+		if (strncmp(line, "# TYPE ", 7) == 0) {
+			snprintf(head, sizeof(head), "%.*s", (int)strcspn(line + 7, " "), line + 7);
+			if (strstr(rest, line))
+				fail_msg("%s comes twice", line);
+		} else if (len < strlen(head) || strncmp(line, head, strlen(head)) != 0) {
+			fail_msg("%s stands under %s", line, head);
+		}
+	}
+	free(text);
 }
 
 static size_t count_lines(void)
@@ -174,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_metrics__names_of_the_contract__are_all_there),
 		cmocka_unit_test(test_metrics__counters_and_gauges__show_what_was_added),
+		cmocka_unit_test(test_metrics__families__have_one_head_and_stand_together),
 		cmocka_unit_test(test_metrics__replies__unknown_codes_make_no_series),
 		cmocka_unit_test(test_metrics__histogram__buckets_are_inclusive_and_cumulative),
 		cmocka_unit_test(test_metrics__several_threads__lose_nothing),

@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "ingest/ingest.h"
 
-/* Links everything between a carrier and the relay, and neither of them. */
+/* Everything between a front end and the relay, and neither of them. */
 
 #define BEACON "{\"meta\":{},\"logs\":[{\"message\":\"m\"}]}"
 
@@ -143,57 +143,6 @@ static void test_ingest__every_row_of_the_reply_table_before_the_receiver(void *
 		/* The cheap checks come first. */
 		{.method = "GET", .path = "/x", .status = 404, .reason = "not_found"},
 		{.type = "text/html", .site = "cross-site", .status = 403, .reason = "cross_site"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		check_row(&rows[i], i);
-}
-
-static void test_ingest__who_may_send(void **state)
-{
-	static const struct envelope rows[] = {
-		{.site = "same-origin", .origin = "https://app.example", .status = 0},
-		{.site = "none", .status = 0},
-		{.site = "same-site", .status = 403, .reason = "cross_site"},
-		{.site = "cross-site", .status = 403, .reason = "cross_site"},
-		{.site = "something-new", .status = 403, .reason = "cross_site"},
-		/* The list wins over the browser's word. */
-		{.site = "cross-site", .origin = "https://partner.example", .status = 0},
-		{.site = "cross-site",
-		 .origin = "https://partner.example.evil",
-		 .status = 403,
-		 .reason = "cross_site"},
-		/* Browsers without Sec-Fetch-Site. */
-		{.origin = "https://app.example", .host = "app.example", .status = 0},
-		{.origin = "https://APP.example", .host = "app.example", .status = 0},
-		{.origin = "https://app.example", .host = "app.example:443", .status = 0},
-		{.origin = "http://app.example", .host = "app.example:80", .status = 0},
-		{.origin = "http://app.example:8080", .host = "app.example:8080", .status = 0},
-		/* The port got lost between browser and responder. */
-		{.origin = "http://app.example:8080", .host = "app.example", .status = 0},
-		{.origin = "http://app.example:8080",
-		 .host = "app.example:8081",
-		 .status = 403,
-		 .reason = "cross_site"},
-		{.origin = "https://app.example",
-		 .host = "app.example:80",
-		 .status = 403,
-		 .reason = "cross_site"},
-		{.origin = "http://[::1]:8080", .host = "[::1]:8080", .status = 0},
-		{.origin = "http://[::1]", .host = "[::2]", .status = 403, .reason = "cross_site"},
-		{.origin = "https://evil.example",
-		 .host = "app.example",
-		 .status = 403,
-		 .reason = "cross_site"},
-		{.origin = "null", .host = "app.example", .status = 403, .reason = "cross_site"},
-		{.origin = "ftp://app.example",
-		 .host = "app.example",
-		 .status = 403,
-		 .reason = "cross_site"},
-		{.origin = "https://", .host = "", .status = 403, .reason = "cross_site"},
-		{.origin = "https://app.example", .status = 403, .reason = "cross_site"},
-		{.host = "app.example", .status = 0}, /* neither: no browser of today */
 	};
 
 	(void)state;
@@ -387,7 +336,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ingest__every_row_of_the_reply_table_before_the_receiver),
-		cmocka_unit_test(test_ingest__who_may_send),
 		cmocka_unit_test(test_ingest__plain_body__is_capped_as_an_inflated_one),
 		cmocka_unit_test(
 			test_ingest__cross_origin__is_answered_for_the_allowed_origin_only),

@@ -11,8 +11,6 @@
 #include "base/text.h"
 #include "ingest/request.h"
 
-/* Links request.c and buf.c. */
-
 static char storage[4][CONFIG_PATH_MAX_BYTES + 64];
 static char *variables[5];
 
@@ -141,79 +139,6 @@ static void test_request__body_above_the_memory_of_all__keeps_nothing_that_comes
 	buf_release(&body);
 }
 
-static void expect_reply(const struct reply *reply, const char *expected)
-{
-	struct request request = {.reply = *reply};
-	struct buf out;
-
-	buf_init(&out, 10000, NULL);
-	assert_int_equal(request_print_reply(&request, &out), BUF_OK);
-	assert_int_equal(buf_append(&out, "", 1), BUF_OK);
-	assert_string_equal(out.data, expected);
-	buf_release(&out);
-}
-
-static void test_request__replies__to_the_byte(void **state)
-{
-	struct buf page = {.data = (char[]){"x 1\n"}, .len = 4};
-	struct reply busy = {.status = 429,
-			     .reason = "overloaded",
-			     .detail = "Say \"later\".",
-			     .retry_after_s = 3,
-			     .vary_origin = true};
-	struct reply unknown_method = {
-		.status = 405, .reason = "method", .detail = "No.", .allow = "POST, OPTIONS"};
-	struct reply allowed = {.status = 202,
-				.vary_origin = true,
-				.cors_origin = VIEW_LITERAL("https://a.example")};
-	struct reply preflight = {.status = 204,
-				  .preflight = true,
-				  .vary_origin = true,
-				  .cors_origin = VIEW_LITERAL("https://a.example")};
-
-	(void)state;
-	expect_reply(&(struct reply){.status = 202},
-		     "Status: 202 Accepted\r\nCache-Control: no-store\r\n"
-		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
-	expect_reply(&(struct reply){.status = 202, .session_status = "invalid"},
-		     "Status: 202 Accepted\r\nCache-Control: no-store\r\n"
-		     "X-Faro-Session-Status: invalid\r\n"
-		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
-	/* The same for a page elsewhere on the host, and for one of an allowed origin. */
-	expect_reply(&(struct reply){.status = 202, .vary_origin = true},
-		     "Status: 202 Accepted\r\nCache-Control: no-store\r\nVary: Origin\r\n"
-		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
-	expect_reply(&allowed,
-		     "Status: 202 Accepted\r\nCache-Control: no-store\r\nVary: Origin\r\n"
-		     "Access-Control-Allow-Origin: https://a.example\r\n"
-		     "Access-Control-Expose-Headers: Retry-After, X-Faro-Session-Status\r\n"
-		     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
-	expect_reply(&busy,
-		     "Status: 429 Too Many Requests\r\nCache-Control: no-store\r\n"
-		     "Retry-After: 3\r\nVary: Origin\r\n"
-		     "Content-Type: application/problem+json\r\nContent-Length: 111\r\n\r\n"
-		     "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
-		     "\"reason\":\"overloaded\",\"detail\":\"Say \\\"later\\\".\"}");
-	expect_reply(&unknown_method,
-		     "Status: 405 Method Not Allowed\r\nCache-Control: no-store\r\n"
-		     "Allow: POST, OPTIONS\r\n"
-		     "Content-Type: application/problem+json\r\nContent-Length: 97\r\n\r\n"
-		     "{\"type\":\"about:blank\",\"title\":\"Method Not Allowed\",\"status\":405,"
-		     "\"reason\":\"method\",\"detail\":\"No.\"}");
-	expect_reply(&preflight,
-		     "Status: 204 No Content\r\nCache-Control: no-store\r\nVary: Origin\r\n"
-		     "Access-Control-Allow-Origin: https://a.example\r\n"
-		     "Access-Control-Expose-Headers: Retry-After, X-Faro-Session-Status\r\n"
-		     "Access-Control-Allow-Methods: POST\r\n"
-		     "Access-Control-Allow-Headers: Content-Type, Content-Encoding, "
-		     "Idempotency-Key, Traceparent, X-Api-Key, X-Faro-Session-Id\r\n"
-		     "Access-Control-Max-Age: 7200\r\n\r\n");
-	expect_reply(&(struct reply){.status = 200, .text_page = &page},
-		     "Status: 200 OK\r\nCache-Control: no-store\r\n"
-		     "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-		     "Content-Length: 4\r\n\r\nx 1\n");
-}
-
 static void test_request__cleared__remembers_nothing(void **state)
 {
 	const char *pairs[] = {"REQUEST_METHOD", "POST", "CONTENT_LENGTH", "5", NULL};
@@ -242,7 +167,6 @@ int main(void)
 			test_request__body_above_its_buffer__keeps_nothing_that_comes_later),
 		cmocka_unit_test(
 			test_request__body_above_the_memory_of_all__keeps_nothing_that_comes_later),
-		cmocka_unit_test(test_request__replies__to_the_byte),
 		cmocka_unit_test(test_request__cleared__remembers_nothing),
 	};
 

@@ -1,0 +1,84 @@
+/*
+ * metric_list: the counters and gauges of /metrics, in its order, a row each.
+ *
+ * A file that needs them defines METRIC_COUNTER, METRIC_GAUGE and METRIC_SERIES and includes this
+ * one; metrics.h makes enum metric of it (METRIC_ and the row's name), metrics.c the text. The
+ * macros are undefined at the end.
+ */
+
+/* Families of several series, which stand together. */
+#define FAMILY_REJECTED "rejected_total", "Requests answered with an error, by reason."
+#define FAMILY_ACCEPTED "accepted_total", "Beacons answered 202, by what the promise rests on."
+#define FAMILY_ITEMS    "items_total", "Items in the beacons that the receiver took, by kind."
+#define FAMILY_REQUESTS "upstream_requests_total", "Requests to the receiver, by outcome."
+#define FAMILY_DROPPED                                                                \
+	"spool_dropped_total", "Spooled beacons that were not delivered, by reason; " \
+			       "rejected and ambiguous ones are in quarantine."
+
+#define BROWSER_VERDICT(name, status, reason, text) \
+	METRIC_SERIES(REJECTED_##name, FAMILY_REJECTED, "reason=\"" reason "\"")
+#define UPSTREAM_VERDICT(name, status, reason, ...) \
+	METRIC_SERIES(REJECTED_UPSTREAM_##name, FAMILY_REJECTED, "reason=\"upstream_" reason "\"")
+#define OWN_VERDICT(name, status, reason, ...) \
+	METRIC_SERIES(REJECTED_##name, FAMILY_REJECTED, "reason=\"" reason "\"")
+#include "base/verdict_list.h"
+
+#define PROMISE_VERDICT(name, status, by) \
+	METRIC_SERIES(ACCEPTED_##name, FAMILY_ACCEPTED, "by=\"" by "\"")
+#include "base/verdict_list.h"
+
+METRIC_SERIES(ITEMS_LOG, FAMILY_ITEMS, "kind=\"log\"")
+METRIC_SERIES(ITEMS_EXCEPTION, FAMILY_ITEMS, "kind=\"exception\"")
+METRIC_SERIES(ITEMS_EVENT, FAMILY_ITEMS, "kind=\"event\"")
+METRIC_SERIES(ITEMS_MEASUREMENT, FAMILY_ITEMS, "kind=\"measurement\"")
+METRIC_SERIES(ITEMS_SPAN, FAMILY_ITEMS, "kind=\"span\"")
+
+METRIC_COUNTER(RECEIVED_BYTES, "received_bytes_total", "Body bytes as they came from browsers.")
+METRIC_COUNTER(DECODED_BYTES, "decoded_bytes_total", "Body bytes after inflating.")
+METRIC_COUNTER(SPOOFED, "spoofed_total",
+	       "Claims of browsers about labels that were replaced or removed.")
+
+METRIC_SERIES(UPSTREAM_OK, FAMILY_REQUESTS, "outcome=\"ok\"")
+#define UPSTREAM_VERDICT(name, status, reason, ...) \
+	METRIC_SERIES(UPSTREAM_##name, FAMILY_REQUESTS, "outcome=\"" reason "\"")
+#include "base/verdict_list.h"
+METRIC_COUNTER(UPSTREAM_RESENDS, "upstream_resends_total",
+	       "Requests sent again because a kept connection had died; each may be a duplicate.")
+METRIC_COUNTER(UPSTREAM_UNANSWERED, "upstream_unanswered_total",
+	       "Requests that were sent and not answered; the receiver may have taken them.")
+
+METRIC_COUNTER(SPOOL_REPLAYED, "spool_replayed_total",
+	       "Spooled beacons that the receiver took later.")
+METRIC_SERIES(SPOOL_DROPPED_AGE, FAMILY_DROPPED, "reason=\"age\"")
+METRIC_SERIES(SPOOL_DROPPED_DAMAGED, FAMILY_DROPPED, "reason=\"damaged\"")
+METRIC_SERIES(SPOOL_DROPPED_REJECTED, FAMILY_DROPPED, "reason=\"rejected\"")
+METRIC_SERIES(SPOOL_DROPPED_AMBIGUOUS, FAMILY_DROPPED, "reason=\"ambiguous\"")
+METRIC_COUNTER(SPOOL_MOVED_ASIDE, "spool_moved_aside_total",
+	       "Databases of the spool that were damaged, foreign or newer, and moved aside.")
+METRIC_COUNTER(DUPLICATES, "duplicates_total",
+	       "Beacons that came again with their Idempotency-Key and were not relayed again.")
+
+METRIC_GAUGE(INFLIGHT, "inflight", "Beacons being worked on.")
+METRIC_GAUGE(INFLIGHT_BYTES, "inflight_bytes", "Bytes held for beacons, of FARO_MAX_MEMORY_BYTES.")
+/* It begins as 1: nothing is known to be wrong before the first request. */
+METRIC_GAUGE(UPSTREAM_UP, "upstream_up",
+	     "1 if the receiver answered the last request to it, else 0.")
+METRIC_GAUGE(UPSTREAM_REFUSES, "upstream_misconfigured",
+	     "1 while the receiver refuses this relay (401, 403, 404, certificate), else 0.")
+METRIC_GAUGE(BREAKER_OPEN, "breaker_open",
+	     "1 while the receiver is left alone after failures, else 0.")
+METRIC_GAUGE(SPOOL_RECORDS, "spool_records", "Beacons in the spool that wait for the receiver.")
+METRIC_GAUGE(SPOOL_QUARANTINED, "spool_quarantined", "Beacons in the spool's quarantine.")
+METRIC_GAUGE(SPOOL_BYTES, "spool_bytes", "Bytes of the spool's database and log.")
+METRIC_GAUGE(SPOOL_MAX_BYTES, "spool_max_bytes", "FARO_SPOOL_MAX_BYTES; 0: there is no spool.")
+METRIC_GAUGE(SPOOL_OLDEST_SECONDS, "spool_oldest_seconds",
+	     "Age of the oldest beacon in the spool; 0: there is none.")
+
+#undef FAMILY_REJECTED
+#undef FAMILY_ACCEPTED
+#undef FAMILY_ITEMS
+#undef FAMILY_REQUESTS
+#undef FAMILY_DROPPED
+#undef METRIC_COUNTER
+#undef METRIC_GAUGE
+#undef METRIC_SERIES
