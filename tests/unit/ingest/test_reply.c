@@ -85,24 +85,40 @@ static void test_reply__printed__to_the_byte(void **state)
 		     "Content-Length: 4\r\n\r\nx 1\n");
 }
 
+enum kind {
+	PLAIN,
+	PROMISE,
+	BROWSER,
+	UPSTREAM,
+	OWN
+};
+
 /* Every verdict of the list, and what belongs to its kind. */
 static const struct listed {
 	const char *name;
 	enum verdict verdict;
-	const char *series; /* that counts it; NULL: none does */
-	const char *reason; /* NULL: it is no error */
-	const char *text;
+	enum kind kind;
+	const char *series;         /* that counts it; NULL: none does */
+	const char *reason;         /* NULL: it is no error */
+	const char *message, *text; /* NULL: none, or somebody else's */
 } listed[] = {
-#define PLAIN_VERDICT(name, status) {#name, VERDICT_##name, NULL, NULL, NULL},
+#define PLAIN_VERDICT(name, status) {#name, VERDICT_##name, PLAIN, NULL, NULL, NULL, NULL},
 #define PROMISE_VERDICT(name, status, by) \
-	{#name, VERDICT_##name, "accepted_total{by=\"" by "\"}", NULL, NULL},
-#define BROWSER_VERDICT(name, status, reason, text) \
-	{#name, VERDICT_##name, "rejected_total{reason=\"" reason "\"}", reason, text},
+	{#name, VERDICT_##name, PROMISE, "accepted_total{by=\"" by "\"}", NULL, NULL, NULL},
+#define BROWSER_VERDICT(name, status, reason, text)                                \
+	{#name,  VERDICT_##name, BROWSER, "rejected_total{reason=\"" reason "\"}", \
+	 reason, NULL,           text},
 #define UPSTREAM_VERDICT(name, status, reason, retry_after, message, text) \
-	{"UPSTREAM_" #name, VERDICT_UPSTREAM_##name,                       \
-	 "rejected_total{reason=\"upstream_" reason "\"}", "upstream_" reason, text},
-#define OWN_VERDICT(name, status, reason, retry_after, message, text) \
-	{#name, VERDICT_##name, "rejected_total{reason=\"" reason "\"}", reason, text},
+	{"UPSTREAM_" #name,                                                \
+	 VERDICT_UPSTREAM_##name,                                          \
+	 UPSTREAM,                                                         \
+	 "rejected_total{reason=\"upstream_" reason "\"}",                 \
+	 "upstream_" reason,                                               \
+	 message,                                                          \
+	 text},
+#define OWN_VERDICT(name, status, reason, retry_after, message, text)          \
+	{#name,  VERDICT_##name, OWN, "rejected_total{reason=\"" reason "\"}", \
+	 reason, message,        text},
 #include "base/verdict_list.h"
 };
 
@@ -148,13 +164,26 @@ static void expect_status_line(const char *name, const struct reply *reply)
 	buf_release(&out);
 }
 
+static bool is_sentence(const char *text)
+{
+	return text && strlen(text) > 20 && text[strlen(text) - 1] == '.';
+}
+
+/* A stage that rejects what a browser sent may have the text, and outcome.c the message. */
+static void expect_texts(const struct listed *row)
+{
+	if (!is_sentence(row->text) && (row->text || row->kind != BROWSER))
+		fail_msg("%s: it does not say what is wrong and what to do", row->name);
+	if (!is_sentence(row->message) && (row->message || row->kind == OWN))
+		fail_msg("%s: the operator is not told what to do", row->name);
+}
+
 static void expect_error(const struct listed *row, const struct reply *reply)
 {
 	if (!reply->reason || strcmp(reply->reason, row->reason) != 0 || reply->status < 400)
 		fail_msg("%s: %d %s", row->name, reply->status, reply->reason);
-	/* A stage that has a text of its own says so by NULL. */
-	if (row->text && (strlen(reply->detail) < 20 || strcmp(reply->detail, row->text) != 0))
-		fail_msg("%s: what is wrong is not said: %s", row->name, reply->detail);
+	assert_string_equal(reply->detail, row->text ? row->text : "");
+	expect_texts(row);
 	/* Who is asked to come again is told when. */
 	if ((reply->status == 429 || reply->status == 503) != (reply->retry_after_s > 0))
 		fail_msg("%s: %d with Retry-After %u", row->name, reply->status,
