@@ -6,7 +6,7 @@
  * macros are undefined at the end.
  */
 
-/* Families of several series, which stand together. */
+/* Families of several series, which stand together. A row names its family without FAMILY_. */
 #define FAMILY_REJECTED "rejected_total", "Requests answered with an error, by reason."
 #define FAMILY_ACCEPTED "accepted_total", "Beacons answered 202, by what the promise rests on."
 #define FAMILY_ITEMS    "items_total", "Items in the beacons that the receiver took, by kind."
@@ -16,31 +16,30 @@
 			       "rejected and ambiguous ones are in quarantine."
 
 #define BROWSER_VERDICT(name, status, reason, text) \
-	METRIC_SERIES(REJECTED_##name, FAMILY_REJECTED, "reason=\"" reason "\"")
+	METRIC_SERIES(REJECTED_##name, REJECTED, "reason=\"" reason "\"")
 #define UPSTREAM_VERDICT(name, status, reason, ...) \
-	METRIC_SERIES(REJECTED_UPSTREAM_##name, FAMILY_REJECTED, "reason=\"upstream_" reason "\"")
+	METRIC_SERIES(REJECTED_UPSTREAM_##name, REJECTED, "reason=\"upstream_" reason "\"")
 #define OWN_VERDICT(name, status, reason, ...) \
-	METRIC_SERIES(REJECTED_##name, FAMILY_REJECTED, "reason=\"" reason "\"")
+	METRIC_SERIES(REJECTED_##name, REJECTED, "reason=\"" reason "\"")
 #include "base/verdict_list.h"
 
-#define PROMISE_VERDICT(name, status, by) \
-	METRIC_SERIES(ACCEPTED_##name, FAMILY_ACCEPTED, "by=\"" by "\"")
+#define PROMISE_VERDICT(name, status, by) METRIC_SERIES(ACCEPTED_##name, ACCEPTED, "by=\"" by "\"")
 #include "base/verdict_list.h"
 
-METRIC_SERIES(ITEMS_LOG, FAMILY_ITEMS, "kind=\"log\"")
-METRIC_SERIES(ITEMS_EXCEPTION, FAMILY_ITEMS, "kind=\"exception\"")
-METRIC_SERIES(ITEMS_EVENT, FAMILY_ITEMS, "kind=\"event\"")
-METRIC_SERIES(ITEMS_MEASUREMENT, FAMILY_ITEMS, "kind=\"measurement\"")
-METRIC_SERIES(ITEMS_SPAN, FAMILY_ITEMS, "kind=\"span\"")
+METRIC_SERIES(ITEMS_LOG, ITEMS, "kind=\"log\"")
+METRIC_SERIES(ITEMS_EXCEPTION, ITEMS, "kind=\"exception\"")
+METRIC_SERIES(ITEMS_EVENT, ITEMS, "kind=\"event\"")
+METRIC_SERIES(ITEMS_MEASUREMENT, ITEMS, "kind=\"measurement\"")
+METRIC_SERIES(ITEMS_SPAN, ITEMS, "kind=\"span\"")
 
 METRIC_COUNTER(RECEIVED_BYTES, "received_bytes_total", "Body bytes as they came from browsers.")
 METRIC_COUNTER(DECODED_BYTES, "decoded_bytes_total", "Body bytes after inflating.")
 METRIC_COUNTER(SPOOFED, "spoofed_total",
 	       "Claims of browsers about labels that were replaced or removed.")
 
-METRIC_SERIES(UPSTREAM_OK, FAMILY_REQUESTS, "outcome=\"ok\"")
+METRIC_SERIES(UPSTREAM_OK, REQUESTS, "outcome=\"ok\"")
 #define UPSTREAM_VERDICT(name, status, reason, ...) \
-	METRIC_SERIES(UPSTREAM_##name, FAMILY_REQUESTS, "outcome=\"" reason "\"")
+	METRIC_SERIES(UPSTREAM_##name, REQUESTS, "outcome=\"" reason "\"")
 #include "base/verdict_list.h"
 METRIC_COUNTER(UPSTREAM_RESENDS, "upstream_resends_total",
 	       "Requests sent again because a kept connection had died; each may be a duplicate.")
@@ -49,10 +48,10 @@ METRIC_COUNTER(UPSTREAM_UNANSWERED, "upstream_unanswered_total",
 
 METRIC_COUNTER(SPOOL_REPLAYED, "spool_replayed_total",
 	       "Spooled beacons that the receiver took later.")
-METRIC_SERIES(SPOOL_DROPPED_AGE, FAMILY_DROPPED, "reason=\"age\"")
-METRIC_SERIES(SPOOL_DROPPED_DAMAGED, FAMILY_DROPPED, "reason=\"damaged\"")
-METRIC_SERIES(SPOOL_DROPPED_REJECTED, FAMILY_DROPPED, "reason=\"rejected\"")
-METRIC_SERIES(SPOOL_DROPPED_AMBIGUOUS, FAMILY_DROPPED, "reason=\"ambiguous\"")
+METRIC_SERIES(SPOOL_DROPPED_AGE, DROPPED, "reason=\"age\"")
+METRIC_SERIES(SPOOL_DROPPED_DAMAGED, DROPPED, "reason=\"damaged\"")
+METRIC_SERIES(SPOOL_DROPPED_REJECTED, DROPPED, "reason=\"rejected\"")
+METRIC_SERIES(SPOOL_DROPPED_AMBIGUOUS, DROPPED, "reason=\"ambiguous\"")
 METRIC_COUNTER(SPOOL_MOVED_ASIDE, "spool_moved_aside_total",
 	       "Databases of the spool that were damaged, foreign or newer, and moved aside.")
 METRIC_COUNTER(DUPLICATES, "duplicates_total",

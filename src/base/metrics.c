@@ -22,7 +22,7 @@ static const struct description {
 } descriptions[METRIC_COUNT] = {
 #define METRIC_COUNTER(name, family, help) [METRIC_##name] = {COUNTER, NULL, family, help},
 #define METRIC_GAUGE(name, family, help)   [METRIC_##name] = {GAUGE, NULL, family, help},
-#define METRIC_SERIES(name, family, label) [METRIC_##name] = {COUNTER, label, family},
+#define METRIC_SERIES(name, family, label) [METRIC_##name] = {COUNTER, label, FAMILY_##family},
 #include "base/metric_list.h"
 };
 

@@ -44,26 +44,26 @@ static const struct row {
 #define BROWSER_VERDICT(name, code, label, detail)            \
 	[VERDICT_##name] = {.status = STATUS_##code,          \
 			    .metric = METRIC_REJECTED_##name, \
-			    .reason = label,                  \
+			    .reason = (label),                \
 			    .event = "rejected_" label,       \
 			    .message = REJECTED_MESSAGE,      \
 			    .level = LOG_INFO,                \
-			    .text = detail},
+			    .text = (detail)},
 #define UPSTREAM_VERDICT(name, code, label, retry, advice, detail)              \
 	[VERDICT_UPSTREAM_##name] = {.status = STATUS_##code,                   \
 				     .metric = METRIC_REJECTED_UPSTREAM_##name, \
 				     .reason = "upstream_" label,               \
-				     .retry_after = retry,                      \
-				     .text = detail},
+				     .retry_after = (retry),                    \
+				     .text = (detail)},
 #define OWN_VERDICT(name, code, label, retry, advice, detail) \
 	[VERDICT_##name] = {.status = STATUS_##code,          \
 			    .metric = METRIC_REJECTED_##name, \
-			    .reason = label,                  \
-			    .event = label,                   \
-			    .message = advice,                \
+			    .reason = (label),                \
+			    .event = (label),                 \
+			    .message = (advice),              \
 			    .level = LOG_WARN,                \
-			    .retry_after = retry,             \
-			    .text = detail},
+			    .retry_after = (retry),           \
+			    .text = (detail)},
 #include "base/verdict_list.h"
 };
 
