@@ -22,85 +22,85 @@ static int64_t now_ms(void)
 }
 
 /* With the lock held. */
-static void resume(struct park *park, struct delay_slot *slot)
+static void resume(struct delay *delay, struct delay_slot *slot)
 {
 	if (slot->previous)
 		slot->previous->next = slot->next;
 	else
-		park->first = slot->next;
+		delay->first = slot->next;
 	if (slot->next)
 		slot->next->previous = slot->previous;
 	else
-		park->last = slot->previous;
+		delay->last = slot->previous;
 	if (slot->fd >= 0)
-		epoll_ctl(park->epoll_fd, EPOLL_CTL_DEL, slot->fd, NULL);
+		epoll_ctl(delay->epoll_fd, EPOLL_CTL_DEL, slot->fd, NULL);
 	MHD_resume_connection(slot->connection);
 	free(slot);
 }
 
 /* With the lock held: resumes what is due; the time until the next is, -1 for never. */
-static int resume_due(struct park *park)
+static int resume_due(struct delay *delay)
 {
 	int64_t now = now_ms();
 
-	while (park->first && (park->stopping || park->first->due_ms <= now))
-		resume(park, park->first);
-	if (!park->first || park->first->due_ms == INT64_MAX)
+	while (delay->first && (delay->stopping || delay->first->due_ms <= now))
+		resume(delay, delay->first);
+	if (!delay->first || delay->first->due_ms == INT64_MAX)
 		return -1;
-	return (int)(park->first->due_ms - now);
+	return (int)(delay->first->due_ms - now);
 }
 
 static void *run(void *arg)
 {
-	struct park *park = arg;
+	struct delay *delay = arg;
 	struct epoll_event event;
 	int timeout_ms = -1;
 
 	for (;;) {
-		int n = epoll_wait(park->epoll_fd, &event, 1, timeout_ms);
+		int n = epoll_wait(delay->epoll_fd, &event, 1, timeout_ms);
 		bool stop;
 
-		pthread_mutex_lock(&park->lock);
-		if (n == 1 && event.data.ptr == park) {
+		pthread_mutex_lock(&delay->lock);
+		if (n == 1 && event.data.ptr == delay) {
 			uint64_t count;
-			ssize_t got = read(park->wake_fd, &count, sizeof(count));
+			ssize_t got = read(delay->wake_fd, &count, sizeof(count));
 
 			(void)got;
 		} else if (n == 1) {
-			resume(park, event.data.ptr);
+			resume(delay, event.data.ptr);
 		}
-		timeout_ms = resume_due(park);
-		stop = park->stopping;
-		pthread_mutex_unlock(&park->lock);
+		timeout_ms = resume_due(delay);
+		stop = delay->stopping;
+		pthread_mutex_unlock(&delay->lock);
 		if (stop)
 			return NULL;
 	}
 }
 
-bool delay_start(struct park *park, int delay_ms)
+bool delay_start(struct delay *delay, int delay_ms)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = park};
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = delay};
 
-	*park = (struct park){.delay_ms = delay_ms};
-	pthread_mutex_init(&park->lock, NULL);
-	park->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	park->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (park->epoll_fd < 0 || park->wake_fd < 0 ||
-	    epoll_ctl(park->epoll_fd, EPOLL_CTL_ADD, park->wake_fd, &event) < 0)
+	*delay = (struct delay){.delay_ms = delay_ms};
+	pthread_mutex_init(&delay->lock, NULL);
+	delay->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	delay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (delay->epoll_fd < 0 || delay->wake_fd < 0 ||
+	    epoll_ctl(delay->epoll_fd, EPOLL_CTL_ADD, delay->wake_fd, &event) < 0)
 		return false;
-	return pthread_create(&park->thread, NULL, run, park) == 0;
+	return pthread_create(&delay->thread, NULL, run, delay) == 0;
 }
 
-static void wake(struct park *park)
+static void wake(struct delay *delay)
 {
 	uint64_t one = 1;
-	ssize_t put = write(park->wake_fd, &one, sizeof(one));
+	ssize_t put = write(delay->wake_fd, &one, sizeof(one));
 
 	(void)put; /* full means that a wake-up is due already */
 }
 
 /* The fd stays open while its connection is suspended, so it can be watched meanwhile. */
-static bool watch(struct park *park, struct delay_slot *slot)
+static bool watch(struct delay *delay, struct delay_slot *slot)
 {
 	struct epoll_event event = {.events = EPOLLRDHUP | EPOLLHUP, .data.ptr = slot};
 	const union MHD_ConnectionInfo *info =
@@ -109,10 +109,10 @@ static bool watch(struct park *park, struct delay_slot *slot)
 	if (!info)
 		return false;
 	slot->fd = info->connect_fd;
-	return epoll_ctl(park->epoll_fd, EPOLL_CTL_ADD, slot->fd, &event) == 0;
+	return epoll_ctl(delay->epoll_fd, EPOLL_CTL_ADD, slot->fd, &event) == 0;
 }
 
-bool delay_add(struct park *park, struct MHD_Connection *connection)
+bool delay_add(struct delay *delay, struct MHD_Connection *connection)
 {
 	struct delay_slot *slot = calloc(1, sizeof(*slot));
 	bool ok = false;
@@ -121,36 +121,36 @@ bool delay_add(struct park *park, struct MHD_Connection *connection)
 		return false;
 	slot->connection = connection;
 	slot->fd = -1;
-	pthread_mutex_lock(&park->lock);
-	slot->due_ms = park->delay_ms < 0 ? INT64_MAX : now_ms() + park->delay_ms;
-	ok = !park->stopping && (park->delay_ms >= 0 || watch(park, slot));
+	pthread_mutex_lock(&delay->lock);
+	slot->due_ms = delay->delay_ms < 0 ? INT64_MAX : now_ms() + delay->delay_ms;
+	ok = !delay->stopping && (delay->delay_ms >= 0 || watch(delay, slot));
 	if (ok) {
 		/* Before the lock is let go: a resume must not overtake the suspend. */
 		MHD_suspend_connection(connection);
-		slot->previous = park->last;
-		*(park->last ? &park->last->next : &park->first) = slot;
-		park->last = slot;
+		slot->previous = delay->last;
+		*(delay->last ? &delay->last->next : &delay->first) = slot;
+		delay->last = slot;
 	}
-	if (ok && park->first == slot)
-		wake(park);
-	pthread_mutex_unlock(&park->lock);
+	if (ok && delay->first == slot)
+		wake(delay);
+	pthread_mutex_unlock(&delay->lock);
 	if (!ok)
 		free(slot);
 	return ok;
 }
 
-void delay_stop(struct park *park)
+void delay_stop(struct delay *delay)
 {
-	pthread_mutex_lock(&park->lock);
-	park->stopping = true;
-	pthread_mutex_unlock(&park->lock);
-	wake(park);
-	pthread_join(park->thread, NULL);
+	pthread_mutex_lock(&delay->lock);
+	delay->stopping = true;
+	pthread_mutex_unlock(&delay->lock);
+	wake(delay);
+	pthread_join(delay->thread, NULL);
 }
 
-void delay_release(struct park *park)
+void delay_release(struct delay *delay)
 {
-	pthread_mutex_destroy(&park->lock);
-	close(park->epoll_fd);
-	close(park->wake_fd);
+	pthread_mutex_destroy(&delay->lock);
+	close(delay->epoll_fd);
+	close(delay->wake_fd);
 }

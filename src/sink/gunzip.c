@@ -11,15 +11,15 @@ enum gunzip_result gunzip(struct view in, struct buf *out)
 {
 	gz_header header = {.done = 0};
 	z_stream stream = {.next_in = (Bytef *)(uintptr_t)in.ptr, .avail_in = (uInt)in.len};
-	enum gunzip_result no_room = GUNZIP_OK;
+	enum gunzip_result result_if_gzip = GUNZIP_OK;
 	int result = Z_OK;
 
 	if (inflateInit2(&stream, WINDOW_GZIP) != Z_OK)
-		return GUNZIP_NO_ROOM;
+		return GUNZIP_TOO_LARGE;
 	inflateGetHeader(&stream, &header);
 	while (result == Z_OK) {
 		if (buf_reserve(out, 1) != BUF_OK) {
-			no_room = GUNZIP_NO_ROOM;
+			result_if_gzip = GUNZIP_TOO_LARGE;
 			break;
 		}
 		stream.next_out = (Bytef *)out->data + out->len;
@@ -30,5 +30,5 @@ enum gunzip_result gunzip(struct view in, struct buf *out)
 			result = inflateReset(&stream);
 	}
 	inflateEnd(&stream);
-	return header.done == 1 || out->len > 0 ? no_room : GUNZIP_NOT_GZIP;
+	return header.done == 1 || out->len > 0 ? result_if_gzip : GUNZIP_NOT_GZIP;
 }

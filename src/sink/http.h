@@ -36,15 +36,15 @@ struct limiter {
 struct sink {
 	const struct sink_options *options;
 	struct MHD_Daemon *daemon;
-	struct park park;
+	struct delay delay;
 	struct limiter limiter;
 	pthread_mutex_t output_lock; /* a beacon's lines stay together */
 	atomic_uint saved;
 	atomic_uint_fast64_t requests; /* collect requests read to their end */
 	atomic_uint_fast64_t beacons;  /* of them, answered 2xx (or due to be) */
 	atomic_uint_fast64_t items[SINK_KINDS];
-	atomic_uint parked; /* exchanges put off and not yet answered */
-	bool parks;
+	atomic_uint delayed; /* requests whose answer is delayed and not yet sent */
+	bool delays;         /* by --delay-ms or --silent */
 };
 
 /* Takes the socket over. False with a line on stderr. `options` must outlive the sink. */

@@ -1,3 +1,9 @@
+/*
+ * DESIGN: an item's own fields go into an ordered map, the beacon's meta fields are set on top, and
+ * the map becomes a line: the order of the keys, and which of two equal ones wins, follow from that
+ * as they do in the receiver. All text of a line is bounded by `MAX_LINE_BYTES`; an item beyond it
+ * ends the output of its beacon (lines_write() returns false).
+ */
 #include "sink/lines.h"
 
 #include <inttypes.h>
@@ -9,12 +15,6 @@
 #include "sink/logfmt.h"
 #include "sink/spans.h"
 
-/*
- * DESIGN: an item's own fields go into an ordered map, the beacon's meta fields are set on top, and
- * the map becomes a line: the order of the keys, and which of two equal ones wins, follow from that
- * as they do in the receiver. All text of a line is bounded by `MAX_LINE_BYTES`; an item beyond it
- * ends the output of its beacon (lines_write() returns false).
- */
 enum {
 	MAX_LINE_BYTES = 64 * 1024 * 1024
 };
@@ -307,7 +307,8 @@ static bool write_items(struct buf *out, const cJSON *items, const struct kv *me
 		kv_clear(line);
 		set_item(line, item);
 		kv_merge(line, meta);
-		/* A key of which nothing is left loses the line, here as in the receiver. */
+		/* A key without a character that can be written drops the line, as in the
+		 * receiver. */
 		if (kv_write(line, out) == LOGFMT_FULL)
 			return false;
 	}

@@ -214,7 +214,7 @@ void kv_release(struct kv *kv)
 	kv_init(kv, kv->text.max);
 }
 
-/* Only the slots in use are cleared: one large item must not make every later one dear. */
+/* Only the slots in use are cleared: one large item must not make every later one expensive. */
 void kv_clear(struct kv *kv)
 {
 	for (size_t i = 0; i < kv->len; i++)
@@ -233,7 +233,7 @@ static size_t free_slot(const uint32_t *slots, size_t count, uint32_t hash)
 	return slot;
 }
 
-/* Twice the room, at half load at most. */
+/* Doubles the table, which is kept at half load at most. */
 static bool kv_grow(struct kv *kv)
 {
 	size_t count = kv->slot_count ? kv->slot_count * 2 : FIRST_SLOTS;

@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 
-/* Room for a double as Go's %v or %f prints it, with the NUL. */
+/* The size of a buffer for a double as Go's %v or %f prints it, with the NUL. */
 #define LOGFMT_FLOAT_MAX 352
 
 /* %v of a float64: the shortest digits that read back as the same number, an exponent below 1e-4
@@ -21,7 +21,7 @@ void logfmt_float(char out[LOGFMT_FLOAT_MAX], double value);
 
 enum logfmt_result {
 	LOGFMT_OK,
-	LOGFMT_INVALID_KEY, /* nothing is left of it: Go's encoder gives the line up */
+	LOGFMT_INVALID_KEY, /* no character of it can be written: Go's encoder drops the line */
 	LOGFMT_FULL,        /* the buffer's maximum, or no memory */
 };
 

@@ -1,11 +1,3 @@
-#include "sink/payload.h"
-
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "sink/spans.h"
-
 /*
  * DESIGN: cJSON reads the body; then one walk moves what the tables below name into a second tree,
  * in the order of the body, so that repeats act as they do on Go structs: a later scalar replaces,
@@ -13,6 +5,13 @@
  * leaves anything else as it was. Anything of another type than the table says is an error, as in
  * Go.
  */
+#include "sink/payload.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sink/spans.h"
 
 enum type {
 	TYPE_STRING,
@@ -186,7 +185,7 @@ static bool is_time(const char *s)
 	return is_zone(s);
 }
 
-/* Beyond 2^53 a double no longer tells; the receiver's limit is an int64. */
+/* The receiver's limit is an int64; beyond 2^53 a double cannot hold each number. */
 static bool is_int(const cJSON *item)
 {
 	return cJSON_IsNumber(item) && item->valuedouble == trunc(item->valuedouble) &&
@@ -248,8 +247,7 @@ static cJSON *container(cJSON *to, cJSON *existing, const char *name, cJSON *(*c
 	return existing;
 }
 
-/* Element by element onto what an earlier list of the same name left; the later one's length wins.
- */
+/* Merges element by element with an earlier list of the same name; the later one's length wins. */
 static bool take_list(cJSON *to, cJSON *from, const struct field *field, char problem[PROBLEM_MAX])
 {
 	cJSON *old = to->child, *item, *next;
@@ -280,7 +278,8 @@ static bool take_list(cJSON *to, cJSON *from, const struct field *field, char pr
 	return true;
 }
 
-/* Behind the pairs of an earlier map of the same name; the reader lets the last of equals win. */
+/* Appends to the pairs of an earlier map of the same name; of equal keys the reader takes the
+ * last. */
 static void take_map(cJSON *to, cJSON *from)
 {
 	cJSON *first = from->child, *last = to->child ? to->child->prev : NULL;
@@ -357,8 +356,7 @@ static void count_items(struct payload *payload)
 		spans_count(cJSON_GetObjectItemCaseSensitive(payload->root, "traces"));
 }
 
-/* The value of the four hexadecimal digits of a \\u escape that `p` begins with; -1: there is none.
- */
+/* The value of the \\u escape that `p` begins with; -1: there is none. */
 static int escape_at(const char *p, const char *end)
 {
 	char digits[5] = "";
@@ -378,7 +376,7 @@ static bool is_surrogate(int unit, int first)
 
 /* Go reads half a surrogate pair as U+FFFD, and browsers do send such halves; cJSON refuses them,
  * and takes \u0000 for the end of the string. Both become \ufffd, which is as long. */
-static void mend_escapes(char *text, size_t len)
+static void replace_escapes(char *text, size_t len)
 {
 	const char *end = text + len;
 
@@ -407,7 +405,7 @@ static cJSON *parse_text(struct view body)
 	if (!text)
 		return NULL;
 	memcpy(text, body.ptr, body.len);
-	mend_escapes(text, body.len);
+	replace_escapes(text, body.len);
 	json = cJSON_ParseWithLengthOpts(text, body.len, NULL, false);
 	free(text);
 	return json;

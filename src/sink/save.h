@@ -6,8 +6,8 @@
 
 #include "base/buf.h"
 
-/* DIR/NUMBER.headers, then DIR/NUMBER.json: who sees the body finds the headers. Each is written
- * under a temporary name and renamed. False with a line on stderr. */
+/* Writes DIR/NUMBER.headers, then DIR/NUMBER.json, so that the headers are there once the body is.
+ * Each is written under a temporary name and renamed. False with a line on stderr. */
 bool save_beacon(const char *dir, unsigned number, struct view headers, struct view body);
 
 #endif

@@ -9,18 +9,19 @@
  * - It stores and forwards nothing, has no TLS, no metrics and no log labels.
  * - Source maps are not applied to stack traces.
  * - The rate limit is global (no per_app strategy) and off unless asked for; Alloy's is 50 a
- * second.
+ *   second.
  * - CORS is as with cors_allowed_origins = ["*"]; Alloy's default is none.
  * - JSON is read by cJSON: at most 1000 levels deep (Go: 10000), numbers of at most 63 characters,
- * and \u0000 in a string becomes U+FFFD (as half a surrogate pair does, also in Go). cJSON also takes some things that Go refuses: raw control characters in strings, numbers such as 01
- * or 1., any control character as white space; and a lineno of 1.0.
+ *   and \u0000 in a string becomes U+FFFD (as half a surrogate pair does, also in Go). cJSON also
+ *   takes some things that Go refuses: raw control characters in strings, numbers such as 01 or 1.,
+ *   any control character as white space; and a lineno of 1.0.
  * - Timestamps must be as RFC 3339 has them; Go also lets an hour of one digit and a comma pass.
  * - Of `traces` only what the line shows is checked; deprecatedScopeSpans are not read.
  * - Time zones print as by a receiver that runs in UTC.
  * - A connection left idle, or in the middle of a request, is closed after two minutes.
  * - Error texts are our own, and Go's redirect of unclean paths is left out.
  * - Bodies above 32 MiB, or above 64 MiB inflated, are 413; the receiver looks at Content-Length
- * alone.
+ *   alone.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -165,7 +165,7 @@ bool spans_check(const cJSON *traces)
 	return cJSON_IsObject(traces) && check_object(traces, traces_rules);
 }
 
-/* The value as text in `scratch`: a string as it is, anything else as its JSON. */
+/* A string is written as it is, any other value as its JSON. */
 static bool write_attribute(struct buf *out, size_t line, const cJSON *attribute)
 {
 	const cJSON *any = last_named(attribute, "value", "value");

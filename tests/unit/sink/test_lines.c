@@ -39,7 +39,7 @@ static void check_lines(const struct line_case *cases, size_t count)
 		if (!payload_parse(&payload, view_of(cases[i].beacon), problem))
 			fail_msg("%s: refused: %s", cases[i].what, problem);
 		if (!lines_write(&out, &payload) || buf_append(&out, "", 1) != BUF_OK)
-			fail_msg("%s: no room", cases[i].what);
+			fail_msg("%s: the buffer is full", cases[i].what);
 		if (strcmp(out.data, cases[i].lines) != 0)
 			fail_msg("%s:\n got: %s want: %s", cases[i].what, out.data, cases[i].lines);
 		buf_release(&out);
