@@ -1,4 +1,5 @@
-/* main: options, mode, wiring; nothing else. */
+/* main: reads the configuration, chooses the mode, and connects the modules of a serving
+ * process. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -27,16 +28,16 @@
 #include "upstream/resolver.h"
 
 enum {
-	EXIT_USAGE = 2,
-	/* An epoll, two eventfds, the key file. */
+	/* An epoll, two eventfds and the key file. */
 	WORKER_DESCRIPTORS = 4,
-	/* Three of every process, listener, signals; the spool's loop and files; a lookup of a name. */
+	/* The three standard files, listener, signals, the spool's loop and files, a name
+	 * lookup. */
 	OTHER_DESCRIPTORS = 24,
-	FEW_PLACES = 64,
+	FEW_CONNECTIONS = 64,
 };
 
-/* Threads inherit the blocked signals, so that no read or write of theirs is interrupted; main takes
- * them from the descriptor. */
+/* Threads inherit the blocked signals, so that no signal interrupts their reads and writes; main
+ * reads the signals from the descriptor. */
 static int take_signals(void)
 {
 	sigset_t signals;
@@ -61,8 +62,7 @@ static void wait_for_signal(int signal_fd)
 		;
 }
 
-/* A worker's connections to nginx and to the receiver; the soft limit of a container is often 1024.
- */
+/* The soft limit of a container is often 1024, which the connections of a worker can exceed. */
 static void raise_file_limit(void)
 {
 	struct rlimit limit;
@@ -73,25 +73,24 @@ static void raise_file_limit(void)
 	}
 }
 
-/* How many connections web servers may make: each may want one to the receiver, and some descriptors are
- * neither. */
+/* How many connections of web servers are kept: the limit of open files, less those to the upstream
+ * and what else this process opens. */
 static size_t count_connection_slots(const struct config *config)
 {
-	size_t receivers = (size_t)config->upstream_max_inflight * (config->workers + 1), left = 0;
+	size_t upstream = (size_t)config->upstream_max_inflight * (config->workers + 1), left = 0;
 	size_t others = OTHER_DESCRIPTORS + config->workers * WORKER_DESCRIPTORS;
 	struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur > others)
 		left = limit.rlim_cur - others;
-	if (receivers > left / 2)
-		receivers = left / 2;
-	left -= receivers;
-	if (left < FEW_PLACES)
+	if (upstream > left / 2)
+		upstream = left / 2;
+	left -= upstream;
+	if (left < FEW_CONNECTIONS)
 		log_event(
 			LOG_WARN, "fd_limit_low",
-			"The limit of open files leaves room for few connections; raise it to 1024 "
-			"or more.",
+			"The limit of open files allows few connections; raise it to 1024 or more.",
 			LOG_NUM("limit", (int64_t)limit.rlim_cur),
 			LOG_NUM("connections", (int64_t)left));
 	if (left > FCGI_CONNECTIONS_MAX)
@@ -131,7 +130,7 @@ static void end_spool(struct worker_shared *shared, int64_t deadline_us)
 		  LOG_NUM("records", left));
 }
 
-/* Until the signal, then until the workers have ended. */
+/* Serves until a signal comes, then waits until the workers have ended. */
 static int run_workers(struct worker_shared *shared, struct listener *listener, int signal_fd)
 {
 	size_t count = shared->config->workers, started = 0, unanswered;
@@ -147,7 +146,7 @@ static int run_workers(struct worker_shared *shared, struct listener *listener, 
 	if (started == count) {
 		config_log_start(shared->config);
 		wait_for_signal(signal_fd);
-		log_event(LOG_INFO, "draining", "Told to stop; answering what is in flight.",
+		log_event(LOG_INFO, "draining", "Stopping: answering the requests in flight.",
 			  LOG_NUM("timeout_ms", shared->config->drain_timeout_ms));
 		deadline_us = loop_now_us() + shared->config->drain_timeout_ms * 1000;
 	} else {
@@ -157,7 +156,8 @@ static int run_workers(struct worker_shared *shared, struct listener *listener, 
 	drain(shared, workers, started, deadline_us);
 	unanswered = join(workers, started);
 	free(workers);
-	/* The spool may take its time: no socket is better than one that nobody answers. */
+	/* Closing the spool may take long. Without a socket nginx gets an error at once, and need
+	 * not wait. */
 	listener_close(listener);
 	end_spool(shared, deadline_us);
 	if (started < count)
@@ -167,7 +167,7 @@ static int run_workers(struct worker_shared *shared, struct listener *listener, 
 	return EXIT_SUCCESS;
 }
 
-/* What the workers share and what has threads of its own. False with errno set. */
+/* Starts what the workers share, some of it with threads of its own. False with errno set. */
 static bool set_up_shared(struct worker_shared *shared)
 {
 	const struct config *config = shared->config;
@@ -220,28 +220,28 @@ static int serve(const struct config *config, struct listener *listener)
 	return status;
 }
 
-/* Which carrier: what --listen says, or what fd 0 is, or what a web server told in the environment.
- */
-static int choose_carrier(const struct config *config)
+/* --listen decides, else what fd 0 is, else whether a web server set the environment for CGI. */
+static int choose_front_end(const struct config *config)
 {
 	struct listener listener;
 
 	if (config->listen) {
 		if (!listener_open(&listener, config->listen, config->listen_mode, stderr))
-			return EXIT_USAGE;
+			return EXIT_BAD_CONFIG;
 		return serve(config, &listener);
 	}
 	if (listener_is_listening(STDIN_FILENO)) {
 		if (!listener_adopt(&listener, STDIN_FILENO, stderr))
-			return EXIT_USAGE;
+			return EXIT_BAD_CONFIG;
 		return serve(config, &listener);
 	}
 	if (getenv("GATEWAY_INTERFACE"))
 		return cgi_serve(config);
-	fputs("faro-ingest: nothing to serve: give --listen unix:PATH, start it by spawn-fcgi, or as a "
-	      "CGI program (GATEWAY_INTERFACE set); --print labels a beacon from stdin; --help lists all\n",
+	fputs("faro-ingest: nothing to serve: give --listen unix:PATH, start it by spawn-fcgi, or "
+	      "as a CGI program (GATEWAY_INTERFACE set); --print labels a beacon from stdin; "
+	      "--help lists all\n",
 	      stderr);
-	return EXIT_USAGE;
+	return EXIT_BAD_CONFIG;
 }
 
 static int run_mode(const struct config *config)
@@ -266,20 +266,21 @@ static int run_mode(const struct config *config)
 	case MODE_SERVE:
 		break;
 	}
-	return choose_carrier(config);
+	return choose_front_end(config);
 }
 
-/* A CGI server may pass a query without '=' on as arguments (RFC 3875, 4.4): those are the client's,
- * who would otherwise choose the receiver and the labels. */
-static bool arguments_are_the_clients(void)
+/* A CGI server may pass a query without '=' on as arguments (RFC 3875, 4.4). They come from the
+ * client, who must not choose the upstream and the labels. */
+static bool are_arguments_of_client(void)
 {
 	return getenv("GATEWAY_INTERFACE") && getenv("REQUEST_METHOD");
 }
 
 /*
- * Bodies and keys stay in this process. A process that is not dumpable leaves no core file, whatever
- * takes core files on this machine, and no other process of its user can read its memory or its
- * environment. Files are for their owner alone; --listen-mode says otherwise of the socket.
+ * Keeps bodies and keys in this process. A process that is not dumpable leaves no core file,
+ * wherever core files go on this machine, and no other process of its user can read its memory or
+ * environment. Files that it makes are for their owner alone, but the socket has the mode of
+ * --listen-mode.
  */
 static bool harden(void)
 {
@@ -287,13 +288,13 @@ static bool harden(void)
 
 	failed |= prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	umask(077);
-	/* --supervise starts us as "exe". */
+	/* --supervise starts this program as "exe". */
 	prctl(PR_SET_NAME, "faro-ingest", 0, 0, 0);
 	return failed == 0;
 }
 
-/* Where one of them is closed, a socket of ours would get its number, and with it our log. What is written
- * there fails, as it does where it is closed. */
+/* If one of them is closed, the first socket would get its number, and the log would be written
+ * into it. They are opened for reading, so that a write fails as on a closed one. */
 static void occupy_standard_files(void)
 {
 	int fd;
@@ -312,14 +313,14 @@ int main(int argc, char **argv)
 	bool hardened;
 
 	occupy_standard_files();
-	if (arguments_are_the_clients() && argc > 1)
+	if (are_arguments_of_client() && argc > 1)
 		argc = 1;
 	command_at = supervise_find(argc, argv);
 	if (command_at > 0)
 		return supervise(argc, argv, command_at);
 	hardened = harden();
 	if (!config_init(&config, argc, argv, stderr))
-		return EXIT_USAGE;
+		return EXIT_BAD_CONFIG;
 	log_init(config.log_format, config.log_level);
 	if (!hardened)
 		log_event(LOG_WARN, "not_hardened",

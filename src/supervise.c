@@ -1,22 +1,22 @@
 /*
- * DESIGN: one thread that waits for the next signal, or for the time of the next thing to do. All
- * signals that matter are blocked from the start, so none is lost or comes between a fork and what
- * follows it; the children get the former mask back. Signals are only handed on. What stops us is
- * the end of the command, whatever caused it:
+ * DESIGN: one thread waits for the next signal, or until the next start or kill is due. The signals
+ * are blocked from the start, so that none is lost or comes between a fork and the code after it;
+ * children get the former mask back. Signals are only passed on to the command. The supervisor ends
+ * when the command ends, for whatever reason:
  *
- *	              the command ends                the responder ends
- *	 both run ──────────────────────→ draining ───────────────────────→ exit, with the command's
- *	  │    ↑                             │                              status
- *	  │    │ after a pause               └─ drain time + 5 s: SIGKILL
+ *	              the command ends             the responder ends
+ *	 both run ─────────────────────→ draining ────────────────────→ exit, with the status
+ *	  │    ↑                            │                           of the command
+ *	  │    │ after a pause              └─ drain time + 5 s: SIGKILL
  *	  ↓    │
  *	 the command alone, since the responder ended
  *
- * The responder is this program, by /proc/self/exe: the same file even if another one was put in its
- * place, and without need for a path. It has a process group of its own, since Ctrl-C in a terminal
- * goes to a whole group and it has to outlast nginx; and it gets SIGTERM should its parent be killed.
+ * The responder is this program, started by /proc/self/exe: the same file even if another one has
+ * replaced it, and no path is needed. It has a process group of its own, since Ctrl-C in a terminal
+ * goes to a whole group and the responder must outlast nginx. It gets SIGTERM if its parent is
+ * killed.
  */
 #include "supervise.h"
-#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,16 +31,16 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "config/config.h"
 
 enum {
 	PAUSE_FIRST_MS = 100,
 	PAUSE_MAX_MS = 10 * 1000,
-	PAUSE_REFUSED_MS = 60 * 1000, /* settings seldom mend themselves */
-	GOOD_LIFE_MS = 30 * 1000,     /* who lived that long begins with the first pause again */
-	DRAIN_DEFAULT_MS = 10 * 1000,
-	KILL_AFTER_MS = 5000, /* beyond the drain time, which the responder keeps by itself */
-	EXIT_REFUSED = 2,     /* the responder's own, for settings */
+	PAUSE_BAD_CONFIG_MS = 60 * 1000, /* wrong settings are seldom fixed without a restart */
+	GOOD_LIFE_MS = 30 * 1000,     /* after a life as long, pauses begin with the first again */
+	DRAIN_DEFAULT_MS = 10 * 1000, /* where the settings are wrong: FARO_DRAIN_TIMEOUT_MS's */
+	KILL_AFTER_MS = 5000,         /* beyond the drain time, which the responder observes */
 	EXIT_NOT_EXECUTABLE = 126,
 	EXIT_NOT_FOUND = 127,
 	NOBODY = 65534,
@@ -75,9 +75,9 @@ int supervise_find(int argc, char **argv)
 
 int64_t supervise_pause(int64_t *pause_ms, int64_t lived_ms, int wait_status)
 {
-	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == EXIT_REFUSED) {
+	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == EXIT_BAD_CONFIG) {
 		*pause_ms = 0;
-		return PAUSE_REFUSED_MS;
+		return PAUSE_BAD_CONFIG_MS;
 	}
 	if (*pause_ms == 0 || lived_ms >= GOOD_LIFE_MS)
 		*pause_ms = PAUSE_FIRST_MS;
@@ -120,7 +120,7 @@ static const char *variable(const char *name, const char *otherwise)
 	return value && *value ? value : otherwise;
 }
 
-/* Our options are the responder's; it gets the socket that nginx is told of, if they name none. */
+/* The responder gets our options, and without --listen the socket that nginx is configured for. */
 static bool make_responder(struct supervisor *supervisor, int argc, char **argv)
 {
 	const char *socket = variable("FARO_SOCKET", DEFAULT_SOCKET);
@@ -140,7 +140,7 @@ static bool make_responder(struct supervisor *supervisor, int argc, char **argv)
 	return true;
 }
 
-/* As far as they concern us. What is wrong with them the responder says itself. */
+/* Only what the supervisor needs. The responder itself reports what is wrong. */
 static void read_settings(struct supervisor *supervisor)
 {
 	struct config config;
@@ -182,9 +182,9 @@ static void block_signals(struct supervisor *supervisor)
 	for (size_t i = 0; i < ARRAY_LEN(handled); i++)
 		sigaddset(&supervisor->signals, handled[i]);
 	blocked = supervisor->signals;
-	sigaddset(&blocked, SIGPIPE); /* where nobody reads our log */
+	sigaddset(&blocked, SIGPIPE); /* if no one reads our log */
 	sigprocmask(SIG_BLOCK, &blocked, &supervisor->former_mask);
-	/* Ignored, as it may have been inherited, it would throw exit statuses away. */
+	/* If SIGCHLD was inherited as ignored, the kernel would discard exit statuses. */
 	sigaction(SIGCHLD, &ordinary, &supervisor->former_child);
 }
 
@@ -202,7 +202,8 @@ static int run_command(const struct supervisor *supervisor)
 	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
-/* nginx's master needs root in some images; who reads what browsers send does not. */
+/* nginx's master needs root in some images; the responder, which reads what browsers send, does
+ * not. */
 static void drop_root(void)
 {
 	if (geteuid() != 0)
@@ -217,15 +218,15 @@ static void drop_root(void)
 
 static int run_responder(const struct supervisor *supervisor, pid_t parent)
 {
-	int nothing = open("/dev/null", O_RDONLY);
+	int null_fd = open("/dev/null", O_RDONLY);
 
-	if (nothing > STDIN_FILENO) {
-		dup2(nothing, STDIN_FILENO);
-		close(nothing);
+	if (null_fd > STDIN_FILENO) {
+		dup2(null_fd, STDIN_FILENO);
+		close(null_fd);
 	}
 	setpgid(0, 0);
 	drop_root();
-	/* After that, since a change of user takes it away. */
+	/* After the change of user, which clears it. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		return EXIT_FAILURE;
@@ -271,7 +272,7 @@ static void command_ended(struct supervisor *supervisor, int status)
 	supervisor->command_pid = 0;
 	supervisor->command_status = status;
 	supervisor->due_ms = NEVER;
-	log_event(LOG_INFO, "command_ended", "The command has ended, and so does all else.",
+	log_event(LOG_INFO, "command_ended", "The command has ended; exiting.",
 		  LOG_NUM("status", WIFEXITED(status) ? WEXITSTATUS(status) : 0),
 		  LOG_NUM("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
 	if (supervisor->responder_pid > 0) {
@@ -283,7 +284,7 @@ static void command_ended(struct supervisor *supervisor, int status)
 static void responder_ended(struct supervisor *supervisor, int status)
 {
 	int64_t lived_ms = now_ms() - supervisor->started_ms, pause_ms;
-	bool refused = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_REFUSED;
+	bool is_bad_config = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_BAD_CONFIG;
 
 	supervisor->responder_pid = 0;
 	supervisor->due_ms = NEVER;
@@ -291,8 +292,9 @@ static void responder_ended(struct supervisor *supervisor, int status)
 		return;
 	pause_ms = supervise_pause(&supervisor->pause_ms, lived_ms, status);
 	supervisor->due_ms = now_ms() + pause_ms;
-	log_event(LOG_ERROR, refused ? "responder_refused" : "responder_ended",
-		  refused ? "The responder refuses its settings, for the reason above; the command "
+	log_event(LOG_ERROR, is_bad_config ? "responder_refused" : "responder_ended",
+		  is_bad_config
+			  ? "The responder rejects its settings, for the reason above; the command "
 			    "runs without it."
 			  : "The responder has ended by itself; the command runs without it.",
 		  LOG_NUM("status", WIFEXITED(status) ? WEXITSTATUS(status) : 0),
@@ -300,7 +302,7 @@ static void responder_ended(struct supervisor *supervisor, int status)
 		  LOG_NUM("lived_ms", lived_ms), LOG_NUM("again_in_ms", pause_ms));
 }
 
-/* All that have ended; as PID 1 we get the orphans of others, too. */
+/* Collects all children that have ended; as PID 1, orphans of other processes, too. */
 static void reap(struct supervisor *supervisor)
 {
 	int status;
@@ -314,7 +316,7 @@ static void reap(struct supervisor *supervisor)
 	}
 }
 
-static void look_at_time(struct supervisor *supervisor)
+static void do_what_is_due(struct supervisor *supervisor)
 {
 	if (now_ms() < supervisor->due_ms)
 		return;
@@ -327,7 +329,7 @@ static void look_at_time(struct supervisor *supervisor)
 	kill(supervisor->responder_pid, SIGKILL);
 }
 
-/* What a terminal's keys send, its whole foreground group has got already, the command included. */
+/* A signal from a terminal's keys has gone to its whole foreground group, so the command has it. */
 static bool comes_from_terminal(int signal, const siginfo_t *info)
 {
 	return info->si_code == SI_KERNEL &&
@@ -361,7 +363,7 @@ static int run_both(struct supervisor *supervisor)
 	}
 	supervisor->due_ms = 0;
 	while (supervisor->command_pid > 0 || supervisor->responder_pid > 0) {
-		look_at_time(supervisor);
+		do_what_is_due(supervisor);
 		wait_for_signal(supervisor);
 		reap(supervisor);
 	}

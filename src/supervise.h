@@ -3,17 +3,17 @@
  *
  *	faro-ingest --supervise [OPTION]... -- COMMAND [ARGUMENT]...
  *
- * It runs the command (nginx) and a responder with those options, hands signals on to the command,
- * and ends with the command and its status. Nothing that happens to the responder, wrong settings
- * included, keeps the command from running. Called by main before anything else has been read or
- * changed: the command inherits the process as it was started.
+ * It runs the command (nginx) and a responder with those options, passes signals on to the command,
+ * and ends with the command and its status. The command runs on whatever happens to the responder,
+ * also with wrong settings. main calls it before it reads or changes anything else, so the command
+ * inherits the process as it was started.
  */
 #ifndef FARO_SUPERVISE_H
 #define FARO_SUPERVISE_H
 
 #include <stdint.h>
 
-/* Where in `argv` the command begins; 0 where this is not such a command line, or has no command. */
+/* The index in `argv` at which the command begins; 0: no such command line, or no command in it. */
 int supervise_find(int argc, char **argv);
 
 /*
@@ -25,7 +25,7 @@ int supervise(int argc, char **argv, int command_at);
 
 /*
  * How long to wait before a responder is started again that ran for `lived_ms` and ended with
- * `wait_status` (as waitpid() tells it). *pause_ms is the pause before, 0 at first; it is set to the
+ * `wait_status`, as from waitpid(). *pause_ms is the pause before, 0 at first, and is set to the
  * new one.
  */
 int64_t supervise_pause(int64_t *pause_ms, int64_t lived_ms, int wait_status);

@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Bytes that belong to somebody else; never terminated by a NUL that may be relied on. A view with
- * ptr == NULL stands for "absent", which is not the same as empty. */
+/* Bytes that another object owns; there may be no NUL behind them. A view with ptr == NULL stands
+ * for "absent", which is not the same as empty. */
 struct view {
 	const char *ptr;
 	size_t len;
@@ -38,7 +38,8 @@ static inline bool view_equals(struct view a, struct view b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-/* Without the white space of HTTP's and OpenTelemetry's lists, blanks and tabs, at both ends. */
+/* Without the blanks and tabs at both ends, which are white space in HTTP's and OpenTelemetry's
+ * lists. */
 static inline struct view view_trim(struct view v)
 {
 	while (v.len > 0 && (v.ptr[0] == ' ' || v.ptr[0] == '\t')) {
@@ -89,10 +90,10 @@ static inline void buf_clear(struct buf *buf)
 }
 /* Forgets the content and, where the capacity is above `keep`, frees it. */
 void buf_shrink(struct buf *buf, size_t keep);
-/* Makes room for `extra` bytes behind data[len]. The content is unchanged on any failure. */
+/* Grows the capacity to `extra` bytes behind data[len]. The content is unchanged on any failure. */
 enum buf_result buf_reserve(struct buf *buf, size_t extra);
 enum buf_result buf_append(struct buf *buf, const void *bytes, size_t n);
-/* printf(3) into the buffer; for our own texts, never for a beacon. */
+/* Appends as printf(3) does; for our own texts, never for a beacon. */
 enum buf_result buf_printf(struct buf *buf, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -11,7 +11,7 @@
 /* Version 1 has a number near INT64_MAX where version 2 says "max". */
 #define NO_LIMIT_BYTES ((uint64_t)1 << 50)
 
-/* The beginning of a file, with a NUL behind it. */
+/* Reads the beginning of a file and puts a NUL behind it. */
 static bool read_text(char *out, size_t size, const char *path)
 {
 	long n = read_small_file(path, out, size - 1, NULL);
@@ -20,7 +20,7 @@ static bool read_text(char *out, size_t size, const char *path)
 	return n > 0;
 }
 
-/* The smallest limit of the group and its ancestors: all of them hold. */
+/* To the smallest limit of the group and its ancestors, each of which applies. */
 static void lower_to_limit(uint64_t *limit, const char *root, const char *hierarchy,
 			   const char *group, const char *file)
 {
@@ -46,9 +46,8 @@ static void lower_to_limit(uint64_t *limit, const char *root, const char *hierar
 	} while (slash);
 }
 
-/* From /proc/self/cgroup, one "ID:CONTROLLERS:PATH" a line; version 2 has "0::". UINT64_MAX: none.
- * In a container the path may be the host's, which is not there; then the root of what is mounted
- * counts. */
+/* /proc/self/cgroup has one "ID:CONTROLLERS:PATH" a line; version 2 has "0::PATH". In a container
+ * the path may be the host's, which does not exist there; then the root of the mount counts. */
 uint64_t cgroup_memory_limit(const char *root)
 {
 	char path[PATH_MAX], text[8192], *rest = text, *line;

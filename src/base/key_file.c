@@ -8,7 +8,7 @@
 
 enum {
 	CHECK_PERIOD_US = 1000000,
-	/* A file that is this young may change again without its time stamps showing it. */
+	/* A file that changed this recently may change again within one tick of its time stamps. */
 	SETTLED_AFTER_S = 2,
 };
 
@@ -75,7 +75,7 @@ static bool reread(struct key_file *key)
 	char text[KEY_FILE_MAX_BYTES + 1];
 	bool changed = false;
 	struct stat seen = {0};
-	/* One byte more than is allowed shows that there are as many. */
+	/* One byte more than is allowed shows a key that is too long. */
 	long n = read_small_file(key->path, text, sizeof(text), &seen);
 	size_t len = n > 0 ? (size_t)n : 0;
 	const char *problem = NULL;
@@ -104,7 +104,7 @@ bool key_file_refresh(struct key_file *key, int64_t now_us)
 	if (now_us < key->next_check_us)
 		return false;
 	key->next_check_us = now_us + CHECK_PERIOD_US;
-	/* stat(2) follows links, so that a swapped one shows as another file. */
+	/* stat(2) follows links, so a link that was swapped leads to another inode. */
 	if (key->settled && stat(key->path, &now) == 0 && unchanged(key, &now))
 		return false;
 	return reread(key);

@@ -1,8 +1,8 @@
 /*
- * list: a list through links embedded in their owners; who has waited longest comes first.
+ * list: a doubly linked list through links embedded in their owners; the oldest comes first.
  *
- * Where all wait equally long, the order of coming is that of the deadlines, so a queue of timers
- * needs no heap. Adding and removing never allocate.
+ * Where all owners wait equally long, the oldest is also the next one due, so a list serves as a
+ * queue of timers. Adding and removing never allocate.
  */
 #ifndef FARO_BASE_LIST_H
 #define FARO_BASE_LIST_H
@@ -32,7 +32,7 @@ static inline void list_add(struct list *head, struct list *link)
 	head->prev = link;
 }
 
-/* Once more is no harm. */
+/* No effect on a link that is in no list. */
 static inline void list_remove(struct list *link)
 {
 	if (!link->next)

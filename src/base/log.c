@@ -1,9 +1,9 @@
 /*
  * DESIGN: a line is formatted into a buffer on the stack that is exactly as large as a line may be
  * (LOG_LINE_MAX_BYTES), and written at once. Each field is all or nothing: where the buffer is
- * full, it is cut back to the end of the field before, so that what is written always parses.
+ * full, the line is cut back to the end of the field before, so that it always parses.
  * stderr is shared with other programs, so it cannot be made non-blocking; poll(2) says beforehand
- * whether a pipe has room for PIPE_BUF bytes, and a line is not longer than that.
+ * whether a pipe can take PIPE_BUF bytes, and a line is not longer than that.
  */
 #include "base/log.h"
 
@@ -44,7 +44,7 @@ void log_init(int format, int level)
 	atomic_store(&log_level, level);
 }
 
-/* What the limit of one event knows; the last slot is shared by the names that found no other. */
+/* The limit of one event; the last slot is shared by all names that found no free one. */
 struct limit {
 	const char *event;
 	int64_t next_ms;
@@ -69,7 +69,7 @@ static struct limit *find_limit(const char *event)
 	return &limits[LOG_LIMIT_EVENTS];
 }
 
-/* True where a line may be written now; *suppressed were not since the last one. */
+/* True where a line may be written now; *suppressed is how many were not since the last one. */
 static bool limit_allows(int64_t every_ms, const char *event, int64_t *suppressed)
 {
 	int64_t now_ms = log_clock_ms();
@@ -153,7 +153,7 @@ static enum buf_result put_value(struct buf *out, int format, const struct log_f
 	return put_text(out, field->text, false);
 }
 
-/* The whole field or nothing, with room left for `reserve` bytes behind it. */
+/* Writes the whole field and leaves `reserve` bytes free behind it, or writes nothing. */
 static void put_field(struct buf *out, int format, size_t reserve, const char *separator,
 		      const struct log_field *field)
 {
@@ -245,8 +245,7 @@ static bool write_line(const char *line, size_t len)
 	size_t done = 0;
 	ssize_t n;
 
-	/* Without POLLOUT a write would wait; on POLLERR nobody reads, and it would raise SIGPIPE.
-	 */
+	/* Without POLLOUT a write would wait; on POLLERR no one reads, and it raises SIGPIPE. */
 	if (poll(&ready, 1, 0) != 1 || ready.revents != POLLOUT)
 		return false;
 	while (done < len) {

@@ -8,8 +8,8 @@
  * body, an address, a session or a key.
  *
  * Safe from any thread; errno is kept; nothing is allocated. A line is written with one write(2)
- * and never waits: where stderr cannot take it, it is dropped, and the next line that can be written
- * carries dropped=<how many>. A field that no longer fits into the line is left out.
+ * and never waits: where stderr cannot take it, it is dropped, and the next line that is written
+ * has dropped=<how many>. A field that no longer fits into the line is left out.
  */
 #ifndef FARO_BASE_LOG_H
 #define FARO_BASE_LOG_H
@@ -20,10 +20,10 @@
 #include "base/buf.h"
 
 enum {
-	LOG_LINE_MAX_BYTES = 4096, /* PIPE_BUF: what a pipe takes in one piece */
+	LOG_LINE_MAX_BYTES = 4096, /* PIPE_BUF: a pipe takes as much at once */
 	LOG_LIMIT_MS = 10 * 1000,
 	LOG_MINUTE_MS = 60 * 1000,
-	LOG_LIMIT_EVENTS = 64, /* names that log_limited() tells apart; the rest share a limit */
+	LOG_LIMIT_EVENTS = 64, /* names with a limit of their own; all others share one */
 };
 
 enum log_format {
@@ -49,7 +49,7 @@ struct log_field {
 #define LOG_VIEW(k, v) ((struct log_field){.key = (k), .text = (v)})
 #define LOG_NUM(k, n)  ((struct log_field){.key = (k), .number = (n)})
 
-/* Before it is called: logfmt, info. */
+/* Until it is called: logfmt, info. */
 void log_init(int format, int level);
 
 /* "debug" for LOG_DEBUG and so on, and a NULL behind them. */
@@ -64,7 +64,7 @@ void log_write(enum log_level level, const char *event, const char *msg,
 
 /*
  * The same for what may repeat as fast as requests come: at most one line an event (compared by
- * name) in 10 seconds, or in `every_ms`; the next line then carries suppressed=<how many were left
+ * name) in 10 seconds, or in `every_ms`; the next line then has suppressed=<how many were left
  * out>. `event` must be a literal.
  */
 #define log_limited(level, event, msg, ...)                      \
@@ -79,7 +79,7 @@ void log_format_line(struct buf *out, int format, const char *timestamp, enum lo
 /* Appends `text` with control characters and invalid UTF-8 masked as \xNN. */
 enum buf_result log_mask(struct buf *out, struct view text);
 
-/* Milliseconds for the 10 seconds of log_limited(); a test puts its own clock in. */
+/* The clock of log_limited(), in milliseconds; a test replaces it. */
 extern int64_t (*log_clock_ms)(void);
 
 #endif

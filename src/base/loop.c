@@ -4,7 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The longest single wait; a timer further away than this costs a turn with nothing to do. */
+/* The longest single wait; a timer that is due later costs an idle turn. */
 enum {
 	WAIT_MAX_MS = 3600 * 1000
 };
@@ -31,7 +31,7 @@ void loop_release(struct loop *loop)
 	loop->epoll_fd = -1;
 }
 
-static void forget(struct loop *loop, const struct loop_watch *watch)
+static void remove_from_batch(struct loop *loop, const struct loop_watch *watch)
 {
 	int i;
 
@@ -55,7 +55,7 @@ bool loop_watch_set(struct loop *loop, struct loop_watch *watch, uint32_t events
 		return false;
 	watch->events = events;
 	if (events == 0)
-		forget(loop, watch);
+		remove_from_batch(loop, watch);
 	return true;
 }
 
@@ -77,7 +77,7 @@ static int wait_ms(const struct loop *loop)
 			due_us = timer->due_us;
 	if (due_us == INT64_MAX)
 		return -1;
-	/* What was armed for "now" needs no look at the clock. */
+	/* A timer that was armed for "now" is due without reading the clock. */
 	if (due_us <= loop->now_us)
 		return 0;
 	left_us = due_us - loop_now_us();

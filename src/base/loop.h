@@ -1,5 +1,5 @@
 /*
- * loop: epoll, a few timers, and nothing else. One thread drives one loop; nothing here is shared.
+ * loop: epoll and a few timers. One thread drives one loop; loops share nothing.
  * Watches and timers are embedded in their owners, so adding one never allocates.
  */
 #ifndef FARO_BASE_LOOP_H
@@ -12,7 +12,7 @@
 
 struct loop_watch {
 	int fd;
-	uint32_t events; /* what epoll has of it; 0: it is not watched */
+	uint32_t events; /* as epoll has them; 0: it is not watched */
 	/* EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP … as epoll_wait(2) reports them. */
 	void (*ready)(struct loop_watch *watch, uint32_t events);
 };
@@ -42,14 +42,14 @@ int64_t loop_now_us(void);
 bool loop_init(struct loop *loop);
 void loop_release(struct loop *loop);
 
-/* Watches for these events from now on, level-triggered; nothing is asked of the kernel where it has
- * them. False with errno set (EMFILE and ENOMEM among them): it is watched as before.
- * 0 always succeeds, before close(2): it also takes back an event of this watch that is waiting in the
- * current batch, so that its owner may be freed at once. */
+/* Watches for these events from now on, level-triggered; no system call where they are unchanged.
+ * False with errno set (EMFILE and ENOMEM among them): it is watched as before.
+ * With 0, to be called before close(2), it always succeeds. It also removes the watch's event from
+ * the current batch, so that its owner may be freed at once. */
 bool loop_watch_set(struct loop *loop, struct loop_watch *watch, uint32_t events);
 
-/* Once a timer; its due_us may then be set at any time, also within fire() (which it is reset
- * before). A timer lives as long as its loop. */
+/* To be called once for each timer. Its due_us may then be set at any time, also within fire(),
+ * before which it is reset. A timer lives as long as its loop. */
 void loop_timer_add(struct loop *loop, struct loop_timer *timer);
 
 /* Waits once, at most until the next timer is due, and calls what is ready. */

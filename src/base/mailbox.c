@@ -3,6 +3,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 static struct message *take_all(struct mailbox *mailbox)
 {
 	struct message *first;
@@ -15,15 +17,15 @@ static struct message *take_all(struct mailbox *mailbox)
 	return first;
 }
 
-static void on_mail(struct loop_watch *watch, uint32_t events)
+static void open_messages(struct loop_watch *watch, uint32_t events)
 {
-	/* `watch` is the first member. */
-	struct mailbox *mailbox = (struct mailbox *)(void *)watch;
+	struct mailbox *mailbox = container_of(watch, struct mailbox, watch);
 	struct message *message, *next;
 	uint64_t count;
 
 	(void)events;
-	/* Before the messages are taken: one that is posted in between rings again. */
+	/* Before the messages are taken, so that one that is posted in between wakes the loop
+	 * again. */
 	if (read(watch->fd, &count, sizeof(count)) < 0)
 		return;
 	for (message = take_all(mailbox); message; message = next) {
@@ -37,7 +39,7 @@ bool mailbox_init(struct mailbox *mailbox, struct loop *loop)
 	*mailbox = (struct mailbox){.loop = loop};
 	mailbox->end = &mailbox->first;
 	pthread_mutex_init(&mailbox->mutex, NULL);
-	mailbox->watch.ready = on_mail;
+	mailbox->watch.ready = open_messages;
 	mailbox->watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return mailbox->watch.fd >= 0 && loop_watch_set(loop, &mailbox->watch, EPOLLIN);
 }
@@ -62,8 +64,8 @@ void mailbox_post(struct mailbox *mailbox, struct message *message)
 	was_empty = !mailbox->first;
 	*mailbox->end = message;
 	mailbox->end = &message->next;
-	/* Within the lock, so that the mailbox cannot be released in between by whoever gets the
-	 * message. An eventfd that is full rings in any case. */
+	/* Within the lock, so that who gets the message cannot release the mailbox before the
+	 * write. An eventfd that is full wakes the loop, too. */
 	if (was_empty && write(mailbox->watch.fd, &one, sizeof(one)) < 0) {
 		/* It is full. */
 	}

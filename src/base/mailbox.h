@@ -1,9 +1,9 @@
 /*
- * mailbox: hands something over to the thread of a loop.
+ * mailbox: passes work to the thread of a loop.
  *
  * Any thread posts a message; the loop that owns the mailbox opens it in its next turn. Messages
- * are embedded in what they carry, so posting never allocates, and never waits for more than
- * another post. One thread's messages are opened in the order in which it posted them.
+ * are embedded in what they are about, so posting never allocates; it waits for another post at
+ * most. The messages of one thread are opened in the order in which it posted them.
  */
 #ifndef FARO_BASE_MAILBOX_H
 #define FARO_BASE_MAILBOX_H
@@ -28,7 +28,7 @@ struct mailbox {
 
 /* False with errno set. */
 bool mailbox_init(struct mailbox *mailbox, struct loop *loop);
-/* Messages that were not opened are dropped: nobody may post any more. Also after a failed init. */
+/* No thread may post any more; messages that were not opened are lost. Also after a failed init. */
 void mailbox_release(struct mailbox *mailbox);
 void mailbox_post(struct mailbox *mailbox, struct message *message);
 

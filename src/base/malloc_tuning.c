@@ -1,23 +1,24 @@
 /*
- * DESIGN: one heap for all threads, and what is free in it goes back to the kernel when a thread comes to
- * rest. glibc would have a heap for each thread. Of such a one it keeps the holes and the end, which
- * malloc_trim() leaves alone in all but the first: between spells of faults 2.0 to 2.7 of 8 MB were that,
- * another number each time, while what was in use was level. A loop that is busy has its buffers, and
- * small blocks come from a cache of the thread's own, so that nobody waits for the one heap's lock.
+ * DESIGN: all threads share one heap, and its unused memory is returned to the kernel when a thread
+ * becomes idle. By default glibc has a heap for each thread, and malloc_trim() returns the free
+ * pages of the first one only: of 8 MB, between 2.0 and 2.7 were free pages of the others, while
+ * the memory in use stayed the same. Threads do not wait for the lock of the one heap: a busy loop
+ * keeps its buffers, and small blocks come from a cache of each thread.
  *
- * Other C libraries (musl) give pages back on their own, and have none of these calls.
+ * Other C libraries (musl) return pages on their own, and have none of these calls.
  */
 #include "base/malloc_tuning.h"
 
 #include <malloc.h>
 
 /*
- * Of the thresholds: glibc raises the one for mmap to the largest block that was freed, and then keeps up
- * to that much at the end of the heap: after 64 bodies of 5 MiB, 300 MiB stayed. A fixed one gives a large
- * body back as soon as its beacon is answered, and a body that grows while it is read leaves no holes:
- * where 1000 of them filled 64 MiB, the heap had 156 MB with a threshold of 1 MiB, 72 with this. Without
- * room at the heap's end (M_TOP_PAD) it does not grow into that either, where it would leave a hole behind
- * once it is too large for it: 124 MB.
+ * The thresholds are fixed. By default glibc raises the one for mmap to the largest block that was
+ * freed, and then keeps up to that much at the end of the heap: 300 MiB after 64 bodies of 5 MiB.
+ * With a fixed one a large body is returned as soon as its beacon is answered, and a body that
+ * grows while it is read leaves no holes: 1000 such bodies that filled 64 MiB left a heap of 156 MB
+ * with a threshold of 1 MiB, and of 72 MB with 128 KiB. M_TOP_PAD is 0 since a body that grows into
+ * the padding at the heap's end leaves a hole once it is moved: the same heap had 124 MB with
+ * padding.
  */
 void malloc_tuning_init(void)
 {

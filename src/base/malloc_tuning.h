@@ -1,13 +1,16 @@
 /*
- * heap: how the C library's allocator is used. malloc_tuning_init() before there are threads; malloc_give_back() from
- * any of them, when it has come to rest and has freed what it does not need for that.
+ * malloc_tuning: how the C library's allocator is used.
+ *
+ * malloc_tuning_init() is called before there are threads; malloc_give_back() by any of them, when
+ * it has become idle and has freed its unused memory.
  */
 #ifndef FARO_BASE_MALLOC_TUNING_H
 #define FARO_BASE_MALLOC_TUNING_H
 
 void malloc_tuning_init(void);
-/* To the kernel, whole pages that are free. Where 64 MiB are holes it takes 15 ms, else next to nothing;
- * others who want a large block wait meanwhile. */
+/* Returns unused memory, in whole pages, to the kernel. It takes 15 ms where 64 MiB are free
+ * between blocks in use, and hardly any time otherwise; threads that need a large block wait
+ * meanwhile. */
 void malloc_give_back(void);
 
 #endif

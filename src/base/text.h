@@ -1,6 +1,5 @@
 /*
- * text: digits, prefixes, comma lists and small files, each in one place, and two macros of the
- * language.
+ * text: small helpers for digits, prefixes, comma lists and small files, and two macros.
  */
 #ifndef FARO_BASE_TEXT_H
 #define FARO_BASE_TEXT_H
@@ -15,7 +14,7 @@
 /* How many elements an array has; not for a pointer. */
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
-/* The struct that `pointer` is the member of: how a callback finds who it is for. */
+/* The struct that has `member` at `pointer`: how a callback finds the struct it is for. */
 #define container_of(pointer, type, member) \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
@@ -44,8 +43,9 @@ size_t view_count_items(struct view list);
 
 /*
  * Reads the beginning of a regular file, at most `size` bytes, and puts no NUL behind them. Returns
- * how many bytes were read, or -1 with errno set: EINVAL for what is not a regular file. Never waits
- * for a FIFO's other end. `seen` may be NULL; it is filled in as soon as the file is open.
+ * how many bytes were read, or -1 with errno set: EINVAL for what is not a regular file. Never
+ * waits for the other end of a FIFO. `seen` may be NULL; it is filled in as soon as the file is
+ * open.
  */
 long read_small_file(const char *path, char *out, size_t size, struct stat *seen);
 

@@ -1,15 +1,16 @@
 /*
- * DESIGN: a name and four exchanges (check_client).
+ * DESIGN: a name lookup and up to four exchanges (check_client).
  *
  *	name     getaddrinfo(3), as the resolver calls it
- *	empty    a labelled beacon without items: passes every check of a receiver, and nothing is stored
- *	garbage  half a JSON value: a receiver says 400; what says 2xx is none, and would lose beacons
- *	largest  the empty beacon, blown up with blanks to FARO_MAX_DECODED_BYTES
+ *	empty    a labelled beacon without items, which a receiver accepts and does not store
+ *	garbage  half a JSON value, to which a receiver answers 400; what answers 2xx is another
+ *	         server, and would lose beacons
+ *	largest  the empty beacon, padded with blanks to FARO_MAX_DECODED_BYTES
  *	sent     with --send: one log and one span, which are stored
  *
- * The first that goes wrong ends the check. Where its answer could mean several things, one more
- * exchange tells them apart: TLS tried on a plain port, HTTP on a TLS port, and GET /-/ready, which a
- * faro.receiver and Alloy's own server answer each in its own words.
+ * The first failure ends the check. Where it can have several causes, one more exchange decides:
+ * TLS on a plain port, HTTP on a TLS port, or GET /-/ready, to which a faro.receiver and Alloy's
+ * own server give different answers.
  */
 #include "check/check.h"
 
@@ -39,9 +40,10 @@ struct check {
 	struct buf empty; /* the labelled beacon without items */
 };
 
-/* What is said */
+/* Output */
 
-/* "name      alloy is 10.0.0.7": the first word is for scripts, what follows may quote a stranger. */
+/* Prints "name      alloy is 10.0.0.7": the first word is for scripts; the rest may quote a reply,
+ * so it is masked. */
 static void say(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void say(const char *name, const char *fmt, ...)
 {
@@ -56,7 +58,7 @@ static void say(const char *name, const char *fmt, ...)
 	printf("%-9s %.*s\n", name, (int)line.len, line.data);
 }
 
-/* The first line of what was answered. */
+/* Cuts the reply to its first line. */
 static const char *first_line(struct check *check)
 {
 	check->client.reply[strcspn(check->client.reply, "\r\n")] = '\0';
@@ -79,10 +81,10 @@ static void say_exchange(struct check *check, const char *name, const char *mean
 		say(name, "%ld in %ld ms: %s", exchange->status, took_ms, meaning);
 }
 
-/* Telling apart */
+/* A closer look at a failure */
 
-/* Who answers there, if it is no receiver at this path. */
-static enum check_finding ask_who(struct check *check)
+/* What the server is that answers, if it is no receiver at this path. */
+static enum check_finding identify_server(struct check *check)
 {
 	if (!check_client_get_ready(&check->client, check->config->upstream_tls ? "https" : "http"))
 		return FINDING_NOT_FARO;
@@ -95,7 +97,7 @@ static enum check_finding ask_who(struct check *check)
 								       : FINDING_NOT_FARO;
 }
 
-/* After the first exchange went wrong: `finding` is what it alone tells. */
+/* After the first exchange failed; `finding` is what that exchange alone shows. */
 static enum check_finding look_closer(struct check *check, enum check_finding finding)
 {
 	bool tls = check->config->upstream_tls, ready = check->client.exchange.tls_ready;
@@ -111,7 +113,7 @@ static enum check_finding look_closer(struct check *check, enum check_finding fi
 
 		return plain ? FINDING_PLAIN_PORT : finding;
 	}
-	return finding == FINDING_NOT_FARO ? ask_who(check) : finding;
+	return finding == FINDING_NOT_FARO ? identify_server(check) : finding;
 }
 
 /* The steps */
@@ -175,7 +177,8 @@ static enum check_finding check_garbage(struct check *check)
 		return FINDING_OK;
 	}
 	say_exchange(check, "garbage", "half a JSON value, which no receiver takes");
-	return finding == FINDING_OK || finding == FINDING_NOT_FARO ? ask_who(check) : finding;
+	return finding == FINDING_OK || finding == FINDING_NOT_FARO ? identify_server(check)
+								    : finding;
 }
 
 static enum check_finding check_largest(struct check *check)
@@ -211,7 +214,7 @@ static bool label(struct check *check, struct view beacon, struct buf *out)
 	return good;
 }
 
-/* One log and one span, of one trace, with the id by which they are found again. */
+/* One log and one span of one trace, whose id is also in the log's context, to be searched for. */
 static bool write_test_beacon(struct buf *out, const char *trace, const char *span)
 {
 	char date[32];
@@ -220,19 +223,19 @@ static bool write_test_beacon(struct buf *out, const char *trace, const char *sp
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &parts));
-	return buf_printf(
-		       out,
-		       "{\"logs\":[{\"message\":\"faro-ingest --check --send: a test\","
-		       "\"level\":\"info\",\"timestamp\":\"%s.%03ldZ\",\"context\":{\"check\":\"%s\"},"
-		       "\"trace\":{\"trace_id\":\"%s\",\"span_id\":\"%s\"}}],"
-		       "\"traces\":{\"resourceSpans\":[{\"scopeSpans\":[{\"scope\":{\"name\":"
-		       "\"faro-ingest\"},\"spans\":[{\"traceId\":\"%s\",\"spanId\":\"%s\","
-		       "\"name\":\"faro-ingest --check --send\",\"kind\":1,"
-		       "\"startTimeUnixNano\":\"%lld%09ld\",\"endTimeUnixNano\":\"%lld%09ld\","
-		       "\"status\":{}}]}]}]}}",
-		       date, now.tv_nsec / 1000000, trace, trace, span, trace, span,
-		       (long long)now.tv_sec, now.tv_nsec, (long long)now.tv_sec,
-		       now.tv_nsec) == BUF_OK;
+	return buf_printf(out,
+			  "{\"logs\":[{\"message\":\"faro-ingest --check --send: a test\","
+			  "\"level\":\"info\",\"timestamp\":\"%s.%03ldZ\","
+			  "\"context\":{\"check\":\"%s\"},"
+			  "\"trace\":{\"trace_id\":\"%s\",\"span_id\":\"%s\"}}],"
+			  "\"traces\":{\"resourceSpans\":[{\"scopeSpans\":[{\"scope\":{\"name\":"
+			  "\"faro-ingest\"},\"spans\":[{\"traceId\":\"%s\",\"spanId\":\"%s\","
+			  "\"name\":\"faro-ingest --check --send\",\"kind\":1,"
+			  "\"startTimeUnixNano\":\"%lld%09ld\",\"endTimeUnixNano\":\"%lld%09ld\","
+			  "\"status\":{}}]}]}]}}",
+			  date, now.tv_nsec / 1000000, trace, trace, span, trace, span,
+			  (long long)now.tv_sec, now.tv_nsec, (long long)now.tv_sec,
+			  now.tv_nsec) == BUF_OK;
 }
 
 static enum check_finding check_send(struct check *check)
@@ -266,7 +269,7 @@ done:
 	return finding;
 }
 
-/* Around them */
+/* The whole check */
 
 static enum check_finding run(struct check *check)
 {
@@ -287,7 +290,7 @@ int check_receiver(const struct config *config)
 	enum check_finding finding = FINDING_LOCAL;
 
 	signal(SIGPIPE, SIG_IGN);
-	setvbuf(stdout, NULL, _IOLBF, 0); /* a pod's log shows how far it came */
+	setvbuf(stdout, NULL, _IOLBF, 0); /* a pod's log shows each step at once */
 	buf_init(&check.empty, BEACON_MAX_BYTES, NULL);
 	say("receiver", "%s", config->upstream_url);
 	if (check_client_init(&check.client, config) &&

@@ -1,9 +1,9 @@
 /*
- * check: --check, which tries the receiver as it is configured and says in plain words what is wrong
- * and what to change.
+ * check: --check, which tries the receiver as it is configured, and prints what is wrong and what
+ * to change.
  *
- * What it finds is one of a closed list (finding.h), printed with the remedy. The beacons that
- * it sends are empty, so that a receiver stores nothing; only with --send goes one that is kept.
+ * The finding is one of a closed list (finding.h), printed with its remedy. The beacons that are
+ * sent have no items, so a receiver stores nothing; only --send sends one that is stored.
  */
 #ifndef FARO_CHECK_CHECK_H
 #define FARO_CHECK_CHECK_H

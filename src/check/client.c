@@ -9,14 +9,14 @@
 
 enum {
 	HEADER_LINE_MAX_BYTES = KEY_FILE_MAX_BYTES + 64,
-	KEY_KNOWN_BY_BYTES = 8,
+	KEY_PREFIX_BYTES = 8, /* by which a quoted key is recognised */
 };
 
-static size_t copy_part(char *out, size_t room, struct view part, size_t at)
+static size_t copy_part(char *out, size_t size, struct view part, size_t at)
 {
 	size_t n = at < part.len ? part.len - at : 0;
 
-	n = n < room ? n : room;
+	n = n < size ? n : size;
 	memcpy(out, part.ptr + at, n);
 	return n;
 }
@@ -24,15 +24,15 @@ static size_t copy_part(char *out, size_t room, struct view part, size_t at)
 static size_t read_body(char *out, size_t size, size_t count, void *arg)
 {
 	struct check_body *body = arg;
-	size_t room = size * count, tail_at = body->head.len + body->blanks, n;
+	size_t space = size * count, tail_at = body->head.len + body->blanks, n;
 
 	if (body->at < body->head.len) {
-		n = copy_part(out, room, body->head, body->at);
+		n = copy_part(out, space, body->head, body->at);
 	} else if (body->at < tail_at) {
-		n = tail_at - body->at < room ? tail_at - body->at : room;
+		n = tail_at - body->at < space ? tail_at - body->at : space;
 		memset(out, ' ', n);
 	} else {
-		n = copy_part(out, room, body->tail, body->at - tail_at);
+		n = copy_part(out, space, body->tail, body->at - tail_at);
 	}
 	body->at += n;
 	return n;
@@ -41,14 +41,15 @@ static size_t read_body(char *out, size_t size, size_t count, void *arg)
 static size_t keep_reply(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct check_client *client = arg;
-	size_t n = size * count, room = CHECK_REPLY_MAX_BYTES - client->reply_len;
+	size_t n = size * count, space = CHECK_REPLY_MAX_BYTES - client->reply_len;
+	size_t kept = n < space ? n : space;
 
-	memcpy(client->reply + client->reply_len, bytes, n < room ? n : room);
-	client->reply_len += n < room ? n : room;
+	memcpy(client->reply + client->reply_len, bytes, kept);
+	client->reply_len += kept;
 	return client->reply_len < CHECK_REPLY_MAX_BYTES ? n : CURL_WRITEFUNC_ERROR;
 }
 
-/* As the relay's, but for what a loop needs. */
+/* The options of the relay's transfers, but for those that belong to its event loop. */
 static void set_connection(struct check_client *client, const char *url)
 {
 	const struct config *config = client->config;
@@ -99,14 +100,14 @@ static enum check_finding perform(struct check_client *client)
 	return check_judge(exchange);
 }
 
-/* Some servers answer with what they were sent, and a reply is shown: it ends where the key begins, or
- * what is left of it where the reply was cut. */
+/* Some servers echo the request, and the reply is printed: it is cut where the key begins. At the
+ * end of a reply that was cut, a shorter beginning of the key counts. */
 static void hide_key(struct check_client *client)
 {
-	size_t known_by = client->key ? strnlen(client->key, KEY_KNOWN_BY_BYTES) : 0;
+	size_t prefix_len = client->key ? strnlen(client->key, KEY_PREFIX_BYTES) : 0;
 
-	for (char *p = client->reply; known_by > 0 && *p; p++) {
-		if (memcmp(p, client->key, strnlen(p, known_by)) == 0) {
+	for (char *p = client->reply; prefix_len > 0 && *p; p++) {
+		if (memcmp(p, client->key, strnlen(p, prefix_len)) == 0) {
 			*p = '\0';
 			return;
 		}

@@ -1,8 +1,8 @@
 /*
- * check_client: one HTTP exchange with the receiver after another, each on a connection of its own, with
- * the headers and timeouts of the relay. Private to check.
+ * check_client: HTTP exchanges with the receiver, each on a connection of its own, with the headers
+ * and timeouts of the relay. Private to check.
  *
- * A reply is kept up to CHECK_REPLY_MAX_BYTES, whatever is sent; the rest is not read. A body is made
+ * Of a reply the first CHECK_REPLY_MAX_BYTES are kept, and the rest is not read. A body is made
  * while it is sent, so that memory does not depend on its length.
  */
 #ifndef FARO_CHECK_CLIENT_H
@@ -14,7 +14,7 @@
 #include "config/config.h"
 
 enum {
-	CHECK_REPLY_MAX_BYTES = 200 /* enough to show it and to know it */
+	CHECK_REPLY_MAX_BYTES = 200 /* enough to print it and to recognise a server */
 };
 
 struct check_client {
@@ -30,25 +30,25 @@ struct check_client {
 	size_t reply_len;
 };
 
-/* head, then blanks, then tail; `at` is the client's. */
+/* head, then as many blanks, then tail; `at` is for the client. */
 struct check_body {
 	struct view head, tail;
 	size_t blanks, at;
 };
 
-/* False without memory; to be released all the same. */
+/* False without memory. To be released in any case. */
 bool check_client_init(struct check_client *client, const struct config *config);
 void check_client_release(struct check_client *client);
 
-/* To FARO_UPSTREAM_URL, with key and tenant. A key that the reply quotes is cut off. */
+/* To FARO_UPSTREAM_URL, with key and tenant. A reply that quotes the key is cut off there. */
 enum check_finding check_client_post(struct check_client *client, struct check_body *body);
 /* /-/ready of the same host and port. True if there was an HTTP reply. */
 bool check_client_get_ready(struct check_client *client, const char *scheme);
-/* Whether the port agrees on TLS, whoever it is: this is no connection that carries anything. */
+/* Whether the port speaks TLS, with any certificate: nothing is sent on that connection. */
 bool check_client_speaks_tls(struct check_client *client);
 
 long check_client_took_ms(struct check_client *client);
-/* Where a redirect leads, NULL if there was none; until the next exchange. */
+/* The target of a redirect, NULL: there was none. Valid until the next exchange. */
 const char *check_client_redirect(struct check_client *client);
 
 #endif

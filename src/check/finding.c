@@ -11,67 +11,70 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 		NULL},
 	[FINDING_NAME_NOT_FOUND] = {
 		"name_not_found", "The name server knows no such name.",
-		"Correct the host in FARO_UPSTREAM_URL. A Service in the same namespace is NAME, one in "
-		"another is NAME.NAMESPACE; a name without an address may be a Service without pods."},
+		"Correct the host in FARO_UPSTREAM_URL. A Service in the same namespace is NAME, "
+		"one in another is NAME.NAMESPACE; a name without an address may be a Service "
+		"without pods."},
 	[FINDING_DNS_NO_ANSWER] = {
 		"dns_no_answer", "No name server answered.",
-		"Look at /etc/resolv.conf and at whether a NetworkPolicy lets this pod send to port 53, UDP "
-		"and TCP."},
+		"Look at /etc/resolv.conf and at whether a NetworkPolicy lets this pod send to "
+		"port 53, UDP and TCP."},
 	[FINDING_REFUSED] = {
 		"refused", "The host is there, but nothing listens on that port for us.",
-		"Alloy's faro.receiver listens on 127.0.0.1 unless its server block says listen_address = "
-		"\"0.0.0.0\". Is it running, is its listen_port (12347 by default) that of FARO_UPSTREAM_URL, "
-		"and does the Service expose that port?"},
+		"Alloy's faro.receiver listens on 127.0.0.1 unless its server block says "
+		"listen_address = \"0.0.0.0\". Is it running, is its listen_port (12347 by "
+		"default) that of FARO_UPSTREAM_URL, and does the Service expose that port?"},
 	[FINDING_UNREACHABLE] = {
 		"unreachable", "There is no way to that address.",
-		"Look at the address above: is it the receiver's, and does this machine or pod have a route "
-		"to it?"},
+		"Look at the address above: is it the receiver's, and does this machine or pod "
+		"have a route to it?"},
 	[FINDING_CONNECT_TIMEOUT] = {
 		"connect_timeout", "Nobody answered the attempt to connect.",
-		"Something drops the packets: a NetworkPolicy (egress of this pod, ingress of the "
-		"receiver's), a firewall, or an address where nobody is. For a way that is only slow, raise "
-		"FARO_UPSTREAM_CONNECT_TIMEOUT_MS."},
+		"Something drops the packets: a NetworkPolicy (egress of this pod, ingress of "
+		"the receiver's), a firewall, or an address where nobody is. For a way that is "
+		"only slow, raise FARO_UPSTREAM_CONNECT_TIMEOUT_MS."},
 	[FINDING_NO_ANSWER] = {
 		"no_answer", "It took the connection and the beacon, and did not answer in time.",
-		"Is that port a Faro receiver's? Then it is overloaded, or what it writes to is: look at its "
-		"logs. For one that is only slow, raise FARO_UPSTREAM_TIMEOUT_MS."},
+		"Is that port a Faro receiver's? Then it is overloaded, or what it writes to is: "
+		"look at its logs. For one that is only slow, raise FARO_UPSTREAM_TIMEOUT_MS."},
 	[FINDING_NOT_HTTP] = {
 		"not_http", "What listens there does not speak HTTP/1.1.",
-		"Correct the port in FARO_UPSTREAM_URL: a faro.receiver's is 12347 by default. 4317, for one, "
-		"is OTLP over gRPC."},
+		"Correct the port in FARO_UPSTREAM_URL: a faro.receiver's is 12347 by default. "
+		"4317, for one, is OTLP over gRPC."},
 	[FINDING_TLS_PORT] = {
 		"tls_port", "The port expects TLS, and FARO_UPSTREAM_URL says http://.",
-		"Write https:// in FARO_UPSTREAM_URL, and set FARO_UPSTREAM_CA_FILE unless the certificate "
-		"is of a public authority."},
+		"Write https:// in FARO_UPSTREAM_URL, and set FARO_UPSTREAM_CA_FILE unless the "
+		"certificate is of a public authority."},
 	[FINDING_PLAIN_PORT] = {
-		"plain_port", "The port speaks HTTP without TLS, and FARO_UPSTREAM_URL says https://.",
-		"Write http:// in FARO_UPSTREAM_URL, or the port at which TLS is ended: a faro.receiver "
-		"itself has no TLS."},
+		"plain_port",
+		"The port speaks HTTP without TLS, and FARO_UPSTREAM_URL says https://.",
+		"Write http:// in FARO_UPSTREAM_URL, or the port at which TLS is ended: a "
+		"faro.receiver itself has no TLS."},
 	[FINDING_TLS_UNKNOWN_CA] = {
 		"tls_unknown_ca", "The certificate is of an authority that is not trusted here.",
-		"Set FARO_UPSTREAM_CA_FILE to a PEM file with the authority that signed it; it replaces the "
-		"system's list. The server must send its intermediate certificates."},
+		"Set FARO_UPSTREAM_CA_FILE to a PEM file with the authority that signed it; it "
+		"replaces the system's list. The server must send its intermediate certificates."},
 	[FINDING_TLS_WRONG_NAME] = {
 		"tls_wrong_name", "The certificate is good, but for another name.",
-		"Write the host in FARO_UPSTREAM_URL as the certificate has it, or have one issued for this "
-		"name."},
+		"Write the host in FARO_UPSTREAM_URL as the certificate has it, or have one "
+		"issued for this name."},
 	[FINDING_TLS_EXPIRED] = {
 		"tls_expired", "The certificate is not valid at this time.",
-		"Renew the receiver's certificate; or is the clock wrong, here or where it was issued?"},
+		"Renew the receiver's certificate; or is the clock wrong, here or where it was "
+		"issued?"},
 	[FINDING_TLS_CA_FILE] = {
 		"tls_ca_file", "The file of trusted certificates cannot be used.",
-		"FARO_UPSTREAM_CA_FILE must hold certificates in PEM form (-----BEGIN CERTIFICATE-----), and "
-		"this user must be able to read it; without the setting, the system's list must be "
-		"installed (ca-certificates)."},
+		"FARO_UPSTREAM_CA_FILE must hold certificates in PEM form (-----BEGIN "
+		"CERTIFICATE-----), and this user must be able to read it; without the setting, "
+		"the system's list must be installed (ca-certificates)."},
 	[FINDING_TLS] = {
 		"tls", "TLS cannot be agreed on.",
-		"The sentence above is the TLS library's. TLS 1.2 or newer is needed, and a receiver that "
-		"demands a certificate of the client cannot be used."},
+		"The sentence above is the TLS library's. TLS 1.2 or newer is needed, and a "
+		"receiver that demands a certificate of the client cannot be used."},
 	[FINDING_NOT_FARO] = {
 		"not_faro", "Something answers there, but not as a Faro receiver does.",
-		"Correct host and port in FARO_UPSTREAM_URL. 12347 is a faro.receiver's by default, and "
-		"pyroscope.receive_http's as well; 3100 is Loki, 4318 OTLP, 12345 Alloy itself. What answers "
-		"2xx without being a receiver loses every beacon."},
+		"Correct host and port in FARO_UPSTREAM_URL. 12347 is a faro.receiver's by "
+		"default, and pyroscope.receive_http's as well; 3100 is Loki, 4318 OTLP, 12345 "
+		"Alloy itself. What answers 2xx without being a receiver loses every beacon."},
 	[FINDING_ALLOY_PORT] = {
 		"alloy_port", "That is Alloy's own HTTP port, not its Faro receiver's.",
 		"Put the listen_port of faro.receiver's server block (12347 by default) into "
@@ -81,35 +84,41 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 		"Leave the path out of FARO_UPSTREAM_URL, or write /collect."},
 	[FINDING_API_KEY] = {
 		"api_key", "The receiver wants another API key than it got.",
-		"FARO_UPSTREAM_API_KEY_FILE must hold the api_key of faro.receiver's server block."},
+		"FARO_UPSTREAM_API_KEY_FILE must hold the api_key of faro.receiver's server "
+		"block."},
 	[FINDING_FORBIDDEN] = {
-		"forbidden", "Something refuses this client; a Faro receiver itself never answers 403.",
-		"It is a proxy or a service mesh in front of it: allow this service account or pod there; "
-		"or FARO_UPSTREAM_TENANT names a tenant that it may not write to."},
+		"forbidden",
+		"Something refuses this client; a Faro receiver itself never answers 403.",
+		"It is a proxy or a service mesh in front of it: allow this service account or "
+		"pod there; or FARO_UPSTREAM_TENANT names a tenant that it may not write to."},
 	[FINDING_REDIRECT] = {
-		"redirect", "The receiver's host sends clients elsewhere, and redirects are not followed.",
-		"Write the final address into FARO_UPSTREAM_URL; often it is the same with https://, or "
-		"another path."},
+		"redirect",
+		"The receiver's host sends clients elsewhere, and redirects are not followed.",
+		"Write the final address into FARO_UPSTREAM_URL; often it is the same with "
+		"https://, or another path."},
 	[FINDING_TOO_LARGE] = {
-		"too_large", "A limit there is lower than ours: large beacons would be refused with 413.",
-		"Lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES; or raise max_allowed_payload_size of "
-		"faro.receiver's server block, and the limit of a proxy in front of it."},
+		"too_large",
+		"A limit there is lower than ours: large beacons would be refused with 413.",
+		"Lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES; or raise "
+		"max_allowed_payload_size of faro.receiver's server block, and the limit of a "
+		"proxy in front of it."},
 	[FINDING_THROTTLED] = {
 		"throttled", "The receiver works, and its rate limit is reached.",
-		"Raise rate and burst_size of the rate_limiting block in faro.receiver's server block (50 "
-		"and 100 requests a second by default, for all senders together); FARO_SPOOL_DIR keeps "
-		"beacons meanwhile."},
+		"Raise rate and burst_size of the rate_limiting block in faro.receiver's server "
+		"block (50 and 100 requests a second by default, for all senders together); "
+		"FARO_SPOOL_DIR keeps beacons meanwhile."},
 	[FINDING_SERVER_ERROR] = {
-		"server_error", "The receiver, or a proxy in front of it, reports a failure of its own.",
-		"502, 503 and 504 are mostly a proxy's or a service mesh's without a receiver behind it: are "
-		"its pods ready? Else look at the receiver's logs."},
+		"server_error",
+		"The receiver, or a proxy in front of it, reports a failure of its own.",
+		"502, 503 and 504 are mostly a proxy's or a service mesh's without a receiver "
+		"behind it: are its pods ready? Else look at the receiver's logs."},
 	[FINDING_LOCAL] = {
 		"local", "The check itself could not be done.",
 		"The sentence above says why: memory, open files, or what this process may do."},
 };
 /* clang-format on */
 
-/* X509_V_ERR_* of OpenSSL's x509_vfy.h, which libcurl passes on. */
+/* X509_V_ERR_* of OpenSSL's x509_vfy.h, as libcurl returns them. */
 enum {
 	NO_ISSUER_CERT = 2,
 	NOT_YET_VALID = 9,
@@ -138,7 +147,7 @@ static enum check_finding judge_certificate(const struct check_exchange *exchang
 	case ADDRESS_MISMATCH:
 		return FINDING_TLS_WRONG_NAME;
 	default:
-		/* libcurl compares the name by itself, after a chain that is good. */
+		/* libcurl compares the name itself, once the chain is verified. */
 		return strstr(exchange->why, "subject name") ? FINDING_TLS_WRONG_NAME : FINDING_TLS;
 	}
 }
@@ -177,7 +186,8 @@ static enum check_finding judge_transport(const struct check_exchange *exchange)
 	case CURLE_FAILED_INIT:
 		return FINDING_LOCAL;
 	default:
-		/* TLS 1.3 tells a client after the handshake that it wants a certificate of it. */
+		/* With TLS 1.3 a server rejects a missing client certificate after the
+		 * handshake. */
 		return exchange->tls_ready && strstr(exchange->why, "alert") ? FINDING_TLS
 									     : FINDING_NOT_HTTP;
 	}
@@ -205,6 +215,6 @@ static enum check_finding judge_status(long status)
 
 enum check_finding check_judge(const struct check_exchange *exchange)
 {
-	/* A 413 may come while the body is still being written, and then break the connection. */
+	/* A server may answer 413 while the body is still being sent, and close the connection. */
 	return exchange->status >= 200 ? judge_status(exchange->status) : judge_transport(exchange);
 }

@@ -1,13 +1,13 @@
 /*
- * check_finding: what --check can find, each with what it means and what to change; and the judgement
- * of one exchange with the receiver. Private to check.
+ * check_finding: the list of what --check can find, each with its meaning and remedy, and the
+ * finding that follows from one exchange with the receiver. Private to check.
  */
 #ifndef FARO_CHECK_FINDING_H
 #define FARO_CHECK_FINDING_H
 
 #include <stdbool.h>
 
-/* The names that are printed are for scripts: they stay. */
+/* Scripts match the names that are printed; do not change them. */
 enum check_finding {
 	FINDING_OK,
 	FINDING_NAME_NOT_FOUND,
@@ -55,8 +55,8 @@ struct check_exchange {
 	const char *why; /* libcurl's sentence, never NULL */
 };
 
-/* FINDING_OK for any 2xx. FINDING_NOT_HTTP, FINDING_NO_ANSWER, FINDING_TLS and FINDING_NOT_FARO are
- * what can be said from this exchange alone; another one may tell more. */
+/* FINDING_OK for any 2xx. For FINDING_NOT_HTTP, FINDING_NO_ANSWER, FINDING_TLS and FINDING_NOT_FARO
+ * a further exchange may give a more exact finding. */
 enum check_finding check_judge(const struct check_exchange *exchange);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * DESIGN: an argument is an option of the table below, or a setting's. What is given twice counts as
- * it was given last; modes exclude each other.
+ * DESIGN: an argument is an option of the table below, or of a setting. Of an option that is given
+ * twice the last value counts; modes exclude each other.
  */
 #include "config/arguments.h"
 
@@ -58,7 +58,7 @@ static void set_mode(struct reading *reading, const struct option_row *option, c
 	config->mode = option->mode;
 }
 
-/* supervise() took the option away if a command followed. */
+/* main() gives a command line that has a command to supervise(), and not to us. */
 static void refuse_supervise(struct reading *reading, const struct option_row *option,
 			     const char *value)
 {
@@ -98,8 +98,8 @@ struct arguments {
 };
 
 /* The value of --x=value or --x value; NULL, with a problem, where there is none. */
-static const char *take_value(struct reading *reading, struct arguments *arguments,
-			      const char *argument)
+static const char *option_value(struct reading *reading, struct arguments *arguments,
+				const char *argument)
 {
 	const char *equals = strchr(argument, '=');
 
@@ -117,7 +117,7 @@ static void apply_option(struct reading *reading, struct arguments *arguments,
 	const char *value = NULL;
 
 	if (option->value) {
-		value = take_value(reading, arguments, argument);
+		value = option_value(reading, arguments, argument);
 		if (!value)
 			return;
 		if (*value == '\0') {
@@ -164,7 +164,8 @@ static void read_argument(struct reading *reading, struct arguments *arguments)
 	if (option) {
 		apply_option(reading, arguments, option, argument);
 	} else if (setting) {
-		reading->given[setting - settings].text = take_value(reading, arguments, argument);
+		reading->given[setting - settings].text =
+			option_value(reading, arguments, argument);
 		reading->given[setting - settings].is_option = true;
 	} else {
 		reading_bad_argument(reading, argument,

@@ -5,8 +5,8 @@
  * line "started" come from it, so nothing can be set that is not documented. Each bad value is
  * reported with what was expected; all of them are reported, not only the first.
  *
- * An option is the variable's name without FARO_, in lower case and with dashes: FARO_MAX_BODY_BYTES
- * is --max-body-bytes=5MiB or --max-body-bytes 5MiB. An option wins over the variable.
+ * An option is the variable's name without FARO_, in lower case and with dashes:
+ * FARO_MAX_BODY_BYTES is --max-body-bytes=5MiB or --max-body-bytes 5MiB. It wins over the variable.
  */
 #ifndef FARO_CONFIG_CONFIG_H
 #define FARO_CONFIG_CONFIG_H
@@ -23,16 +23,21 @@
 enum {
 	CONFIG_PATH_MAX_BYTES = 1024,            /* FARO_PATH and what it is compared with */
 	CONFIG_HEADER_MAX_BYTES = 512,           /* FARO_UPSTREAM_TENANT */
-	CONFIG_UPSTREAM_REPLY_MAX_BYTES = 65536, /* read and thrown away, then the connection too */
+	CONFIG_UPSTREAM_REPLY_MAX_BYTES = 65536, /* a longer reply ends the connection */
+};
+
+/* The exit status of a process whose arguments or settings are wrong. */
+enum {
+	EXIT_BAD_CONFIG = 2
 };
 
 enum config_mode {
-	MODE_SERVE, /* as FastCGI or CGI: by --listen, else by what fd 0 and GATEWAY_INTERFACE are */
+	MODE_SERVE, /* FastCGI or CGI, as --listen, fd 0 and GATEWAY_INTERFACE say */
 	MODE_PRINT,
 	MODE_TEST_CONFIG,
 	MODE_CHECK,
 	MODE_PING,
-	MODE_SUPERVISE, /* never in a config: supervise takes the option away; without a command it fails */
+	MODE_SUPERVISE, /* in no config: it is an error where no command follows */
 	MODE_VERSION,
 	MODE_HELP,
 };
@@ -103,8 +108,8 @@ extern const char *config_file_root;
 /*
  * Reads the command line and the environment (getenv). Problems are written to `errors`, one a
  * line: "faro-ingest: FARO_WORKERS=x: expected a whole number from 1 to 64". Warnings too; they do
- * not make it fail. Returns false after at least one problem: the caller exits 2.
- * MODE_HELP, MODE_VERSION and MODE_PING read no setting; MODE_PRINT does not need
+ * not make it fail. Returns false after at least one problem: the caller exits with
+ * EXIT_BAD_CONFIG. MODE_HELP, MODE_VERSION and MODE_PING read no setting; MODE_PRINT does not need
  * FARO_UPSTREAM_URL. An empty value counts as not set. FARO_ variables that are no setting get a
  * warning, except FARO_ENDPOINT and what Kubernetes sets for a Service whose name begins with
  * "faro". The config keeps pointers into argv and the environment.

@@ -95,7 +95,8 @@ static void add_settings(struct start_line *line, const struct config *config, b
 			add_setting(line, config, &settings[i]);
 }
 
-/* The lists come last: one that is too long for a line is left out, and nothing behind it. */
+/* The lists come last, so that one that is too long for the line, and left out, costs no other
+ * key. */
 void config_log_start(const struct config *config)
 {
 	struct start_line line = {.count = 0};

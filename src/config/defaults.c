@@ -50,8 +50,9 @@ static void check_memory(struct reading *reading)
 		reading_report(
 			reading,
 			"warning: FARO_MAX_MEMORY_BYTES: %zu by default is less than the %zu that "
-			"one beacon of the greatest size needs; such beacons are answered 429: lower "
-			"FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, or set it, or raise the memory limit",
+			"one beacon of the greatest size needs; such beacons are answered 429: "
+			"lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, or set it, or raise "
+			"the memory limit",
 			config->max_memory_bytes, needed);
 }
 

@@ -84,7 +84,7 @@ static struct view checked_attribute(struct labels_build *build, const char *key
 		       labels_attribute_value(build, view_of(key)));
 }
 
-/* One read is enough for a name; what is longer fails the check for length. */
+/* A name that is longer than the buffer fails the check for length. */
 static void read_namespace_file(struct labels_build *build)
 {
 	const char *path = build->source->namespace_file;
@@ -228,7 +228,7 @@ static void choose_labels(struct labels_build *build)
 	}
 }
 
-/* In this order; each goes on only where the one before had memory. */
+/* In this order; none runs after one that had no memory. */
 static void (*const steps[])(struct labels_build *build) = {
 	labels_parse_attributes, read_namespace_file, choose_values, choose_apps, choose_labels,
 };

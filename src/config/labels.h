@@ -1,5 +1,5 @@
 /*
- * labels: who this service is, as the operator set it, in the form that enrich stamps.
+ * labels: the identity of this service, as the operator set it, in the form that enrich stamps.
  *
  * Built once at start from the standard OTEL_* variables; read-only afterwards and shared by all
  * threads. The JSON fragments are made by cJSON here, so that the request path copies bytes only.
@@ -69,9 +69,9 @@ struct labels_source {
 	const char *namespace_file;      /* the service account's; NULL or unreadable: none */
 };
 
-/* Called once for each thing that is wrong: `setting` is the variable's name (NULL: memory ran out),
- * `problem` a sentence that says what was expected, and may quote the setting as it is. `fatal` is
- * false for a warning. */
+/* Called once for each thing that is wrong: `setting` is the variable's name (NULL: memory ran
+ * out), `problem` a sentence that says what was expected, and may quote the setting as it is.
+ * `fatal` is false for a warning. */
 typedef void labels_complaint(void *arg, const char *setting, const char *problem, bool fatal);
 
 /* False after at least one fatal complaint; `labels` then holds nothing. */

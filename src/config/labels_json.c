@@ -1,13 +1,13 @@
 /*
- * DESIGN: the JSON fragments that enrich copies are printed by cJSON, whose output is exact for what
- * the checks in labels.c let through: it escapes the quotation mark and the backslash, and passes
+ * DESIGN: cJSON prints the JSON fragments that enrich copies. Its output is exact for the values
+ * that pass the checks in labels.c: it escapes the quotation mark and the backslash, and writes
  * every other character from U+0020 on as it is.
  */
 #include <cJSON.h>
 
 #include "config/labels_build.h"
 
-/* Prints and deletes `item` (NULL: memory ran out while it was made), then cuts `strip` bytes off
+/* Prints and deletes `item` (NULL: there was no memory to make it), then cuts `strip` bytes off
  * either end: the brackets or braces, where the members alone are wanted. */
 static struct view print_json(struct labels_build *build, cJSON *item, size_t strip)
 {

@@ -1,7 +1,7 @@
 /*
- * DESIGN: which keys FARO_LABEL_ATTRIBUTES may name. A key must arrive in the log line as it is, must
- * say something about the browser's service and not about this process, and must not become another
- * one's equal on its way through the receiver's logfmt and Loki.
+ * DESIGN: which keys FARO_LABEL_ATTRIBUTES may name. A key must arrive unchanged in the log line,
+ * must describe the browser's service and not this process, and must not become the same as another
+ * key on its way through the receiver's logfmt and Loki.
  */
 #include <ctype.h>
 

@@ -23,18 +23,18 @@ struct reading;
 struct setting;
 
 /* Gets a text that is not empty, and sets the row's member of the config, or reports what was
- * expected by reading_problem() and goes on: after a problem the config is thrown away. */
+ * expected with reading_problem(): after a problem the config is thrown away. */
 typedef void setting_parser(struct reading *reading, const struct setting *setting,
 			    const char *text);
-/* Sets the value of `field`, which has its key. `text` is empty; a value that has to be put together
- * first goes in there. */
+/* Sets the value of `field`, whose key is set. `text` is empty, and is for a value that has to be
+ * put together first. */
 typedef void setting_logger(const struct config *config, const struct setting *setting,
 			    struct log_field *field, struct buf *text);
 /* How an end of the range, or a default, is written. */
 typedef void setting_printer(char *out, size_t size, uint64_t value);
 /*
- * What one setting demands of its value, or of each item of a list. `text` is a copy that may be put
- * into the form in which it is kept. Returns NULL, or what is wrong with it, which may be "".
+ * What one setting demands of its value, or of each item of a list. `text` is a copy that may be
+ * put into the form in which it is kept. Returns NULL, or what is wrong with it, which may be "".
  */
 typedef const char *setting_check(char *text);
 

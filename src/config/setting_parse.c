@@ -1,7 +1,7 @@
 /*
  * DESIGN: what a single setting demands of its value beyond its kind: the upstream's URL and files,
- * the path, the origins. A check knows nothing of the row: it returns what is wrong, and
- * setting_type.c writes the line.
+ * the path, the origins. A check does not see the row: it returns what is wrong, and setting_type.c
+ * reports it.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "config/reading.h"
 
 enum {
-	CA_START_BYTES = 64 * 1024 /* there may be remarks before the first certificate */
+	CA_START_BYTES = 64 * 1024 /* the first certificate may follow comments */
 };
 
 static bool is_printable_ascii(const char *text)
@@ -26,7 +26,7 @@ static bool is_printable_ascii(const char *text)
 	return true;
 }
 
-/* NULL, or what libcurl's parser would let pass. */
+/* NULL, or what is wrong with it that libcurl's parser accepts. */
 static const char *url_problem(const char *text)
 {
 	size_t scheme = strncasecmp(text, "http://", 7) == 0    ? 7
@@ -46,7 +46,7 @@ static const char *url_problem(const char *text)
 	return NULL;
 }
 
-/* From the parsed URL into the config. */
+/* Copies the parts of the parsed URL into the config. */
 static CURLUcode take_url(struct config *config, CURLU *url)
 {
 	char *scheme = NULL, *path = NULL, *port = NULL, *zone = NULL;
@@ -162,7 +162,7 @@ const char *setting_check_tenant(char *text)
 	return is_good ? NULL : "";
 }
 
-/* Of a text that begins with a slash. */
+/* What is wrong with a segment of a path that begins with a slash. */
 static const char *segment_problem(const char *text)
 {
 	while (*text == '/') {
@@ -203,7 +203,7 @@ const char *setting_check_path(char *text)
 	return wrong;
 }
 
-/* What follows the host of an origin: nothing, or a port. */
+/* The host of an origin is followed by its end or by a port. */
 static const char *origin_port_problem(const char *text)
 {
 	const char *rest;
@@ -266,7 +266,7 @@ const char *setting_check_origin(char *text)
 	return wrong;
 }
 
-/* Absolute, since who starts the program decides in which directory it runs. */
+/* Absolute, since the working directory depends on who starts the program. */
 const char *setting_check_directory(char *text)
 {
 	return text[0] == '/' && strlen(text) <= PATH_MAX - 64 ? NULL : "";

@@ -1,8 +1,7 @@
 /*
- * DESIGN: a kind of value is one struct setting_type: how it is parsed, how its range is written and
- * how it stands in the log. A parser stores by the row's offset; the macros in setting.c see to it
- * that the member has the C type that is stored here. What a parser expects stands in its problem
- * line.
+ * DESIGN: a kind of value is one struct setting_type: how it is parsed, how its range is written
+ * and how it is logged. A parser stores by the row's offset; the macros in setting.c make sure that
+ * the member has the C type that is stored here.
  */
 #include <stdio.h>
 #include <strings.h>
@@ -146,7 +145,7 @@ void setting_print_range(char *out, size_t size, const struct setting *setting)
 	snprintf(out, size, " %s to %s", min, max);
 }
 
-/* One word of some */
+/* Words */
 
 /* "a, b or c" */
 static void print_words(char *out, size_t size, const char *const *words)
@@ -205,7 +204,7 @@ static void parse_text(struct reading *reading, const struct setting *setting, c
 		return;
 	}
 	is_good(reading, setting, copy);
-	/* Set in any case: defaults.c tells a wrong value from none. */
+	/* Also a wrong one, so that defaults.c does not take it for one that is not set. */
 	*(const char **)member(reading->config, setting) = copy;
 }
 

@@ -1,4 +1,4 @@
-/* Links supervise.c and what reads settings. What it does with processes, tests/system shows. */
+/* The pauses and the command line. What supervise does with processes, tests/system shows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "supervise.h"
 
-/* As waitpid() tells it. */
+/* As from waitpid(). */
 #define EXITED(status) ((status) << 8)
 #define KILLED(signal) (signal)
 

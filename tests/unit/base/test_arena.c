@@ -1,4 +1,5 @@
-/* arena: blocks that are zeroed, aligned and independent, copies with a NUL, and one release for all. */
+/* arena: blocks that are zeroed, aligned and independent, copies with a NUL, and one release for
+ * all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

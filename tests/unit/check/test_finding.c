@@ -11,8 +11,8 @@
 #include "base/text.h"
 #include "check/finding.h"
 
-/* Links check_finding alone: the judgement of one exchange. tests/system/check.test.mjs has the rest,
- * with each finding produced for real. */
+/* The finding that follows from one exchange. tests/system/check.test.mjs produces each finding
+ * with a real server. */
 
 #define SENTENCE(text) .why = (text)
 

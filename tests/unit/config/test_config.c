@@ -181,8 +181,8 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		{"--max-memory-bytes=3GiB", P "--max-memory-bytes=3GiB" BYTES_EXPECTED("2GiB")},
 		{"--max-memory-bytes=15728639", P
 		 "--max-memory-bytes=15728639: expected at least 15728640, which one beacon of the "
-		 "greatest size needs (FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); or lower "
-		 "those\n"},
+		 "greatest size needs (FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); "
+		 "or lower those\n"},
 		{"--log-format=xml", P "--log-format=xml: expected logfmt or json\n"},
 		{"--log-level=INFO", P "--log-level=INFO: expected debug, info, warn or error\n"},
 		{"--upstream-url=alloy:12347", P "--upstream-url=alloy:12347" URL_EXPECTED
@@ -490,7 +490,7 @@ static void test_key_file__content__checked(void **state)
 }
 
 /* Opening a pipe without a writer would wait for one. */
-static void test_files__pipe__refused_without_waiting(void **state)
+static void test_files__pipe__rejected_without_waiting(void **state)
 {
 	char argument[300];
 	struct config config;
@@ -502,7 +502,7 @@ static void test_files__pipe__refused_without_waiting(void **state)
 	assert_non_null(strstr(errors, "PEM form: it is not a regular file\n"));
 }
 
-static void test_ca_file__no_certificate_in_it__refused(void **state)
+static void test_ca_file__no_certificate_in_it__rejected(void **state)
 {
 	char argument[300];
 	struct config config;
@@ -839,8 +839,8 @@ int main(void)
 		TEST(test_numbers__ends_of_their_range__taken),
 		TEST(test_path_and_origins__good_forms__normal_form),
 		TEST(test_key_file__content__checked),
-		TEST(test_files__pipe__refused_without_waiting),
-		TEST(test_ca_file__no_certificate_in_it__refused),
+		TEST(test_files__pipe__rejected_without_waiting),
+		TEST(test_ca_file__no_certificate_in_it__rejected),
 		TEST(test_variables__unknown__warned_about_unless_made_by_others),
 		TEST(test_memory__default__a_third_of_the_smallest_limit),
 		TEST(test_memory__small_container__starts_with_a_warning),

@@ -1,7 +1,7 @@
 /*
- * The table of settings and the list of options, row by row, and man/faro-ingest.8, which has to say
- * the same. What fails names the setting. The page is read below the environment variable srcdir, as
- * automake sets it.
+ * The table of settings and the list of options, row by row, and man/faro-ingest.8, which has to
+ * say the same. What fails names the setting. The page is read below the environment variable
+ * srcdir, as automake sets it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,7 +92,8 @@ static void test_help__each_shape_of_a_row__exact(void **state)
 		"\n  --path=PATH\n      FARO_PATH (default /faro)\n      PATH and ",
 		"\n  --spool-max-bytes=BYTES 1MiB to 1024GiB\n"
 		"      FARO_SPOOL_MAX_BYTES (default 64MiB)\n      Largest spool; ",
-		"\n  --log-format=WORD\n      FARO_LOG_FORMAT (default logfmt)\n      logfmt or json.\n",
+		"\n  --log-format=WORD\n      FARO_LOG_FORMAT (default logfmt)\n"
+		"      logfmt or json.\n",
 	};
 	static char help[16384];
 	FILE *file = fmemopen(help, sizeof(help), "w");
