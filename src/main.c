@@ -107,7 +107,7 @@ static void drain(const struct worker_shared *shared, struct worker **workers, s
 		spool_drain(shared->spool);
 }
 
-static size_t join(struct worker **workers, size_t count)
+static size_t join_workers(struct worker **workers, size_t count)
 {
 	size_t unanswered = 0;
 
@@ -154,7 +154,7 @@ static int run_workers(struct worker_shared *shared, struct listener *listener, 
 			  LOG_STR("error", strerror(errno)));
 	}
 	drain(shared, workers, started, deadline_us);
-	unanswered = join(workers, started);
+	unanswered = join_workers(workers, started);
 	free(workers);
 	/* Closing the spool may take long. Without a socket nginx gets an error at once, and need
 	 * not wait. */

@@ -238,7 +238,7 @@ static void parse_list(struct reading *reading, const struct setting *setting, c
 		reading_out_of_memory(reading);
 }
 
-static void join(struct buf *out, size_t i, struct view item)
+static void append_item(struct buf *out, size_t i, struct view item)
 {
 	if (i > 0)
 		buf_append(out, ",", 1);
@@ -257,7 +257,7 @@ static void log_list(const struct config *config, const struct setting *setting,
 	const struct config_list *list = member_of(config, setting);
 
 	for (size_t i = 0; i < list->count; i++)
-		join(text, i, list->items[i]);
+		append_item(text, i, list->items[i]);
 	field->text = content(text);
 }
 
@@ -268,7 +268,7 @@ static void log_app_names(const struct config *config, const struct setting *set
 {
 	(void)setting;
 	for (size_t i = 0; i < config->labels.app_count; i++)
-		join(text, i, config->labels.apps[i].name);
+		append_item(text, i, config->labels.apps[i].name);
 	field->text = content(text);
 }
 
@@ -277,7 +277,7 @@ static void log_label_attributes(const struct config *config, const struct setti
 {
 	(void)setting;
 	for (size_t i = 0; i < config->labels.attribute_count; i++)
-		join(text, i, config->labels.attributes[i].key);
+		append_item(text, i, config->labels.attributes[i].key);
 	field->text = content(text);
 }
 
