@@ -65,15 +65,17 @@ scenario("faro-ingest(8): the metrics, each with its label, are those on the pag
 	assert.deepEqual(listed(page("faro-ingest.8"), "Each family", "End of the families"), families.sort());
 });
 
-/* Names stand behind a level, or in the tables of upstream/outcome and ingest; the latter's are rejected_REASON. */
+/* Names stand behind a level, or are made of the reasons of the list of verdicts; a browser's are rejected_REASON. */
 scenario("faro-ingest(8): the events are those of the source", async () => {
-	const names = new Set(["rejected_*", "overloaded"]);
+	const names = new Set(["rejected_*"]);
 	for (const file of readdirSync(join(root, "src"), { recursive: true }).filter((name) => /^(?!sink\/).*\.c$/.test(name))) {
 		const text = readFileSync(join(root, "src", file), "utf8");
 		for (const [, ...found] of text.matchAll(/LOG_(?:DEBUG|INFO|WARN|ERROR),\s*(?:\w+ \? )?"([a-z_]+)"(?:\s*:\s*"([a-z_]+)")?/g))
 			for (const name of found) if (name) names.add(name);
-		for (const [, name] of text.matchAll(/METRIC_UPSTREAM_\w+,\s*"([a-z_]+)"/g)) names.add(name);
 	}
+	const verdicts = readFileSync(join(root, "src/base/verdict_list.h"), "utf8");
+	for (const [, kind, reason] of verdicts.matchAll(/^(UPSTREAM|OWN)_VERDICT\(\s*\w+,\s*\w+,\s*"([a-z_]+)"/gm))
+		names.add(kind === "UPSTREAM" ? `upstream_${reason}` : reason);
 	assert.deepEqual(listed(page("faro-ingest.8"), "Each event", "End of the events"), [...names].sort());
 });
 
