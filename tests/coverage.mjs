@@ -13,7 +13,7 @@ const LINES_GOAL = 90, BRANCHES_GOAL = 95;
 const isTestTool = (file) => /^sink\//.test(file);
 const ROOMS = {
 	json: /^beacon\/json(_string)?\.[ch]$/, enrich: /^beacon\/(enrich|edits)/, decode: /^beacon\/decode\.c$/,
-	spool: /^delivery\/(spool|store|replay|pace)/,
+	spool: /^delivery\/(spool|store|replay|retries|policy|pace)/,
 };
 
 /* A line of the log: its macros ask whether a literal is NULL. */

@@ -1,8 +1,8 @@
 /*
- * fake_receiver: the sockets of the relay's engine, and its resolver, without a network.
+ * fake_receiver: the sockets of the relay's engine without a network.
  *
- * For one file of a program that is linked with -Wl,--wrap=socket,--wrap=connect,--wrap=sendmsg and
- * without resolver.c. Each socket is one end of a pair, whose other end is a `struct line`; what is
+ * For one file of a program that is linked with -Wl,--wrap=socket,--wrap=connect,--wrap=sendmsg.
+ * Each socket is one end of a pair, whose other end is a `struct line`; what is
  * sent on it says by its session which call it is of, and is held against what a connection may
  * carry.
  */
@@ -51,42 +51,6 @@ static size_t line_count;
 static struct line *line;  /* whose turn it is; NULL: there is none yet */
 static bool turning;       /* in the loop: what is there has its event in this turn */
 static uint8_t connecting; /* how the next connection comes about */
-
-/* --- the resolver ------------------------------------------------------------------------------*/
-
-static struct {
-	unsigned generation, count, preferred;
-} resolved;
-
-unsigned resolver_generation(struct resolver *resolver)
-{
-	(void)resolver;
-	return resolved.generation;
-}
-
-unsigned resolver_read(struct resolver *resolver, struct resolver_addresses *addresses)
-{
-	(void)resolver;
-	*addresses = (struct resolver_addresses){.count = resolved.count,
-						 .preferred = resolved.preferred};
-	for (unsigned i = 0; i < resolved.count; i++) {
-		addresses->list[i].family = i % 2 == 0 ? AF_INET : AF_INET6;
-		snprintf(addresses->list[i].text, sizeof(addresses->list[i].text), "%s",
-			 i % 2 == 0 ? "192.0.2.1" : "2001:db8::1");
-	}
-	return resolved.generation;
-}
-
-const char *resolver_error(struct resolver *resolver)
-{
-	(void)resolver;
-	return NULL;
-}
-
-void resolver_refresh(struct resolver *resolver)
-{
-	(void)resolver;
-}
 
 /* --- sockets -----------------------------------------------------------------------------------*/
 

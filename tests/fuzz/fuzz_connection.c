@@ -1,10 +1,10 @@
 /* Programs of hostile peers against connection.c and all that is behind it but the receiver.
- * 
+ *
  * An input is a byte of options and a program, an operation a byte with its operands (see
  * `operations`): records in any order and size, or bytes that are none, are written to a few
  * socketpairs in pieces, read or not, half-closed, closed; time passes; a fake delivery answers at
  * once, later, or not at all.
- * 
+ *
  * A second reader, fcgi.c fed with the whole stream, says what there is to answer: what the peer
  * reads must be that, in this order, or end early where the peer was slow, hung up, or there was no
  * room. Build with -fsanitize=fuzzer,address,undefined. */
@@ -14,8 +14,8 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "fake_delivery.h"
-#include "fake_loop.h"
+#include "fakes/delivery.h"
+#include "fakes/loop.h"
 #include "fcgi_peer.h"
 #include "fcgi_records.h"
 #include "server/connection.h"
@@ -448,7 +448,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	init_once();
 	fake_loop_begin();
 	loop.timers = NULL;
-	loop.now_us = fake_loop.now_us;
+	loop.now_us = fake_clock.now_us;
 	ending = false;
 	passed_us = 0;
 	piece = options & 4 ? 7 : 0;

@@ -1,6 +1,6 @@
 /* Any bytes as a FastCGI stream: whole and in pieces, the same requests and answers must come of
  * it, and what the bodies took of the budget is given back.
- * 
+ *
  * An input is the number of piece sizes (of which at most 15 are used), those sizes, and the
  * stream. Build with -fsanitize=fuzzer,address,undefined. */
 #include <stdint.h>

@@ -1,18 +1,19 @@
 /* Programs of hostile receivers against the relay's own engine: relay.c, engine_http.c,
  * http_pool.c.
- * 
+ *
  * An input is a byte of options and a program, an operation a byte with its operands (see
  * `operations`): calls begin and are cancelled, connections come about, fail or hang, the receiver
  * reads or does not, writes pieces of replies or anything else, half-closes, closes, resets; time
  * passes. Its connections are socketpairs: socket(2) and connect(2) are replaced, and sendmsg(2)
  * says which call went where.
- * 
+ *
  * A second reader, http_response fed with all that came behind the replies before, says what status
  * a call may be told. Build with -fsanitize=fuzzer,address,undefined. */
 #include "base/log.h"
 #include "base/text.h"
-#include "fake_loop.h"
 #include "fake_receiver.h"
+#include "fakes/loop.h"
+#include "fakes/resolver.h"
 #include "upstream/http_response.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,6 +33,7 @@ static struct config config = {.upstream_url = (char[]){"http://receiver.example
 static struct loop loop;
 static struct budget inflight;
 static struct relay *relay;
+static struct resolver resolver = {.addresses = "192.0.2.1,2001:db8::1,192.0.2.1,2001:db8::1"};
 static unsigned numbers;
 static uint8_t in_done; /* what the next done() does */
 
@@ -122,7 +124,7 @@ static void start_call(struct call *call, size_t size)
 		return;
 	numbers = number;
 	memset(body, 'b', sizeof(body));
-	*call = (struct call){.number = number, .started_us = fake_loop.now_us};
+	*call = (struct call){.number = number, .started_us = fake_clock.now_us};
 	/* Of one length, so that none is the beginning of another. */
 	snprintf(call->name, sizeof(call->name), "call-%08u", number);
 	call->call.body = (struct view){body, size < sizeof(body) ? size : sizeof(body)};
@@ -172,7 +174,7 @@ static void check_deadlines(void)
 {
 	for (struct call *c = calls; c < calls + CALLS_MAX; c++)
 		check(!c->number ||
-			      fake_loop.now_us - c->started_us < (TIMEOUT_MS + 5) * (int64_t)1000,
+			      fake_clock.now_us - c->started_us < (TIMEOUT_MS + 5) * (int64_t)1000,
 		      "a call beyond its deadline");
 }
 
@@ -324,12 +326,12 @@ static void op_resolve(struct program *in)
 {
 	uint8_t how = next_byte(in);
 
-	resolved.count = (how & 3) + 1;
-	resolved.preferred = (how >> 2) % resolved.count + 1;
+	resolver.count = (how & 3) + 1;
+	resolver.preferred = (how >> 2) % resolver.count + 1;
 	if (how & 0x40)
-		resolved.generation++;
+		resolver.generation++;
 	else if (how & 0x80)
-		resolved.generation = 0;
+		resolver.generation = 0;
 }
 
 static void op_in_done(struct program *in)
@@ -369,18 +371,18 @@ static void begin(uint8_t options)
 	done = true;
 	fake_loop_begin();
 	loop.timers = NULL;
-	loop.now_us = fake_loop.now_us;
+	loop.now_us = fake_clock.now_us;
 	budget_init(&inflight, INFLIGHT_MAX);
-	resolved.generation = options & 1 ? 0 : 1;
-	resolved.count = (options >> 1 & 3) + 1;
-	resolved.preferred = resolved.count;
+	resolver.generation = options & 1 ? 0 : 1;
+	resolver.count = (options >> 1 & 3) + 1;
+	resolver.preferred = resolver.count;
 	memset(calls, 0, sizeof(calls));
 	line_count = 0;
 	line = NULL;
 	numbers = 0;
 	connecting = options >> 4;
 	in_done = 0;
-	relay = relay_new(&loop, &config, NULL, &inflight);
+	relay = relay_new(&loop, &config, &resolver, &inflight);
 	check(relay, "no memory");
 }
 

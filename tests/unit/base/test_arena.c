@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
-#include "fakes/counted_allocations.h"
+#include "fakes/allocations.h"
 
 static void test_blocks__zeroed_aligned_and_freed_together(void **state)
 {

@@ -21,11 +21,11 @@
 #include "base/text.h"
 #include "build-config.h"
 #include "config/config.h"
-#include "fakes/counted_allocations.h"
+#include "fakes/allocations.h"
 
 static void *counted_realloc(void *pointer, size_t size)
 {
-	bool failing = fails();
+	bool failing = allocation_fails();
 
 	live -= pointer && !failing;
 	return failing ? NULL : realloc(pointer, size);

@@ -17,7 +17,7 @@
 
 #include "base/text.h"
 #include "config/labels.h"
-#include "fakes/counted_allocations.h"
+#include "fakes/allocations.h"
 
 /* The complaints of the last labels_init(), one a line. */
 static char complaints[65536];

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "delivery/delivery.h"
 #include "delivery/policy.h"
+#include "fakes/relay.h"
 
 /*
  * Links delivery with breaker, dedup, mailbox, loop, metrics, buf. The relay and the spool are
@@ -23,44 +24,10 @@ enum {
 	NO_SPOOL = -1 /* besides the results of a spool */
 };
 
-struct relay {
-	struct relay_call *calls[KEPT_MAX]; /* under way, in the order in which they came */
-	size_t count;
-	int started, cancelled;
-	bool overloaded;
-};
-
 struct spool {
 	struct spool_put *puts[KEPT_MAX];
 	size_t count;
 };
-
-enum verdict relay_start(struct relay *relay, struct relay_call *call)
-{
-	if (relay->overloaded)
-		return VERDICT_OVERLOADED;
-	assert_true(relay->count < KEPT_MAX);
-	relay->calls[relay->count++] = call;
-	relay->started++;
-	return VERDICT_OK;
-}
-
-static void remove_call(struct relay *relay, const struct relay_call *call)
-{
-	size_t i = 0;
-
-	while (i < relay->count && relay->calls[i] != call)
-		i++;
-	assert_true(i < relay->count);
-	memmove(relay->calls + i, relay->calls + i + 1,
-		(--relay->count - i) * sizeof(relay->calls[0]));
-}
-
-void relay_cancel(struct relay *relay, struct relay_call *call)
-{
-	remove_call(relay, call);
-	relay->cancelled++;
-}
 
 void spool_put(struct spool *spool, struct spool_put *put)
 {
@@ -75,7 +42,6 @@ struct sent {
 	int done;
 };
 
-static struct relay the_relay;
 static struct spool the_spool;
 static struct breaker breaker;
 static struct loop loop;
@@ -85,10 +51,10 @@ static struct sent first, second, third;
 static int set_up(void **state)
 {
 	(void)state;
-	the_relay = (struct relay){.count = 0};
+	fake_relay_clear();
 	the_spool = (struct spool){.count = 0};
 	breaker_init(&breaker, &policy_breaker);
-	context = (struct delivery_context){.relay = &the_relay,
+	context = (struct delivery_context){.relay = &fake_relay,
 					    .dedup = dedup_new(),
 					    .breaker = &breaker,
 					    .spool = &the_spool,
@@ -142,13 +108,12 @@ static void deliver(struct sent *sent, const char *key, const char *body)
 /* The oldest call under way ends. */
 static void receiver_says(enum verdict verdict, int status)
 {
-	struct relay_call *call = the_relay.calls[0];
+	struct relay_call *call = fake_relay.calls[0];
 
-	assert_true(the_relay.count > 0);
-	remove_call(&the_relay, call);
+	assert_true(fake_relay.count > 0);
 	call->verdict = verdict;
 	call->status = status;
-	call->done(call);
+	fake_relay_end(call);
 }
 
 static void opened(struct message *message)
@@ -248,7 +213,7 @@ static void test_outcome__each_of_the_receiver_and_the_spool__one_verdict(void *
 static void test_relay_overloaded__spool_or_a_word_at_once(void **state)
 {
 	(void)state;
-	the_relay.overloaded = true;
+	fake_relay.limit = 0;
 	deliver(&first, NULL, "{}");
 	spool_says(SPOOL_STORED);
 	check_ended(&first, VERDICT_SPOOLED);
@@ -302,19 +267,19 @@ static void test_breaker__failures_in_a_row__the_next_goes_straight_to_the_spool
 	(void)state;
 	for (int i = 0; i < BREAKER_FAILURES; i++) {
 		deliver(&first, NULL, "{}");
-		assert_int_equal(the_relay.started, i + 1);
+		assert_int_equal(fake_relay.started, i + 1);
 		receiver_says(VERDICT_UPSTREAM_UNAVAILABLE, 0);
 		spool_says(SPOOL_STORED);
 	}
 	deliver(&first, NULL, "{}");
-	assert_int_equal(the_relay.started, BREAKER_FAILURES);
+	assert_int_equal(fake_relay.started, BREAKER_FAILURES);
 	assert_int_equal(first.delivery.phase, DELIVERY_AT_SPOOL);
 	spool_says(SPOOL_STORED);
 	check_ended(&first, VERDICT_SPOOLED);
 	deliver(&first, NULL, "{}");
 	spool_says(SPOOL_FAILED);
 	check_ended(&first, VERDICT_UPSTREAM_UNAVAILABLE);
-	assert_int_equal(the_relay.started, BREAKER_FAILURES);
+	assert_int_equal(fake_relay.started, BREAKER_FAILURES);
 }
 
 /* What is not sent is lost there, so that every one is tried. */
@@ -326,13 +291,13 @@ static void test_breaker__no_spool__neither_asked_nor_told(void **state)
 		deliver(&first, NULL, "{}");
 		receiver_says(VERDICT_UPSTREAM_UNAVAILABLE, 0);
 	}
-	assert_int_equal(the_relay.started, 2 * BREAKER_FAILURES);
+	assert_int_equal(fake_relay.started, 2 * BREAKER_FAILURES);
 	assert_false(breaker_is_open(&breaker));
 	assert_int_equal(breaker.troubles, 0);
 	open_breaker_until_now();
 	deliver(&first, NULL, "{}");
 	deliver(&second, NULL, "{}");
-	assert_int_equal(the_relay.count, 2);
+	assert_int_equal(fake_relay.count, 2);
 	receiver_says(VERDICT_ACCEPTED, 202);
 	receiver_says(VERDICT_ACCEPTED, 202);
 }
@@ -341,20 +306,20 @@ static void test_breaker__probe_not_made_or_cancelled__another_may(void **state)
 {
 	(void)state;
 	open_breaker_until_now();
-	the_relay.overloaded = true;
+	fake_relay.limit = 0;
 	deliver(&first, NULL, "{}");
 	spool_says(SPOOL_STORED);
-	the_relay.overloaded = false;
+	fake_relay.limit = FAKE_RELAY_CALLS_MAX;
 
 	deliver(&first, NULL, "{}");
-	assert_int_equal(the_relay.count, 1);
+	assert_int_equal(fake_relay.count, 1);
 	deliver(&second, NULL, "{}"); /* while the first one probes */
 	assert_int_equal(second.delivery.phase, DELIVERY_AT_SPOOL);
 	spool_says(SPOOL_STORED);
 	delivery_cancel(&first.delivery);
 
 	deliver(&first, NULL, "{}");
-	assert_int_equal(the_relay.count, 1);
+	assert_int_equal(fake_relay.count, 1);
 	delivery_spool_now(&first.delivery);
 	spool_says(SPOOL_STORED);
 
@@ -400,7 +365,7 @@ static void test_repeat__after_the_first_has_ended__by_what_was_promised(void **
 		check_ended(&second, VERDICT_ACCEPTED);
 	}
 	assert_int_equal(metrics_get(METRIC_DUPLICATES) - before, 2);
-	assert_int_equal(the_relay.count, 0);
+	assert_int_equal(fake_relay.count, 0);
 }
 
 static void test_repeat__other_body_or_no_key_to_go_by__relayed(void **state)
@@ -457,7 +422,7 @@ static void test_repeat__the_first_is_under_way__waits_for_its_end(void **state)
 		deliver(&first, key, "{}");
 		deliver(&second, key, "{}");
 		deliver(&third, key, "{}");
-		assert_int_equal(the_relay.count, 1);
+		assert_int_equal(fake_relay.count, 1);
 		assert_int_equal(second.delivery.phase, DELIVERY_WAITS);
 		receiver_says(rows[i].said, rows[i].status);
 		if (the_spool.count > 0) {
@@ -469,13 +434,13 @@ static void test_repeat__the_first_is_under_way__waits_for_its_end(void **state)
 		check_ended(&second, rows[i].theirs);
 		check_ended(&third, rows[i].theirs);
 		assert_int_equal(second.delivery.call.status, rows[i].status);
-		assert_int_equal(the_relay.started, (int)i + 1);
+		assert_int_equal(fake_relay.started, (int)i + 1);
 	}
 }
 
 /* --- when the time is short --------------------------------------------------------------------*/
 
-static void test_spool_now__at_the_relay__to_the_spool(void **state)
+static void test_spool_now__at_fake_relay__to_the_spool(void **state)
 {
 	(void)state;
 	deliver(&first, "k", "{}");
@@ -483,7 +448,7 @@ static void test_spool_now__at_the_relay__to_the_spool(void **state)
 	delivery_spool_now(&second.delivery); /* its first is on its way */
 	assert_int_equal(second.delivery.phase, DELIVERY_WAITS);
 	delivery_spool_now(&first.delivery);
-	assert_int_equal(the_relay.cancelled, 1);
+	assert_int_equal(fake_relay.cancelled, 1);
 	delivery_spool_now(&first.delivery);
 	assert_int_equal(the_spool.count, 1);
 	spool_says(SPOOL_STORED);
@@ -506,7 +471,7 @@ static void test_spool_now__no_spool__the_receiver_may_still_answer(void **state
 	context.spool = NULL;
 	deliver(&first, NULL, "{}");
 	delivery_spool_now(&first.delivery);
-	assert_int_equal(the_relay.cancelled, 0);
+	assert_int_equal(fake_relay.cancelled, 0);
 	receiver_says(VERDICT_ACCEPTED, 202);
 	check_ended(&first, VERDICT_ACCEPTED);
 }
@@ -517,13 +482,13 @@ static void test_cancel__the_first__the_others_are_promised_nothing(void **state
 	deliver(&first, "k", "{}");
 	deliver(&second, "k", "{}");
 	delivery_cancel(&first.delivery);
-	assert_int_equal(the_relay.cancelled, 1);
+	assert_int_equal(fake_relay.cancelled, 1);
 	while (!second.done)
 		loop_turn(&loop);
 	check_ended(&second, VERDICT_UPSTREAM_TIMEOUT);
 	assert_int_equal(first.done, 0);
 	delivery_cancel(&first.delivery);
-	assert_int_equal(the_relay.cancelled, 1);
+	assert_int_equal(fake_relay.cancelled, 1);
 	/* And the next is a first one, which has no other end than its own. */
 	deliver(&third, "k", "{}");
 	deliver(&second, "k", "{}");
@@ -548,7 +513,7 @@ static void test_cancel__one_that_waits__not_told_and_the_others_are(void **stat
 	check_ended(&first, VERDICT_ACCEPTED);
 	check_ended(&third, VERDICT_DUPLICATE);
 	assert_int_equal(second.done, 0);
-	assert_int_equal(the_relay.cancelled, 0);
+	assert_int_equal(fake_relay.cancelled, 0);
 }
 
 static void test_context_init__no_descriptor_left__false(void **state)
@@ -579,7 +544,7 @@ int main(void)
 		TEST(test_repeat__after_the_first_has_ended__by_what_was_promised),
 		TEST(test_repeat__other_body_or_no_key_to_go_by__relayed),
 		TEST(test_repeat__the_first_is_under_way__waits_for_its_end),
-		TEST(test_spool_now__at_the_relay__to_the_spool),
+		TEST(test_spool_now__at_fake_relay__to_the_spool),
 		TEST(test_spool_now__no_spool__the_receiver_may_still_answer),
 		TEST(test_cancel__the_first__the_others_are_promised_nothing),
 		TEST(test_cancel__one_that_waits__not_told_and_the_others_are),

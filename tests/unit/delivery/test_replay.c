@@ -13,8 +13,8 @@
 #include "base/text.h"
 #include "delivery/policy.h"
 #include "delivery/replay.h"
+#include "fakes/relay.h"
 #include "ingest/ingest.h"
-#include "upstream/relay.h"
 
 /*
  * Links replay with its pace, and breaker, metrics, log, buf. Loop, relay and store are our own
@@ -153,42 +153,6 @@ enum store_result store_finish(struct store *of, const struct store_finished *fi
 
 /* --- the relay ---------------------------------------------------------------------------------*/
 
-struct relay {
-	struct relay_call *calls[SLOTS];
-	size_t count, limit;
-};
-
-static struct relay relay;
-
-struct relay *relay_new(struct loop *of, const struct config *config, struct resolver *resolver,
-			struct budget *inflight)
-{
-	(void)of;
-	(void)config;
-	(void)resolver;
-	(void)inflight;
-	return &relay;
-}
-
-void relay_free(struct relay *of)
-{
-	of->count = 0;
-}
-
-enum verdict relay_start(struct relay *at, struct relay_call *call)
-{
-	if (at->count >= at->limit)
-		return VERDICT_OVERLOADED;
-	at->calls[at->count++] = call;
-	return VERDICT_OK;
-}
-
-void relay_cancel(struct relay *at, struct relay_call *call)
-{
-	(void)at;
-	(void)call;
-}
-
 void beacon_count_items(const struct beacon_counts *counts)
 {
 	(void)counts;
@@ -206,11 +170,11 @@ static int number_of(const struct relay_call *call)
 /* The number of the beacon that is sent first of those in flight; waits for one. */
 static int wait_for_call(void)
 {
-	for (int turns = 0; relay.count == 0; turns++) {
+	for (int turns = 0; fake_relay.count == 0; turns++) {
 		assert_true(turns < 10000);
 		assert_true(turn());
 	}
-	return number_of(relay.calls[0]);
+	return number_of(fake_relay.calls[0]);
 }
 
 enum answer {
@@ -241,17 +205,15 @@ static void answer(int number, enum answer with)
 	size_t i = 0;
 	struct relay_call *call;
 
-	while (i < relay.count && number_of(relay.calls[i]) != number)
+	while (i < fake_relay.count && number_of(fake_relay.calls[i]) != number)
 		i++;
-	assert_true(i < relay.count);
-	call = relay.calls[i];
-	relay.count--;
-	memmove(relay.calls + i, relay.calls + i + 1, (relay.count - i) * sizeof(relay.calls[0]));
+	assert_true(i < fake_relay.count);
+	call = fake_relay.calls[i];
 	call->sent = true;
 	call->status = answers[with].status;
 	call->verdict = answers[with].verdict;
 	call->retry_after_s = answers[with].retry_after_s;
-	call->done(call);
+	fake_relay_end(call);
 }
 
 /* --- the stage ---------------------------------------------------------------------------------*/
@@ -270,7 +232,8 @@ static int set_up(void **state)
 	log_init(0, LOG_ERROR + 1);
 	loop = (struct loop){.now_us = 1000 * SECOND};
 	memset(&store, 0, sizeof(store));
-	relay = (struct relay){.limit = SLOTS};
+	fake_relay_clear();
+	fake_relay.limit = SLOTS;
 	config = (struct config){
 		.spool_max_age_s = 1000, .upstream_timeout_ms = 100, .replay_rate = 100000};
 	breaker_init(&breaker, &policy_breaker);
@@ -300,7 +263,7 @@ static void keep(int count)
 /* All that may be sent at once. */
 static void wait_for_calls(size_t count)
 {
-	for (int turns = 0; relay.count < count; turns++) {
+	for (int turns = 0; fake_relay.count < count; turns++) {
 		assert_true(turns < 100);
 		assert_true(turn());
 	}
@@ -357,7 +320,7 @@ static void test_unanswered__others_are_taken__quarantine_after_5_attempts(void 
 		answer(number, number == 1 ? SILENT : ACCEPT);
 		/* Live traffic has its beacons taken. */
 		breaker_report(&breaker, BREAKER_SUCCESS, loop.now_us);
-		while (relay.count == 0 && turn())
+		while (fake_relay.count == 0 && turn())
 			continue;
 	}
 	assert_int_equal(attempts, 5);
@@ -406,7 +369,7 @@ static void test_refused__quarantine_at_once_and_the_others_pass(void **state)
 	answer(2, REFUSE);
 	answer(3, ACCEPT);
 	while (turn())
-		assert_int_equal(relay.count, 0);
+		assert_int_equal(fake_relay.count, 0);
 	assert_int_equal(store.ends[STORE_REJECTED], 1);
 	assert_int_equal(store.ends[STORE_DELIVERED], 2);
 	assert_null(first_after(&store, 0));
@@ -444,7 +407,7 @@ static void test_failure__others_wait__one_at_a_time_until_one_is_taken(void **s
 		assert_int_equal(wait_for_call(), 1);
 		for (int turns = 0; turns < 10; turns++)
 			turn();
-		assert_int_equal(relay.count, 1);
+		assert_int_equal(fake_relay.count, 1);
 		answer(1, THROTTLE);
 	}
 	assert_int_equal(wait_for_call(), 1);
@@ -474,7 +437,7 @@ static void test_retry__gone_from_the_store__forgotten(void **state)
 {
 	(void)state;
 	keep(2);
-	relay.limit = 1;
+	fake_relay.limit = 1;
 	assert_int_equal(wait_for_call(), 1);
 	answer(1, FAIL);
 	store.records[0].id = 0;
@@ -483,7 +446,7 @@ static void test_retry__gone_from_the_store__forgotten(void **state)
 	answer(2, FAIL);
 	store.records[1].id = 0;
 	while (turn())
-		assert_int_equal(relay.count, 0);
+		assert_int_equal(fake_relay.count, 0);
 	assert_int_equal(store.ends[STORE_DELIVERED], 0);
 }
 
@@ -503,7 +466,7 @@ static void test_retry__store_fails_when_it_is_read__sent_once_it_is_open(void *
 		assert_true(turn());
 	for (int turns = 0; turns < 100; turns++)
 		turn();
-	assert_int_equal(relay.count, 0);
+	assert_int_equal(fake_relay.count, 0);
 	store.on_next = NULL;
 	store.closed = false;
 	replay_wake(replay);
@@ -518,7 +481,7 @@ static void test_finish__store_cannot_be_opened__remembered_and_not_sent_again(v
 	store.open_fails = true;
 	answer(1, ACCEPT);
 	while (turn())
-		assert_int_equal(relay.count, 0);
+		assert_int_equal(fake_relay.count, 0);
 	assert_int_equal(store.ends[STORE_DELIVERED], 0);
 	store.open_fails = false;
 	replay_finish(replay);
@@ -533,8 +496,8 @@ static void test_finish__fails_for_long__sending_stops_and_each_is_sent_once(voi
 	(void)state;
 	store.finish_fails = true;
 	keep(RECORDS_MAX);
-	while (relay.count > 0 || turn())
-		while (relay.count > 0)
+	while (fake_relay.count > 0 || turn())
+		while (fake_relay.count > 0)
 			answer(++sent, ACCEPT);
 	assert_in_range(sent, FINISHED_MAX - SLOTS, FINISHED_MAX);
 	/* Nor is there room to end them otherwise. */
@@ -544,8 +507,8 @@ static void test_finish__fails_for_long__sending_stops_and_each_is_sent_once(voi
 	replay_finish(replay);
 	assert_int_equal(store.ends[STORE_DELIVERED], sent);
 	replay_wake(replay);
-	while (relay.count > 0 || turn())
-		while (relay.count > 0)
+	while (fake_relay.count > 0 || turn())
+		while (fake_relay.count > 0)
 			answer(++sent, ACCEPT);
 	assert_int_equal(sent, RECORDS_MAX);
 	assert_int_equal(store.ends[STORE_DELIVERED], RECORDS_MAX);
@@ -559,10 +522,10 @@ static void test_expire__in_flight_or_ended_already__left_alone(void **state)
 
 	(void)state;
 	store.finish_fails = true;
-	relay.limit = 2;
+	fake_relay.limit = 2;
 	keep(4);
 	wait_for_calls(2);
-	relay.limit = 1;
+	fake_relay.limit = 1;
 	answer(1, ACCEPT);
 	/* 1 has ended, though not in the store; 2 is in flight. */
 	replay_expire(replay, 2000);
@@ -586,7 +549,7 @@ static void test_expire__cannot_be_deleted_yet__not_sent_any_more(void **state)
 	store.records[1].stored_s = 1000;
 	replay_expire(replay, 1500);
 	assert_int_equal(wait_for_call(), 2);
-	assert_int_equal(relay.count, 1);
+	assert_int_equal(fake_relay.count, 1);
 	store.finish_fails = false;
 	answer(2, ACCEPT);
 	turn();
@@ -597,7 +560,7 @@ static void test_expire__cannot_be_deleted_yet__not_sent_any_more(void **state)
 static void test_expire__many__a_batch_at_a_time(void **state)
 {
 	(void)state;
-	relay.limit = 0;
+	fake_relay.limit = 0;
 	keep(100);
 	replay_expire(replay, 2000);
 	replay_finish(replay);
@@ -652,7 +615,7 @@ static void test_trim__one_in_flight__keeps_its_body_and_no_other(void **state)
 	used = budget_used(&memory);
 	replay_trim(replay);
 	assert_in_range(budget_used(&memory), 1, used - 1);
-	assert_int_equal(number_of(relay.calls[0]), 2);
+	assert_int_equal(number_of(fake_relay.calls[0]), 2);
 	answer(2, ACCEPT);
 	replay_trim(replay);
 	assert_int_equal(budget_used(&memory), 0);
@@ -666,7 +629,7 @@ static void test_large__more_than_there_is__passed_by_and_kept(void **state)
 	keep(3);
 	store.records[1].body.len = memory.max;
 	wait_for_calls(2);
-	assert_int_equal(number_of(relay.calls[1]), 3);
+	assert_int_equal(number_of(fake_relay.calls[1]), 3);
 	answer(1, ACCEPT);
 	answer(3, ACCEPT);
 	while (turn() && store.ends[STORE_DELIVERED] < 2)

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "delivery/policy.h"
 #include "delivery/spool.h"
+#include "fakes/allocations.h"
 #include "fakes/spool_folder.h"
 #include "ingest/ingest.h"
 #include "upstream/relay.h"
@@ -151,11 +152,8 @@ void beacon_count_items(const struct beacon_counts *counts)
 
 /* --- what can fail -----------------------------------------------------------------------------*/
 
-static _Atomic long calloc_fails_at = -1, callocs;
 static _Atomic bool threads_fail;
 
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
 			  void *arg);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
@@ -177,11 +175,6 @@ int __wrap_sqlite3_step(sqlite3_stmt *statement)
 	return each > 0 && atomic_fetch_add(&steps, 1) % each == each - 1
 		       ? SQLITE_IOERR
 		       : __real_sqlite3_step(statement);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return atomic_fetch_add(&callocs, 1) == calloc_fails_at ? NULL : __real_calloc(count, size);
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
@@ -238,7 +231,7 @@ static int set_up(void **state)
 	noted_count = 0;
 	for (int i = 0; i <= NO_RELAY; i++)
 		answered_by[i] = 0;
-	calloc_fails_at = -1;
+	fail_at = -1;
 	step_fails_each = 0;
 	inserts = 0;
 	insert_fails_at = -1;
@@ -654,16 +647,16 @@ static void test_new__any_allocation_or_the_thread_fails__null(void **state)
 	long needed;
 
 	(void)state;
-	callocs = 0;
+	allocations = 0;
 	spool = open_spool();
 	assert_non_null(spool);
-	needed = callocs;
+	needed = allocations;
 	end(0);
 	for (long n = 0; n < needed; n++) {
-		callocs = 0;
-		calloc_fails_at = n;
+		allocations = 0;
+		fail_at = n;
 		spool = open_spool();
-		calloc_fails_at = -1;
+		fail_at = -1;
 		/* The store may do without what it can make later. */
 		if (spool)
 			end(0);

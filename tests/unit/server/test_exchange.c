@@ -8,6 +8,7 @@
 
 #include "base/malloc_tuning.h"
 #include "base/text.h"
+#include "fakes/allocations.h"
 #include "server/exchange.h"
 
 /* Links exchange with request and buf; ingest, loop and heap are what is below. --wrap=calloc:
@@ -25,15 +26,6 @@ static struct budget memory;
 static struct ingest ingest;
 static struct exchange_pool pool;
 static int ingest_trims, heap_gifts;
-static bool calloc_fails;
-
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return calloc_fails ? NULL : __real_calloc(count, size);
-}
 
 void loop_timer_add(struct loop *of, struct loop_timer *timer)
 {
@@ -72,7 +64,7 @@ static int set_up(void **state)
 	buf_init(&ingest.body, BODY_MAX, &memory);
 	exchange_init_pool(&pool, &loop, &ingest);
 	ingest_trims = heap_gifts = 0;
-	calloc_fails = false;
+	fail_at = -1;
 	return 0;
 }
 
@@ -143,7 +135,7 @@ static void test_pool__given_back__kept_while_half_of_the_memory_is_free(void **
 static void test_pool__no_memory__null(void **state)
 {
 	(void)state;
-	calloc_fails = true;
+	fail_at = allocations;
 	assert_null(exchange_take(&pool));
 	assert_int_equal(pool.busy_count, 0);
 }
