@@ -67,7 +67,7 @@ for (const sdk of ["2.12", "2.8"]) {
 				assert.ok(hasAll(labels)(line), `a line without ${labels.join(" ")}: ${line}`);
 				assert.doesNotMatch(line, /(app|service)[._](name|namespace)=(payments|finance)/);
 			}
-			await page.waitForSelector("#replies .good");
+			await page.waitForSelector("#reply.good");
 		});
 	}
 }
