@@ -600,7 +600,7 @@ static void test_replay__too_old_and_in_flight__not_dropped(void **state)
 
 static void damage(const char *sql)
 {
-	char path[128];
+	char path[160];
 	sqlite3 *db;
 
 	snprintf(path, sizeof(path), "%s/spool.db", directory);

@@ -320,7 +320,7 @@ static void path_of(char *path, size_t size, const char *name)
 
 static void execute(const char *sql)
 {
-	char path[128];
+	char path[160];
 	sqlite3 *db;
 
 	path_of(path, sizeof(path), "spool.db");
@@ -332,7 +332,7 @@ static void execute(const char *sql)
 static void check_moved_aside(const char *suffix)
 {
 	int64_t before = metrics_get(METRIC_SPOOL_MOVED_ASIDE);
-	char path[128], name[64];
+	char path[160], name[64];
 
 	snprintf(name, sizeof(name), "spool.db.%s", suffix);
 	path_of(path, sizeof(path), name);
@@ -478,7 +478,7 @@ static void test_quarantine__counted_too_high__emptied_and_counted_anew(void **s
 
 static size_t read_file(const char *name, char **bytes)
 {
-	char path[128];
+	char path[160];
 	struct stat st;
 	FILE *file;
 
@@ -496,7 +496,7 @@ static size_t read_file(const char *name, char **bytes)
 
 static void write_file(const char *name, const char *bytes, size_t size)
 {
-	char path[128];
+	char path[160];
 	FILE *file;
 
 	path_of(path, sizeof(path), name);

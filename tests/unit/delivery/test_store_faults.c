@@ -364,7 +364,7 @@ static void test_files__directory_not_to_be_synced__serves(void **state)
 static int64_t unused_pages(void)
 {
 	sqlite3_stmt *statement;
-	char path[128];
+	char path[160];
 	sqlite3 *db;
 	int64_t pages;
 
@@ -430,7 +430,7 @@ static void test_disk__does_not_say_what_room_it_has__used(void **state)
 static void test_files__damaged_and_not_to_be_moved__failed_until_they_can(void **state)
 {
 	struct store *store;
-	char path[128];
+	char path[160];
 	FILE *file;
 
 	(void)state;
