@@ -1,7 +1,7 @@
 /* The snippets of nginx/ alone: a fake responder stands behind them, or nothing. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import vm from "node:vm";
@@ -9,26 +9,12 @@ import vm from "node:vm";
 import { get, post, send } from "./lib/client.mjs";
 import { fakeResponder } from "./lib/fastcgi.mjs";
 import { isRoot, mainConfig, makeDirectory, nginx, replace, snippet, startNginx } from "./lib/nginx.mjs";
-import { root, scenario, Stage } from "./lib/stage.mjs";
+import { assertProblem, assertRetryAfter } from "./lib/problem.mjs";
+import { scenario, Stage } from "./lib/stage.mjs";
+import { makeImage, render, startImage } from "./lib/templates.mjs";
 
 const MIB = 1024 * 1024;
 const beacon = '{"meta":{}}';
-
-/* What every error of ours looks like, whoever answers. */
-function assertProblem(reply, status, reason) {
-	assert.equal(reply.status, status);
-	assert.equal(reply.headers["content-type"], "application/problem+json");
-	assert.equal(reply.headers["cache-control"], "no-store");
-	assert.equal(reply.json.status, status);
-	assert.equal(reply.json.type, "about:blank");
-	assert.equal(reply.json.reason, reason);
-	assert.match(reply.json.title, /^[A-Z]/);
-	assert.match(reply.json.detail, /\. .+\.$/, "a sentence on what is wrong, and one on what to do");
-}
-
-function assertRetryAfter(reply) {
-	assert.match(reply.headers["retry-after"], /^[1-5]$/);
-}
 
 /* What a browser has after it ran config.js on a page of `origin`. */
 function runConfigJs(text, origin) {
@@ -45,11 +31,11 @@ scenario("nginx starts without a responder, serves everything else, and answers 
 	assert.match(page.text, /the service itself/);
 
 	const reply = await post(server.port, beacon);
-	assertProblem(reply, 503, "upstream_unavailable");
+	assertProblem(reply, 503, "responder_unavailable");
 	assertRetryAfter(reply);
-	assertProblem(await post(server.port, beacon, {}, { path: "/faro/app.js" }), 503, "upstream_unavailable");
+	assertProblem(await post(server.port, beacon, {}, { path: "/faro/app.js" }), 503, "responder_unavailable");
 	for (const path of ["/metrics", "/health", "/ready"])
-		assertProblem(await get(server.statusPort, path), 503, "upstream_unavailable");
+		assertProblem(await get(server.statusPort, path), 503, "responder_unavailable");
 });
 
 scenario("both paths and all below them reach the responder, whatever the method", async (stage) => {
@@ -142,52 +128,6 @@ scenario("nginx refuses a body above the limit in the same form, before it has r
 	assert.equal(responder.requests.length, 1);
 });
 
-scenario("a chunked body above the limit is refused in the same form", async (stage) => {
-	const socket = stage.path("faro.sock");
-	await fakeResponder(stage, socket);
-	const server = await nginx(stage, {
-		socket,
-		edit: (name, text) => (name === "faro-location.conf" ? replace(text, "size 5m", "size 1000") : text),
-	});
-	const chunked = { headers: { "Transfer-Encoding": "chunked" } };
-	assert.equal((await send(server.port, { ...chunked, body: "z".repeat(1000) })).status, 202);
-	assertProblem(await send(server.port, { ...chunked, body: "z".repeat(1001) }), 413, "too_large");
-});
-
-scenario("the limit of requests, once switched on, answers 429 in the same form", async (stage) => {
-	const socket = stage.path("faro.sock");
-	await fakeResponder(stage, socket);
-	const server = await nginx(stage, {
-		socket,
-		edit: (name, text) => {
-			if (name === "faro-http.conf") return replace(text, "# limit_req_zone", "limit_req_zone").replace("5r/s", "1r/m");
-			return name === "faro-location.conf" ? replace(text, "# limit_req zone=faro_clients burst=20", "limit_req zone=faro_clients burst=1") : text;
-		},
-	});
-	const replies = [await post(server.port, beacon), await post(server.port, beacon), await post(server.port, beacon)];
-	assert.deepEqual(replies.map(({ status }) => status), [202, 202, 429]);
-	assertProblem(replies[2], 429, "overloaded");
-	assertRetryAfter(replies[2]);
-});
-
-scenario("502 and 504 of nginx become 503 with Retry-After", async (stage) => {
-	const socket = stage.path("faro.sock");
-	let silence = false;
-	await fakeResponder(stage, socket, () => (silence ? new Promise(() => {}) : null));
-	const server = await nginx(stage, {
-		socket,
-		edit: (name, text) => (name === "faro-location.conf" ? replace(text, "read_timeout 15s", "read_timeout 200ms") : text),
-	});
-	const closed = await post(server.port, beacon);
-	assertProblem(closed, 503, "upstream_unavailable");
-	assertRetryAfter(closed);
-	silence = true;
-	const silent = await post(server.port, beacon);
-	assertProblem(silent, 503, "upstream_unavailable");
-	assertRetryAfter(silent);
-	assert.match(server.process.stderr, /prematurely closed[^]*timed out/);
-});
-
 scenario("nginx's own answers have CORS headers for the origins in the list, and for no other", async (stage) => {
 	const server = await nginx(stage, {
 		socket: stage.path("nowhere.sock"),
@@ -201,7 +141,7 @@ scenario("nginx's own answers have CORS headers for the origins in the list, and
 	};
 	for (const [Origin, allowed] of Object.entries(origins)) {
 		const reply = await post(server.port, beacon, { Origin });
-		assertProblem(reply, 503, "upstream_unavailable");
+		assertProblem(reply, 503, "responder_unavailable");
 		assert.equal(reply.headers["access-control-allow-origin"], allowed ? Origin : undefined, Origin);
 		assert.equal(reply.headers.vary, "Origin");
 	}
@@ -319,58 +259,6 @@ scenario("everything works with an nginx that nobody started as root", async (st
 
 /* --- templates ------------------------------------------------------------------------------------- */
 
-/*
- * As the official image's entry point does it: reads executable *.envsh files, then renders every
- * *.template, subdirectories kept, with envsubst told to replace defined variables only (those that
- * match NGINX_ENVSUBST_FILTER); says so and goes on where the output directory is not writable.
- */
-const entryPoint = `
-set -e
-for file in "$ENTRYPOINT_DIR"/*.envsh; do
-	if [ -x "$file" ]; then . "$file"; fi
-done
-defined=$(awk -v filter="$NGINX_ENVSUBST_FILTER" \\
-	'BEGIN { for (name in ENVIRON) if (name ~ filter) printf "\${%s} ", name }')
-if ! [ -w "$OUTPUT_DIR" ]; then
-	echo "$OUTPUT_DIR is not writable" >&2
-	exit 0
-fi
-find "$TEMPLATE_DIR" -type f -name '*.template' | while read -r template; do
-	relative=\${template#"$TEMPLATE_DIR"/}
-	mkdir -p "$OUTPUT_DIR/$(dirname "$relative")"
-	envsubst "$defined" <"$template" >"$OUTPUT_DIR/\${relative%.template}"
-done
-`;
-
-/* An image: /etc/nginx in `dir`, with our templates copied in. */
-function makeImage(stage, { envsh = true } = {}) {
-	const dir = makeDirectory(stage, "image");
-	for (const name of ["templates", "conf.d", "faro", "entrypoint"]) mkdirSync(join(dir, name));
-	cpSync(join(root, "nginx/templates"), join(dir, "templates"), { recursive: true });
-	if (envsh) {
-		copyFileSync(join(root, "nginx/15-faro.envsh"), join(dir, "entrypoint/15-faro.envsh"));
-		chmodSync(join(dir, "entrypoint/15-faro.envsh"), 0o755);
-	}
-	return dir;
-}
-
-function render(dir, env) {
-	return execFileSync("sh", ["-c", entryPoint], {
-		encoding: "utf8", stdio: ["ignore", "pipe", "pipe"],
-		env: {
-			PATH: process.env.PATH, ENTRYPOINT_DIR: `${dir}/entrypoint`, TEMPLATE_DIR: `${dir}/templates`,
-			OUTPUT_DIR: `${dir}/conf.d`, NGINX_ENVSUBST_FILTER: "", ...env,
-		},
-	});
-}
-
-/* The image's nginx.conf includes conf.d/*.conf in http{}; the service's server{} has our include. */
-function startImage(stage, dir) {
-	return startNginx(stage, dir, ({ port }) => mainConfig({
-		dir, port, http: `include ${dir}/conf.d/*.conf;`, server: `include ${dir}/conf.d/faro/location*.conf;`,
-	}));
-}
-
 scenario("templates, with nothing set but the name, give what the plain snippets give", async (stage) => {
 	const dir = makeImage(stage);
 	const socket = stage.path("faro.sock");
@@ -416,7 +304,7 @@ scenario("templates take another path, socket and list of origins", async (stage
 	});
 	const server = await startImage(stage, dir);
 	const down = await post(server.port, beacon, { Origin: "https://b.example" }, { path: "/rum/v1/collect" });
-	assertProblem(down, 503, "upstream_unavailable");
+	assertProblem(down, 503, "responder_unavailable");
 	assert.equal(down.headers["access-control-allow-origin"], "https://b.example");
 	const responder = await fakeResponder(stage, socket);
 	assert.equal((await post(server.port, beacon, {}, { path: "/rum/v1" })).status, 202);

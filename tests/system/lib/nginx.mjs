@@ -32,14 +32,14 @@ function writeSnippets(dir, { socket, statusPort, configJs, edit }) {
 }
 
 /* Every path under DIR, and nothing else of the machine's. */
-export function mainConfig({ dir, port, http = "", server = "", user = "nobody nogroup", workers = 2 }) {
+export function mainConfig({ dir, port, http = "", server = "", user = "nobody nogroup", workers = 2, connections = 1024 }) {
 	const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
 		.map((name) => `\t${name}_temp_path ${dir}/temp_${name};`).join("\n");
 	return `${isRoot && user ? `user ${user};` : isAlone ? "user root root;" : ""}
 worker_processes ${workers};
 pid ${dir}/nginx.pid;
 error_log stderr notice;
-events { worker_connections 1024; }
+events { worker_connections ${connections}; }
 http {
 	access_log off;
 ${temp}
@@ -83,14 +83,14 @@ export function makeDirectory(stage, name, owner) {
 }
 
 /* The usual one: root-master where the tests run as root. */
-export async function nginx(stage, { socket, edit, server = "", http = "", name = "nginx", workers }) {
+export async function nginx(stage, { socket, edit, server = "", http = "", name = "nginx", ...main }) {
 	const dir = makeDirectory(stage, name);
 	const configJs = join(dir, "config.js");
 	writeFileSync(configJs, snippet("config.js"));
 	return startNginx(stage, dir, ({ port, statusPort }) => {
 		writeSnippets(dir, { socket, statusPort, configJs, edit });
 		return mainConfig({
-			dir, port, workers,
+			...main, dir, port,
 			http: `include ${dir}/faro-http.conf;\ninclude ${dir}/faro-status.conf;\n${http}`,
 			server: `${server}\ninclude ${dir}/faro-location.conf;`,
 		});
