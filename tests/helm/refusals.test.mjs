@@ -1,8 +1,10 @@
 /* What is wrong is refused before it reaches a cluster: each refusal names the value, and what to do. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
+import { root } from "../system/lib/stage.mjs";
 import { chart, refusal, shop, tests } from "./lib/helm.mjs";
 
 const faro = (values) => ({ faro: { enabled: true, ...values } });
@@ -50,6 +52,7 @@ const refused = [
 	[proxy({ path: "/a/../b" }), 'faro.proxy.path is "/a/../b"', "leave out the segments . and .."],
 	[proxy({ allowedOrigins: ["*"] }), 'faro.proxy.allowedOrigins has "*"', "write origins such as https://shop.example"],
 	[proxy({ allowedOrigins: ["https://a.example/"] }), "faro.proxy.allowedOrigins has", "without path"],
+	[proxy({ allowedOrigins: Array(300).fill("https://a.example") }), "faro.proxy.allowedOrigins has more than 3900 characters", "write fewer"],
 	[proxy({ limits: { maxBodyBytes: "5 MiB" } }), 'faro.proxy.limits.maxBodyBytes is "5 MiB"', "write a whole number"],
 	[proxy({ limits: { maxDecodedBytes: "x" } }), 'faro.proxy.limits.maxDecodedBytes is "x"', "write a whole number"],
 	[proxy({ limits: { maxDecodedBytes: "16MiB" } }), "faro.proxy.resources.limits.memory is 64Mi", "write at least 111Mi"],
@@ -105,6 +108,12 @@ for (const [values, name, remedy] of refused)
 		assert.ok(message.includes(name), message);
 		assert.ok(message.includes(remedy), message);
 	});
+
+/* The cases of nginx's map and of the program, of which the chart takes http and https. */
+for (const { list, valid } of JSON.parse(readFileSync(join(root, "tests/system/origins.json"), "utf8")).cases)
+	if (!valid)
+		test(`refused: faro.proxy.allowedOrigins ${list}`, () => assert.match(
+			refusal(shop, proxy({ allowedOrigins: list.split(",") })), /faro\.proxy\.allowedOrigins has /));
 
 /* charts/bare has only `container`, charts/named only `env`. */
 for (const [name, values, value, wanted] of [

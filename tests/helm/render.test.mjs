@@ -268,6 +268,19 @@ test("long names are cut to what a Service may have, and stay different", () => 
 	for (const name of names) assert.ok(name.length <= 63 && name.endsWith("-metrics"), name);
 });
 
+test("origins are what the responder is told, and for nginx as browsers write them", () => {
+	const { cases: origins } = JSON.parse(read(root, "tests/system/origins.json"));
+	const allowedOrigins = origins.filter(({ valid, list }) => valid && list)
+		.flatMap(({ list }) => list.split(",").map((one) => one.trim())).filter((one) => /^https?:/.test(one));
+	const manifests = parse(template(shop, { faro: { enabled: true, proxy: { allowedOrigins } } }));
+	const env = containers(manifests)["faro-ingest"].env.find(({ name }) => name === "FARO_ALLOWED_ORIGINS").value;
+	assert.deepEqual(env.split(","), allowedOrigins);
+	const files = manifests.find(({ kind, data }) => kind === "ConfigMap" && data["faro-http.conf"]).data;
+	const [, list] = /^map "(.*)\|\$http_origin"/m.exec(files["faro-http.conf"]);
+	assert.deepEqual(list.split(","),
+		allowedOrigins.map((one) => one.toLowerCase().replace(/^(https:.*):443$|^(http:.*):80$/, "$1$2")));
+});
+
 /* --- the package ----------------------------------------------------------------------------------- */
 
 test("the package has nginx's own snippets, byte by byte, though files/ has links only", () => {

@@ -105,10 +105,14 @@
 {{- else if and (not $metrics.port) (or $metrics.podMonitor $metrics.service $metrics.serviceMonitor) -}}
   {{- $problem = "faro.proxy.metrics.port is 0, so there is nothing to scrape: set a port such as 12348, or podMonitor, service and serviceMonitor to false" -}}
 {{- end -}}
+{{- $below := printf "\\*([.][A-Za-z0-9_-]+)+[.][A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*(:%s)?" $port -}}
 {{- range $origin := $proxy.allowedOrigins -}}
-  {{- if not (regexMatch (printf "^https?://%s$" $host) $origin) -}}
-    {{- $problem = printf "faro.proxy.allowedOrigins has %q: write origins such as https://shop.example, without path and without *, since any site could write into the logs" $origin -}}
+  {{- if not (regexMatch (printf "^https?://(%s|%s)$" $host $below) $origin) -}}
+    {{- $problem = printf "faro.proxy.allowedOrigins has %q: write origins such as https://shop.example, or https://*.preview.example for all names below a domain of at least two labels; without path and never * alone, since any site could write into the logs" $origin -}}
   {{- end -}}
+{{- end -}}
+{{- if gt (join "," $proxy.allowedOrigins | len) 3900 -}}
+  {{- $problem = "faro.proxy.allowedOrigins has more than 3900 characters, too many for nginx: write fewer, such as https://*.preview.example for all names below a domain" -}}
 {{- end -}}
 {{- range $kind := list "requests" "limits" -}}
   {{- range $what := list "cpu" "memory" -}}

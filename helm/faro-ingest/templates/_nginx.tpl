@@ -49,9 +49,14 @@ include /etc/nginx/faro/faro-location*.conf;
   {{- $_ := set $texts "faro-http.conf" ($files.Get "files/faro-http.conf") -}}
   {{- /* nginx waits longer than the responder does. */ -}}
   {{- $wait := max 15 (add 5 (div (add $upstream.connectTimeoutMs $upstream.timeoutMs) 1000)) -}}
+  {{- /* As browsers write them, without the scheme's own port. */ -}}
+  {{- $origins := list -}}
+  {{- range $proxy.allowedOrigins -}}
+    {{- $origins = append $origins (regexReplaceAll "^(https:.*):443$|^(http:.*):80$" (lower .) "${1}${2}") -}}
+  {{- end -}}
   {{- $edits = concat $edits (list
     (list "faro-http.conf" "${FARO_SOCKET}" "/run/faro-ingest/faro.sock")
-    (list "faro-http.conf" "${FARO_ALLOWED_ORIGINS}" (join "," $proxy.allowedOrigins))
+    (list "faro-http.conf" "${FARO_ALLOWED_ORIGINS}" (join "," $origins))
     (list "faro-location.conf" "client_max_body_size 5m;" (printf "client_max_body_size %s;" $faro.bytes.body))
     (list "faro-location.conf" "fastcgi_read_timeout 15s;" (printf "fastcgi_read_timeout %ds;" $wait))) -}}
 {{- else -}}
