@@ -10,7 +10,10 @@
  *
  * It defines one global:
  *
- *	faroConfig.collectorUrl  absolute: with a relative one the SDK's tracing traces its own posts
+ *	faroConfig.collectorUrl  FARO_PATH as an absolute URL: with a relative one the SDK's tracing traces its
+ *	                         own posts. Without /collect, which content blockers know; that is taken as well.
+ *	                         The SDK leaves out of its resource timings every URL that begins with this one, so
+ *	                         choose a path that no other path of the site begins with.
  *	faroConfig.app           name, namespace, environment, version; what is not known is left out
  *	faroConfig.appNames      all frontends behind this nginx (FARO_APP_NAMES); app.name is the first.
  *	                         Another of them: app: { ...faroConfig.app, name: "checkout" }
@@ -45,7 +48,7 @@
 
 	window.faroConfig = {
 		collectorUrl: value("collectorUrl") ||
-			new URL((value("path") || "/faro") + "/collect", location.origin).href,
+			new URL(location.origin + (value("path") || "/faro")).href,
 		app: app,
 		appNames: names.length ? names : [app.name],
 	};

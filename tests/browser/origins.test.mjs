@@ -37,14 +37,17 @@ async function assertNoLoop(receiver, page) {
 }
 
 for (const sdk of SDKS) {
-	for (const [name, url] of [
-		["the absolute URL of config.js", undefined],
-		["the relative URL /faro/collect", "/faro/collect"],
+	for (const [name, urlAt] of [
+		["the URL of config.js, which is FARO_PATH", () => undefined],
+		["the absolute URL with /collect", (origin) => `${origin}/faro/collect`],
+		["the relative URL /faro/collect", () => "/faro/collect"],
 	]) {
 		scenario(`SDK ${sdk}: no loop of self-traced posts with ${name}`, async (stage) => {
 			const receiver = await startReceiver(stage);
 			const { origin } = await startStack(stage, receiver.url, { sdk });
 			const page = await openBlank(stage, browser, origin);
+			const url = urlAt(origin);
+			assert.equal(await page.evaluate(() => window.faroConfig.collectorUrl), `${origin}/faro`);
 			await startSdk(page, { tracing: true, ...(url && { url }) });
 			await assertNoLoop(receiver, page);
 		});
@@ -55,7 +58,7 @@ for (const sdk of SDKS) {
 		const { origin } = await startStack(stage, receiver.url, { sdk, env: { FARO_PATH: "/rum/v1" } });
 		const page = await openBlank(stage, browser, origin);
 		await page.addScriptTag({ url: "/rum/v1/config.js" });
-		assert.equal(await page.evaluate(() => window.faroConfig.collectorUrl), `${origin}/rum/v1/collect`);
+		assert.equal(await page.evaluate(() => window.faroConfig.collectorUrl), `${origin}/rum/v1`);
 		await startSdk(page, { tracing: true });
 		await assertNoLoop(receiver, page);
 	});
@@ -127,7 +130,7 @@ for (const sdk of SDKS)
 		const { port } = await startStack(stage, receiver.url, { sdk });
 		const { origin } = await startTls(stage, port);
 		const page = await openBlank(stage, browser, origin, { ignoreHTTPSErrors: true });
-		assert.equal(await page.evaluate(() => window.faroConfig.collectorUrl), `${origin}/faro/collect`);
+		assert.equal(await page.evaluate(() => window.faroConfig.collectorUrl), `${origin}/faro`);
 		await startSdk(page);
 		await pushLog(page, "over TLS");
 		const { beacon } = await receiver.untilItem("logs", is("message", "over TLS"));

@@ -51,12 +51,29 @@ scenario("both paths and all below them reach the responder, whatever the method
 	assert.equal(await seen("POST", "/faro/collect?x=1"), "POST /faro/collect collect");
 	assert.equal(await seen("POST", "/faro"), "POST /faro/collect collect");
 	assert.equal(await seen("POST", "/faro/"), "POST /faro/ collect");
+	assert.equal(await seen("POST", "/faro/collect/"), "POST /faro/collect/ collect");
 	assert.equal(await seen("POST", "/faro/other.php"), "POST /faro/other.php collect");
 	for (const method of ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND"])
 		assert.equal(await seen(method, "/faro/collect"), `${method} /faro/collect collect`);
 	assert.equal((await get(server.port, "/faroese")).status, 404);
 	assert.equal((await get(server.port, "/farocollect")).status, 404);
-	assert.equal(responder.requests.length, 12);
+	assert.equal(responder.requests.length, 13);
+});
+
+/* As sites have it that want a slash at the end of each path: a browser posts once more, with its body. */
+scenario("a site-wide rule that adds a slash by 308 takes no beacon away", async (stage) => {
+	const socket = stage.path("faro.sock");
+	const responder = await fakeResponder(stage, socket);
+	const server = await nginx(stage, { socket, server: "if ($uri ~ ^([^.]*[^/])$) { return 308 $1/; }" });
+	for (const path of ["/faro", "/faro/collect"]) {
+		const reply = await fetch(`http://127.0.0.1:${server.port}${path}`, { method: "POST", body: beacon });
+		assert.equal(reply.status, 202);
+		assert.ok(reply.redirected);
+		const { params, body } = responder.requests.at(-1);
+		assert.equal(`${params.REQUEST_METHOD} ${params.SCRIPT_NAME} ${params.FARO_ENDPOINT}`, `POST ${path}/ collect`);
+		assert.equal(body.toString(), beacon);
+	}
+	assert.equal((await get(server.port, "/faro/config.js")).status, 200);
 });
 
 scenario("the responder gets the named parameters and nothing else of the client's", async (stage) => {
@@ -174,7 +191,7 @@ scenario("config.js is a script of the page's own origin, and is asked for again
 	assert.equal(headers["x-content-type-options"], "nosniff");
 	assert.equal(headers.expires, undefined);
 	assert.deepEqual(runConfigJs(text, "https://shop.example:8443"), {
-		collectorUrl: "https://shop.example:8443/faro/collect",
+		collectorUrl: "https://shop.example:8443/faro",
 		app: { name: "frontend" }, appNames: ["frontend"],
 	});
 	const again = await get(server.port, "/faro/config.js", { "If-None-Match": headers.etag });
@@ -190,7 +207,7 @@ test("config.js hands on what was filled in", () => {
 	for (const [name, value] of Object.entries(settings))
 		text = text.replace(new RegExp(`(\\t\\t${name}: )"[^"]*"`), `$1"${value}"`);
 	const expected = {
-		collectorUrl: "https://shop.example/t/x/collect",
+		collectorUrl: "https://shop.example/t/x",
 		app: { name: "shop", namespace: "web", environment: "prod", version: "1.2" },
 		appNames: ["shop", 'check"out'],
 	};
@@ -252,7 +269,7 @@ scenario("templates, with nothing set but the name, give what the plain snippets
 	assert.equal((await post(server.port, beacon, {}, { path: "/faro" })).status, 202);
 	const script = await get(server.port, "/faro/config.js");
 	assert.deepEqual(runConfigJs(script.text, "https://shop.example"), {
-		collectorUrl: "https://shop.example/faro/collect",
+		collectorUrl: "https://shop.example/faro",
 		app: { name: "shop", namespace: "web", environment: "test", version: "1.2.3" }, appNames: ["shop"],
 	});
 });
@@ -292,7 +309,7 @@ scenario("templates take another path, socket and list of origins", async (stage
 	assert.equal((await post(server.port, beacon)).status, 404, "the service's own: there is no such file");
 	const { text } = await get(server.port, "/rum/v1/config.js");
 	assert.deepEqual(runConfigJs(text, "https://x").appNames, ["shop", 'say "hi"\\']);
-	assert.equal(runConfigJs(text, "https://x").collectorUrl, "https://x/rum/v1/collect");
+	assert.equal(runConfigJs(text, "https://x").collectorUrl, "https://x/rum/v1");
 });
 
 for (const [what, options, env] of [
@@ -310,7 +327,7 @@ for (const [what, options, env] of [
 		const server = await startImage(stage, dir);
 		assert.equal((await get(server.port, "/")).status, 200);
 		const script = readFileSync(join(dir, "conf.d/faro/config.js"), "utf8");
-		assert.equal(runConfigJs(script, "https://x").collectorUrl, "https://x/faro/collect");
+		assert.equal(runConfigJs(script, "https://x").collectorUrl, "https://x/faro");
 	});
 
 /* Each stands inside a directive, or a path of one. nginx reads no other setting of ours. */

@@ -148,7 +148,7 @@ async function assertServes({ port }, app) {
 	const context = { location: { origin: "https://shop.example" }, URL };
 	context.window = context;
 	vm.runInNewContext(text, context);
-	assert.equal(context.faroConfig.collectorUrl, "https://shop.example/faro/collect");
+	assert.equal(context.faroConfig.collectorUrl, "https://shop.example/faro");
 	assert.equal(context.faroConfig.app.name, app);
 }
 
