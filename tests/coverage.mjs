@@ -2,7 +2,7 @@
  * node tests/coverage.mjs BUILD: what the runs of a build with --coverage have reached, from gcov; below the
  * goals it ends with 1.
  *
- * Lines of src/ without faro-sink, which is for tests. Branches of the rooms that read what a browser sends,
+ * Lines of src/ without faro-sink, which is for tests. Branches of the modules that read what a browser sends,
  * and of the spool. --missing: every line and branch that nothing has reached.
  */
 import { spawnSync } from "node:child_process";
@@ -11,7 +11,7 @@ import { join, resolve } from "node:path";
 
 const LINES_GOAL = 90, BRANCHES_GOAL = 95;
 const isTestTool = (file) => /^sink\//.test(file);
-const ROOMS = {
+const MODULES = {
 	json: /^beacon\/json(_string)?\.[ch]$/, enrich: /^beacon\/(enrich|edits)/, decode: /^beacon\/decode\.c$/,
 	spool: /^delivery\/(spool|store|replay|retries|policy|pace)/,
 };
@@ -67,9 +67,9 @@ const names = [...files.keys()].sort();
 for (const name of names) show(name, sum([name]));
 console.log();
 let failed = false;
-for (const [room, pattern] of Object.entries(ROOMS)) {
+for (const [module, pattern] of Object.entries(MODULES)) {
 	const total = sum(names.filter((name) => pattern.test(name)));
-	show(room, total);
+	show(module, total);
 	failed ||= total.branches === 0 || percent(total.taken, total.branches) < BRANCHES_GOAL;
 }
 const all = sum(names);
@@ -84,5 +84,5 @@ if (process.argv[3] === "--missing")
 				console.log(`${name}:${number}: ${count === 0 ? "line" : branches.map((n) => (n ? "+" : "-")).join("")} ${source[number - 1]?.trim()}`);
 	}
 
-console.log(`goals: ${LINES_GOAL} % of the lines of src, ${BRANCHES_GOAL} % of the branches of ${Object.keys(ROOMS).join(", ")}: ${failed ? "missed" : "reached"}`);
+console.log(`goals: ${LINES_GOAL} % of the lines of src, ${BRANCHES_GOAL} % of the branches of ${Object.keys(MODULES).join(", ")}: ${failed ? "missed" : "reached"}`);
 process.exit(failed ? 1 : 0);

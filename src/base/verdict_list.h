@@ -115,8 +115,8 @@ UPSTREAM_VERDICT(TIMEOUT, 504, "timeout", false,
 
 /* Our own limits. The event is the reason; `message` is what the operator can do. */
 OWN_VERDICT(OVERLOADED, 429, "overloaded", true,
-	    "Beacons are refused for want of memory or of places in flight; raise "
-	    "FARO_MAX_MEMORY_BYTES or FARO_UPSTREAM_MAX_INFLIGHT, or mend a slow receiver.",
+	    "Beacons are rejected: memory or the number in flight is at its limit; raise "
+	    "FARO_MAX_MEMORY_BYTES or FARO_UPSTREAM_MAX_INFLIGHT, or repair a slow receiver.",
 	    "Too many beacons are being worked on; send it again after Retry-After.")
 
 #undef REPLY_STATUS

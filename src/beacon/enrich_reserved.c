@@ -174,12 +174,9 @@ static bool normalise_ours(struct view *normal, struct view key)
 static bool init_labels(struct enrich_reserved *names)
 {
 	const struct labels *labels = names->labels;
-	const struct enrich_label fixed[] = {
-		{VIEW_LITERAL("service.namespace"), labels->namespace_},
-		{VIEW_LITERAL("k8s.namespace.name"), labels->k8s_namespace},
-		{VIEW_LITERAL("deployment.environment.name"), labels->environment},
-		{VIEW_LITERAL("deployment.environment"), labels->environment},
-	};
+#define LABEL(key, member) {VIEW_LITERAL(key), labels->member},
+	const struct enrich_label fixed[] = {LABELS_STAMPED_ON_SPANS(LABEL)};
+#undef LABEL
 	const size_t fixed_count = ARRAY_LEN(fixed);
 
 	names->stamped_count = fixed_count + labels->attribute_count;

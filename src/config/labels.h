@@ -32,6 +32,14 @@ struct labels_attribute {
 	struct view session_key; /* k8s_cluster_name */
 };
 
+/* What every resource of spans gets beside service.name, whose value depends on the app: the key, and
+ * where its value is in struct labels. A key without a value is still nobody else's to set. */
+#define LABELS_STAMPED_ON_SPANS(ROW)                    \
+	ROW("service.namespace", namespace_)            \
+	ROW("k8s.namespace.name", k8s_namespace)        \
+	ROW("deployment.environment.name", environment) \
+	ROW("deployment.environment", environment)
+
 struct labels {
 	struct view service_name;  /* never empty */
 	struct view namespace_;    /* may be empty: nothing is known */

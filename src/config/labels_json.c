@@ -50,11 +50,9 @@ static struct view resource_attributes_json(struct labels_build *build, struct v
 {
 	const struct labels *labels = build->labels;
 	cJSON *array = cJSON_CreateArray();
-	bool ok = add_resource_attribute(array, "service.name", app) &&
-		  add_resource_attribute(array, "service.namespace", labels->namespace_) &&
-		  add_resource_attribute(array, "k8s.namespace.name", labels->k8s_namespace) &&
-		  add_resource_attribute(array, DEPLOYMENT, labels->environment) &&
-		  add_resource_attribute(array, DEPLOYMENT_OLD, labels->environment);
+#define ADD(key, member) &&add_resource_attribute(array, key, labels->member)
+	bool ok = add_resource_attribute(array, "service.name", app) LABELS_STAMPED_ON_SPANS(ADD);
+#undef ADD
 
 	for (size_t i = 0; i < labels->attribute_count && ok; i++)
 		ok = add_resource_attribute(array, labels->attributes[i].key.ptr,

@@ -16,9 +16,9 @@ static const char *const own_attributes[] = {
 	"process.", "container.",     "os.",       "service.instance.id", "telemetry.",
 };
 
-static const char *const always_stamped[] = {
-	"service.name", "service.namespace", "k8s.namespace.name", DEPLOYMENT, DEPLOYMENT_OLD,
-};
+#define KEY(key, member) key,
+static const char *const always_stamped[] = {"service.name", LABELS_STAMPED_ON_SPANS(KEY)};
+#undef KEY
 
 static bool is_own_attribute(struct view key)
 {
