@@ -217,8 +217,8 @@ static enum fcgi_event take_body(struct fcgi_stream *stream, struct request *req
 }
 
 /* nginx gives a variable without a value where the client sent no such header. */
-static struct view *place_of_variable(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
-				      struct view name)
+static struct view *target_of_variable(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
+				       struct view name)
 {
 	return pairs->value_len > 0 ? request_variable(intake->request, name) : NULL;
 }
@@ -228,7 +228,7 @@ static enum fcgi_event take_params(struct fcgi_stream *stream, struct fcgi_intak
 {
 	stream->params_bytes += piece.len;
 	if (stream->params_bytes > FCGI_PARAMS_MAX_BYTES ||
-	    !fcgi_pairs_feed(&stream->params, piece, intake, place_of_variable))
+	    !fcgi_pairs_feed(&stream->params, piece, intake, target_of_variable))
 		return break_stream(stream, "parameters of more than 256 KiB");
 	return FCGI_WANTS_MORE;
 }

@@ -7,24 +7,24 @@ static const struct view too_long = VIEW_CONSTANT("\x7f");
 
 static void end_value(struct fcgi_pairs *pairs, const struct fcgi_intake *intake)
 {
-	if (pairs->place && pairs->value_at < sizeof(intake->values))
-		*pairs->place = (struct view){intake->values + pairs->value_at, pairs->value_len};
-	else if (pairs->place)
-		*pairs->place = too_long;
+	if (pairs->target && pairs->value_at < sizeof(intake->values))
+		*pairs->target = (struct view){intake->values + pairs->value_at, pairs->value_len};
+	else if (pairs->target)
+		*pairs->target = too_long;
 	pairs->stage = PAIR_NAME_LENGTH;
 }
 
 /* The name is known, and where its value goes. */
 static void begin_value(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
-			fcgi_place_of *place_of)
+			fcgi_target_of *target_of)
 {
 	struct view name = {pairs->name, pairs->name_len};
 
 	pairs->stage = PAIR_VALUE;
 	pairs->have = 0;
-	pairs->place = name.len <= sizeof(pairs->name) ? place_of(pairs, intake, name) : NULL;
+	pairs->target = name.len <= sizeof(pairs->name) ? target_of(pairs, intake, name) : NULL;
 	pairs->value_at = sizeof(intake->values);
-	if (pairs->place && pairs->value_len <= sizeof(intake->values) - intake->used) {
+	if (pairs->target && pairs->value_len <= sizeof(intake->values) - intake->used) {
 		pairs->value_at = intake->used;
 		intake->used += pairs->value_len;
 	}
@@ -34,7 +34,7 @@ static void begin_value(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
 
 /* One byte of a length; the first one says by its highest bit whether there are three more. */
 static void take_length(struct fcgi_pairs *pairs, unsigned char byte, struct fcgi_intake *intake,
-			fcgi_place_of *place_of)
+			fcgi_target_of *target_of)
 {
 	size_t *length = pairs->stage == PAIR_NAME_LENGTH ? &pairs->name_len : &pairs->value_len;
 
@@ -54,11 +54,11 @@ static void take_length(struct fcgi_pairs *pairs, unsigned char byte, struct fcg
 	pairs->stage = PAIR_NAME;
 	pairs->have = 0;
 	if (pairs->name_len == 0)
-		begin_value(pairs, intake, place_of);
+		begin_value(pairs, intake, target_of);
 }
 
 static void take_name(struct fcgi_pairs *pairs, struct view *bytes, struct fcgi_intake *intake,
-		      fcgi_place_of *place_of)
+		      fcgi_target_of *target_of)
 {
 	struct view piece = view_take_front(bytes, pairs->name_len - pairs->have);
 
@@ -66,7 +66,7 @@ static void take_name(struct fcgi_pairs *pairs, struct view *bytes, struct fcgi_
 		memcpy(pairs->name + pairs->have, piece.ptr, piece.len);
 	pairs->have += piece.len;
 	if (pairs->have == pairs->name_len)
-		begin_value(pairs, intake, place_of);
+		begin_value(pairs, intake, target_of);
 }
 
 static void take_value(struct fcgi_pairs *pairs, struct view *bytes, struct fcgi_intake *intake)
@@ -81,20 +81,20 @@ static void take_value(struct fcgi_pairs *pairs, struct view *bytes, struct fcgi
 }
 
 bool fcgi_pairs_feed(struct fcgi_pairs *pairs, struct view bytes, struct fcgi_intake *intake,
-		     fcgi_place_of *place_of)
+		     fcgi_target_of *target_of)
 {
 	while (bytes.len > 0) {
 		switch (pairs->stage) {
 		case PAIR_NAME_LENGTH:
 		case PAIR_VALUE_LENGTH:
 			take_length(pairs, (unsigned char)*view_take_front(&bytes, 1).ptr, intake,
-				    place_of);
+				    target_of);
 			if (pairs->stage >= PAIR_NAME &&
 			    pairs->name_len + pairs->value_len > FCGI_PARAMS_MAX_BYTES)
 				return false;
 			break;
 		case PAIR_NAME:
-			take_name(pairs, &bytes, intake, place_of);
+			take_name(pairs, &bytes, intake, target_of);
 			break;
 		case PAIR_VALUE:
 			take_value(pairs, &bytes, intake);

@@ -22,18 +22,18 @@ struct fcgi_pairs {
 	size_t name_len, value_len;
 	size_t have; /* bytes of the name, or of the value */
 	size_t value_at;
-	struct view *place; /* NULL: nobody wants the value */
-	char name[32];      /* longer ones are none of ours */
+	struct view *target; /* NULL: nobody wants the value */
+	char name[32];       /* longer ones are none of ours */
 };
 
 /* Says where the value of a pair goes, whose lengths are known; NULL: nowhere. */
-typedef struct view *fcgi_place_of(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
-				   struct view name);
+typedef struct view *fcgi_target_of(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
+				    struct view name);
 
-/* Values are kept in the intake's store of fixed size, and where one does not fit its place gets
+/* Values are kept in the intake's store of fixed size, and where one does not fit its target gets
  * what nobody accepts. False: lengths that there is no room for in what may come. */
 bool fcgi_pairs_feed(struct fcgi_pairs *pairs, struct view bytes, struct fcgi_intake *intake,
-		     fcgi_place_of *place_of);
+		     fcgi_target_of *target_of);
 /* No pair is half there. */
 bool fcgi_pairs_are_whole(const struct fcgi_pairs *pairs);
 
