@@ -91,7 +91,8 @@ test("it scrapes the port that the chart's pods declare, and names them as dashb
 		{ source_labels: ["__meta_kubernetes_pod_container_port_name"], regex: "faro-metrics", action: "keep" });
 	const pod = readFileSync(join(root, "helm/faro-ingest/templates/_pod.tpl"), "utf8");
 	assert.match(pod, /ports:\n *- name: faro-metrics\n *containerPort:/);
-	assert.deepEqual(blocks.slice(1).map(({ attributes }) => attributes.target_label), ["namespace", "job", "pod"]);
+	assert.deepEqual(blocks.slice(1).map(({ attributes }) => attributes.target_label), ["namespace", "job", "pod", "endpoint"]);
+	assert.equal(blocks.at(-1).attributes.replacement, /up\{endpoint="([^"]+)"\}/.exec(text("prometheus/faro-ingest.rules.yaml"))[1]);
 });
 
 scenario("its labels and its time are fields of every line that the receiver writes for a recorded beacon", async (stage) => {

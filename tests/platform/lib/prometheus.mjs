@@ -13,7 +13,7 @@ export async function startPrometheus(stage, target, { ruleFiles = [] } = {}) {
 		rule_files: ruleFiles,
 		scrape_configs: [{
 			job_name: "shop",
-			static_configs: [{ targets: [`127.0.0.1:${target}`], labels: { namespace: "retail", pod: "shop-0" } }],
+			static_configs: [{ targets: [`127.0.0.1:${target}`], labels: { namespace: "retail", pod: "shop-0", endpoint: "faro-metrics" } }],
 		}],
 	}));
 	for (let attempt = 0; ; attempt++) {
