@@ -132,7 +132,8 @@ int set_up(void **state)
 	fake_log_clear();
 	fake_clock.stands = true;
 	fake_clock.now_us = 1000 * SECOND_US;
-	fake_epoll.fail_at = fail_at = -1;
+	fake_epoll.fail_at = -1;
+	fail_at = -1;
 	live = 0;
 	lowest_fd = free_fd();
 	peer_count = 0;
