@@ -23,6 +23,7 @@
 enum {
 	CONFIG_PATH_MAX_BYTES = 1024,            /* FARO_PATH and what it is compared with */
 	CONFIG_HEADER_MAX_BYTES = 512,           /* FARO_UPSTREAM_TENANT */
+	CONFIG_HEADER_NAME_MAX_BYTES = 64,       /* each of FARO_ALLOWED_HEADERS */
 	CONFIG_UPSTREAM_REPLY_MAX_BYTES = 65536, /* a longer reply ends the connection */
 };
 
@@ -86,7 +87,8 @@ struct config {
 	enum spool_sync spool_sync;
 	size_t replay_rate; /* records a second, at most */
 
-	struct config_list allowed_origins; /* each scheme://host[:port], lower case */
+	struct config_list allowed_origins; /* each scheme://[*.]host[:port], lower case */
+	struct config_list allowed_headers; /* their names */
 
 	enum log_format log_format;
 	enum log_level log_level;

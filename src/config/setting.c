@@ -49,6 +49,10 @@
 	{.name = (variable), .type = &setting_type_list, \
 	 .offset = MEMBER(member, struct config_list), .check = (the_check), .expected = (what), \
 	 .default_text = (initial), .help = (line)}
+#define SHORT_LIST(variable, member, maximum, the_check, what, initial, line) \
+	{.name = (variable), .type = &setting_type_list, \
+	 .offset = MEMBER(member, struct config_list), .max = (maximum), .check = (the_check), \
+	 .expected = (what), .default_text = (initial), .help = (line)}
 /* clang-format on */
 
 static const char *const sync_words[] = {
@@ -89,8 +93,12 @@ const struct setting settings[] = {
 	TEXT(path, "FARO_PATH", path, setting_check_path, "a path such as /faro", "/faro",
 	     "PATH and PATH/collect take beacons."),
 	LIST("FARO_ALLOWED_ORIGINS", allowed_origins, setting_check_origin,
-	     "origins such as https://shop.example", NULL,
-	     "Other origins whose pages may send. Default: the same origin only."),
+	     "origins such as https://shop.example or https://*.preview.example", NULL,
+	     "Other origins whose pages may send; https://*.preview.example is every name below "
+	     "that domain. Default: the same origin only."),
+	SHORT_LIST("FARO_ALLOWED_HEADERS", allowed_headers, 32, setting_check_header,
+		   "at most 32 names of headers, such as baggage", NULL,
+		   "Further request headers that pages of other origins may send along."),
 	BYTES("FARO_MAX_BODY_BYTES", max_body_bytes, 1, GIB, "5MiB", "Largest body as sent."),
 	BYTES("FARO_MAX_DECODED_BYTES", max_decoded_bytes, 1, GIB, "5MiB",
 	      "Largest body after inflating."),

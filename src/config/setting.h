@@ -50,7 +50,7 @@ struct setting {
 	const char *name; /* the variable's */
 	const struct setting_type *type;
 	size_t offset;            /* in struct config */
-	uint64_t min, max;        /* of a number */
+	uint64_t min, max;        /* of a number; max also of a list's items, 0: no limit */
 	const char *const *words; /* of a word, up to a NULL; the value is the index */
 	setting_check *check;     /* of a text or a list; NULL: none */
 	const char *expected;     /* of them, and of what is required, after "expected " */
@@ -86,6 +86,6 @@ bool setting_parse_whole(const char *text, uint64_t *value, const char **rest);
 /* setting_parse.c */
 setting_parser setting_parse_url;
 setting_check setting_check_ca_file, setting_check_key_file, setting_check_tenant,
-	setting_check_path, setting_check_origin, setting_check_directory;
+	setting_check_path, setting_check_origin, setting_check_header, setting_check_directory;
 
 #endif

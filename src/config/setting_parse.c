@@ -203,6 +203,9 @@ const char *setting_check_path(char *text)
 	return wrong;
 }
 
+static const char misplaced_asterisk[] =
+	"* stands alone in the first label, as in https://*.preview.example";
+
 /* The host of an origin is followed by its end or by a port. */
 static const char *origin_port_problem(const char *text)
 {
@@ -213,6 +216,8 @@ static const char *origin_port_problem(const char *text)
 		return NULL;
 	if (*text == '/')
 		return "it has a path; leave out everything from the slash on";
+	if (*text == '*')
+		return misplaced_asterisk;
 	if (*text != ':')
 		return "it has a character that no host has";
 	if (!setting_parse_whole(text + 1, &port, &rest) || *rest || port < 1 || port > 65535)
@@ -220,12 +225,57 @@ static const char *origin_port_problem(const char *text)
 	return NULL;
 }
 
+#define LABEL_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789_-"
+
+/* `text` follows the asterisk. It has to be a domain of at least two labels, since one is a whole
+ * top-level domain; below an address, whose last label is a number, there are no names. NULL, or
+ * what is wrong with it. */
+static const char *domain_problem(const char *text)
+{
+	size_t labels = 0, length = strspn(text, LABEL_CHARACTERS);
+
+	if (length > 0)
+		return misplaced_asterisk;
+	for (; *text == '.'; text += length, labels++) {
+		length = strspn(++text, LABEL_CHARACTERS);
+		if (length == 0)
+			return *text == '*' ? misplaced_asterisk : "it has an empty label";
+	}
+	if (labels < 2)
+		return "* would stand for a whole top-level domain; write at least two labels";
+	if (strspn(text - length, "0123456789") == length)
+		return "* cannot stand in an address";
+	return NULL;
+}
+
+/* How many characters the host has. *wrong is NULL, or what is wrong with it. */
+static size_t host_length(const char *host, bool is_http, const char **wrong)
+{
+	size_t n;
+
+	*wrong = NULL;
+	if (*host == '[') {
+		n = strspn(host + 1, "0123456789abcdef:.") + 2;
+		if (n < 4 || host[n - 1] != ']')
+			*wrong = "its IPv6 address is not closed by ]";
+		return n;
+	}
+	if (*host == '*') {
+		*wrong = is_http ? domain_problem(host + 1) : "* needs the scheme http or https";
+		return 1 + strspn(host + 1, "." LABEL_CHARACTERS);
+	}
+	n = strspn(host, "." LABEL_CHARACTERS);
+	if (n == 0)
+		*wrong = "it has no host";
+	return n;
+}
+
 /* `text` is in lower case. *port is where the port would begin. */
 static const char *origin_problem(const char *text, const char **port)
 {
 	size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
-	const char *host = text + scheme + 3;
-	size_t n;
+	bool is_http = strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
+	const char *wrong, *host = text + scheme + 3;
 
 	if (strcmp(text, "*") == 0)
 		return "* would let every site write into your logs; list the origins one by one";
@@ -233,17 +283,8 @@ static const char *origin_problem(const char *text, const char **port)
 		return "null is what any sandboxed page sends, so it names nobody";
 	if (scheme == 0 || strncmp(text + scheme, "://", 3) != 0)
 		return "it has no scheme (https://)";
-	if (*host == '[') {
-		n = strspn(host + 1, "0123456789abcdef:.") + 2;
-		if (n < 4 || host[n - 1] != ']')
-			return "its IPv6 address is not closed by ]";
-	} else {
-		n = strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789._-");
-		if (n == 0)
-			return "it has no host";
-	}
-	*port = host + n;
-	return origin_port_problem(*port);
+	*port = host + host_length(host, is_http, &wrong);
+	return wrong ? wrong : origin_port_problem(*port);
 }
 
 /* Browsers leave the scheme's own port out of Origin. */
@@ -264,6 +305,20 @@ const char *setting_check_origin(char *text)
 	if (!wrong && is_default_port(text, port))
 		text[port - text] = '\0';
 	return wrong;
+}
+
+/* A token of RFC 9110. An asterisk, which is one, would allow every header. */
+const char *setting_check_header(char *text)
+{
+	static const char others[] = "!#$%&'+-.^_`|~";
+
+	if (strchr(text, '*'))
+		return "* would allow every header; list them one by one";
+	for (const char *p = text; *p; p++)
+		if (!is_digit(*p) && !((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') &&
+		    !strchr(others, *p))
+			return "it has a character that no header's name has";
+	return strlen(text) <= CONFIG_HEADER_NAME_MAX_BYTES ? NULL : "it is too long";
 }
 
 /* Absolute, since the working directory depends on who starts the program. */

@@ -224,8 +224,14 @@ static void parse_list(struct reading *reading, const struct setting *setting, c
 	struct arena *storage = &reading->config->storage;
 	struct config_list *list = member(reading->config, setting);
 	struct view rest = view_of(text), item;
+	size_t count = view_count_items(rest);
 
-	list->items = arena_alloc(storage, view_count_items(rest) * sizeof(*list->items));
+	if (setting->max > 0 && count > setting->max) {
+		reading_problem(reading, setting, NULL, "expected %s: it has %zu",
+				setting->expected, count);
+		return;
+	}
+	list->items = arena_alloc(storage, count * sizeof(*list->items));
 	while (list->items && view_next_item(&rest, &item)) {
 		char *copy = arena_copy(storage, item);
 

@@ -127,7 +127,7 @@ static enum verdict check_envelope(const struct config *config, struct request *
 		return VERDICT_NOT_FOUND;
 	origin_set_cors(config, request);
 	if (view_equals(request->method, VIEW_LITERAL("OPTIONS"))) {
-		request->reply.preflight = true;
+		request->reply.preflight = &config->allowed_headers;
 		return VERDICT_PREFLIGHT;
 	}
 	if (!view_equals(request->method, VIEW_LITERAL("POST"))) {

@@ -2,10 +2,53 @@
 
 #include "base/text.h"
 
+/* scheme://name:port, where a name has at most 253 characters. What is longer is no origin, and
+ * nginx's map has the same limit. */
+enum {
+	ORIGIN_MAX_BYTES = 270
+};
+
+static bool is_label_character(char c)
+{
+	return is_digit(c) || c == '_' || c == '-' || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
+/* Labels with a dot between each two. */
+static bool is_name(struct view text)
+{
+	char before = '.';
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] == '.' ? before == '.' : !is_label_character(text.ptr[i]))
+			return false;
+		before = text.ptr[i];
+	}
+	return before != '.';
+}
+
+/* `allowed` may have an asterisk, which stands for one or more labels. */
+static bool matches(struct view allowed, struct view origin)
+{
+	const char *asterisk = memchr(allowed.ptr, '*', allowed.len);
+	size_t before, behind;
+
+	if (!asterisk)
+		return view_equals_nocase(allowed, origin);
+	before = (size_t)(asterisk - allowed.ptr);
+	behind = allowed.len - before - 1;
+	if (origin.len < allowed.len || origin.len > ORIGIN_MAX_BYTES)
+		return false;
+	return view_equals_nocase((struct view){allowed.ptr, before},
+				  (struct view){origin.ptr, before}) &&
+	       view_equals_nocase((struct view){asterisk + 1, behind},
+				  (struct view){origin.ptr + origin.len - behind, behind}) &&
+	       is_name((struct view){origin.ptr + before, origin.len - before - behind});
+}
+
 static bool is_allowed(const struct config *config, struct view origin)
 {
 	for (size_t i = 0; i < config->allowed_origins.count; i++)
-		if (view_equals_nocase(config->allowed_origins.items[i], origin))
+		if (matches(config->allowed_origins.items[i], origin))
 			return true;
 	return false;
 }

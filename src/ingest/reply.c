@@ -133,6 +133,18 @@ static char *problem_text(const struct reply *reply)
 	return text;
 }
 
+static enum buf_result print_preflight(const struct config_list *headers, struct buf *out)
+{
+	enum buf_result result =
+		buf_printf(out, "Access-Control-Allow-Methods: POST\r\n"
+				"Access-Control-Allow-Headers: Content-Type, Content-Encoding, "
+				"Idempotency-Key, Traceparent, X-Api-Key, X-Faro-Session-Id");
+
+	for (size_t i = 0; i < headers->count && result == BUF_OK; i++)
+		result = buf_printf(out, ", %s", headers->items[i].ptr);
+	return result == BUF_OK ? buf_printf(out, "\r\nAccess-Control-Max-Age: 7200\r\n") : result;
+}
+
 static enum buf_result print_cors(const struct reply *reply, struct buf *out)
 {
 	enum buf_result result = BUF_OK;
@@ -146,11 +158,7 @@ static enum buf_result print_cors(const struct reply *reply, struct buf *out)
 			    "Access-Control-Expose-Headers: Retry-After, X-Faro-Session-Status\r\n",
 			    (int)reply->cors_origin.len, reply->cors_origin.ptr);
 	if (result == BUF_OK && reply->preflight)
-		result = buf_printf(out, "Access-Control-Allow-Methods: POST\r\n"
-					 "Access-Control-Allow-Headers: Content-Type, "
-					 "Content-Encoding, Idempotency-Key, Traceparent, "
-					 "X-Api-Key, X-Faro-Session-Id\r\n"
-					 "Access-Control-Max-Age: 7200\r\n");
+		result = print_preflight(reply->preflight, out);
 	return result;
 }
 

@@ -14,6 +14,8 @@
 #include "beacon/verdict.h"
 #include "upstream/relay.h"
 
+struct config_list;
+
 struct reply {
 	int status;                  /* 0 until reply_set() */
 	const char *reason;          /* the label of rejected_total; NULL on success */
@@ -24,8 +26,8 @@ struct reply {
 	char session_status[32];     /* X-Faro-Session-Status of the upstream; empty: none */
 	struct view cors_origin;     /* Access-Control-Allow-Origin; ptr NULL: not allowed */
 	bool vary_origin;            /* the answer would differ for another Origin */
-	bool preflight;
-	const struct buf *text_page; /* a status page's body instead of JSON, else NULL */
+	const struct config_list *preflight; /* of a preflight: headers to allow beside the SDK's */
+	const struct buf *text_page;         /* a status page's body instead of JSON, else NULL */
 };
 
 /* `detail` may be NULL: then it is the text of the verdict's row. `random` is the state of the

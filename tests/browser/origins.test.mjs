@@ -106,6 +106,26 @@ for (const sdk of SDKS)
 		await receiver.untilItem("events", is("name", "session_extend"));
 	});
 
+for (const [name, env, arrives] of [
+	["without FARO_ALLOWED_HEADERS the browser sends nothing", {}, false],
+	["with FARO_ALLOWED_HEADERS it sends", { FARO_ALLOWED_HEADERS: "baggage,sentry-trace" }, true],
+])
+	scenario(`a page below an allowed domain, whose other tools add headers: ${name}`, async (stage) => {
+		const receiver = await startReceiver(stage);
+		const other = await startStack(stage, receiver.url, { name: "other" });
+		const { origin } = await startStack(stage, receiver.url, {
+			env: { FARO_ALLOWED_ORIGINS: `http://*.preview.example:${other.port}`, ...env },
+		});
+		const page = await openBlank(stage, browser, `http://pr-1.shop.preview.example:${other.port}`);
+		const status = await page.evaluate((url) => fetch(url, {
+			method: "POST",
+			headers: { "Content-Type": "application/json", baggage: "a=b", "sentry-trace": "1" },
+			body: '{"meta":{},"logs":[{"message":"x"}]}',
+		}).then((reply) => reply.status, () => "stopped by the browser"), `${origin}/faro/collect`);
+		assert.equal(status, arrives ? 202 : "stopped by the browser");
+		assert.equal(receiver.posts.length, arrives ? 1 : 0);
+	});
+
 for (const sdk of SDKS)
 	scenario(`SDK ${sdk}: a policy of connect-src and script-src self lets config.js, SDK and posts through`, async (stage) => {
 		const receiver = await startReceiver(stage);

@@ -131,6 +131,9 @@ static void check_config(const struct config *config)
 		    memchr(origin.ptr, ',', origin.len))
 			fail("an origin that is none", origin.ptr);
 	}
+	for (size_t i = 0; i < config->allowed_headers.count; i++)
+		if (strpbrk(config->allowed_headers.items[i].ptr, "*, :\r\n"))
+			fail("a header's name that is none", config->allowed_headers.items[i].ptr);
 	check_labels(&config->labels);
 }
 

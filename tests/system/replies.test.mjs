@@ -213,6 +213,28 @@ scenario("CORS for exactly the origins in FARO_ALLOWED_ORIGINS, on every answer"
 	assert.equal(preflight.headers["access-control-allow-origin"], undefined);
 });
 
+scenario("pages below a domain of FARO_ALLOWED_ORIGINS send, with the headers of FARO_ALLOWED_HEADERS beside the SDK's", async (stage) => {
+	const server = await start(stage, {
+		FARO_ALLOWED_ORIGINS: "https://*.preview.example", FARO_ALLOWED_HEADERS: "baggage, Sentry-Trace",
+	});
+	const headers = { Origin: "https://a.b.preview.example", "Sec-Fetch-Site": "cross-site", Host: "shop.example" };
+	const asking = { ...headers, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "baggage,content-type" };
+	const preflight = await send(server.port, { method: "OPTIONS", headers: asking });
+	assert.equal(preflight.status, 204);
+	assert.equal(preflight.headers["access-control-allow-origin"], headers.Origin);
+	assert.equal(preflight.headers["access-control-allow-headers"],
+		"Content-Type, Content-Encoding, Idempotency-Key, Traceparent, X-Api-Key, X-Faro-Session-Id, baggage, Sentry-Trace");
+	const reply = await post(server.port, smallBeacon, { ...headers, Baggage: "a=b", "Sentry-Trace": "1" });
+	assert.equal(reply.status, 202);
+	assert.equal(reply.headers["access-control-allow-origin"], headers.Origin);
+	assert.equal(server.behind.requests[0].headers.baggage, undefined);
+
+	for (const Origin of ["https://preview.example", "https://evilpreview.example", "http://a.preview.example"]) {
+		const refused = await assertRefused(server, () => post(server.port, smallBeacon, { ...headers, Origin }), 403, "cross_site");
+		assert.equal(refused.headers["access-control-allow-origin"], undefined);
+	}
+});
+
 scenario("204 for OPTIONS", async (stage) => {
 	const server = await start(stage);
 	const reply = await send(server.port, { method: "OPTIONS" });

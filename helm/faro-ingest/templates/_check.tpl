@@ -114,6 +114,14 @@
 {{- if gt (join "," $proxy.allowedOrigins | len) 3900 -}}
   {{- $problem = "faro.proxy.allowedOrigins has more than 3900 characters, too many for nginx: write fewer, such as https://*.preview.example for all names below a domain" -}}
 {{- end -}}
+{{- range $proxy.allowedHeaders -}}
+  {{- if not (regexMatch "^[A-Za-z0-9!#$%&'+.^_`|~-]{1,64}$" .) -}}
+    {{- $problem = printf "faro.proxy.allowedHeaders has %q: write names of headers such as baggage, one by one and never *" . -}}
+  {{- end -}}
+{{- end -}}
+{{- if gt (len $proxy.allowedHeaders) 32 -}}
+  {{- $problem = printf "faro.proxy.allowedHeaders has %d names: write at most 32" (len $proxy.allowedHeaders) -}}
+{{- end -}}
 {{- range $kind := list "requests" "limits" -}}
   {{- range $what := list "cpu" "memory" -}}
     {{- if not (dig $kind $what "" $proxy.resources) -}}

@@ -27,6 +27,7 @@
   (list "FARO_LABEL_ATTRIBUTES" (join "," $labels))
   (list "FARO_PATH" $proxy.path)
   (list "FARO_ALLOWED_ORIGINS" (join "," $proxy.allowedOrigins))
+  (list "FARO_ALLOWED_HEADERS" (join "," $proxy.allowedHeaders))
   (list "FARO_MAX_BODY_BYTES" .bytes.body)
   (list "FARO_MAX_DECODED_BYTES" .bytes.decoded)
   (list "FARO_MAX_MEMORY_BYTES" .bytes.memory)

@@ -40,7 +40,8 @@ const rows = [
 				path: "/rum/v1",
 				upstreamUrl: "https://alloy.{{ .Release.Namespace }}.svc:12347/collect",
 				image: { registry: "registry.example/base/", repository: "relay", digest: `sha256:${"0a".repeat(32)}`, pullPolicy: "Always" },
-				allowedOrigins: ["https://a.example", "http://localhost:3000"],
+				allowedOrigins: ["https://a.example", "http://localhost:3000", "https://*.preview.example"],
+				allowedHeaders: ["baggage", "sentry-trace"],
 				limits: { maxBodyBytes: "2MiB", maxDecodedBytes: 4194304, maxMemoryBytes: "20Mi" },
 				upstream: {
 					connectTimeoutMs: 2000, timeoutMs: 60000, maxInflight: 64, tenant: "{{ .Release.Namespace }}",

@@ -132,9 +132,14 @@ static int set_up(void **state)
 #define P "faro-ingest: "
 #define BYTES_EXPECTED(max) \
 	": expected a number of bytes from 1 to " max ", such as 65536, 512KiB or 5MiB\n"
-#define URL_EXPECTED     ": expected http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]: "
-#define ORIGINS_EXPECTED ": expected origins such as https://shop.example: "
+#define URL_EXPECTED ": expected http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]: "
+#define ORIGINS_EXPECTED \
+	": expected origins such as https://shop.example or https://*.preview.example: "
+#define HEADERS_EXPECTED ": expected at most 32 names of headers, such as baggage: "
 #define PATH_EXPECTED    ": expected a path such as /faro: "
+
+#define LONG_NAME "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define SIXTEEN   "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,"
 
 static void test_bad_values__each__says_what_was_expected(void **state)
 {
@@ -261,9 +266,43 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		{"--allowed-origins=https://a:", P "--allowed-origins=https://a:" ORIGINS_EXPECTED
 						   "its port is not a number from 1 to 65535\n"},
 		{"--allowed-origins=https://*.a",
-		 P "--allowed-origins=https://*.a" ORIGINS_EXPECTED "it has no host\n"},
+		 P "--allowed-origins=https://*.a" ORIGINS_EXPECTED
+		   "* would stand for a whole top-level domain; write at least two labels\n"},
+		{"--allowed-origins=https://*",
+		 P "--allowed-origins=https://*" ORIGINS_EXPECTED
+		   "* would stand for a whole top-level domain; write at least two labels\n"},
 		{"--allowed-origins=https://a*", P "--allowed-origins=https://a*" ORIGINS_EXPECTED
+						   "* stands alone in the first label, as in "
+						   "https://*.preview.example\n"},
+		{"--allowed-origins=https://*a.b.c",
+		 P "--allowed-origins=https://*a.b.c" ORIGINS_EXPECTED
+		   "* stands alone in the first label, as in https://*.preview.example\n"},
+		{"--allowed-origins=https://*..a.b",
+		 P "--allowed-origins=https://*..a.b" ORIGINS_EXPECTED "it has an empty label\n"},
+		{"--allowed-origins=http://*.0.0.1",
+		 P "--allowed-origins=http://*.0.0.1" ORIGINS_EXPECTED
+		   "* cannot stand in an address\n"},
+		{"--allowed-origins=capacitor://*.a.b",
+		 P "--allowed-origins=capacitor://*.a.b" ORIGINS_EXPECTED
+		   "* needs the scheme http or https\n"},
+		{"--allowed-origins=https://a?", P "--allowed-origins=https://a?" ORIGINS_EXPECTED
 						   "it has a character that no host has\n"},
+		{"--allowed-headers=*,baggage,x-*",
+		 P "--allowed-headers=*" HEADERS_EXPECTED
+		   "* would allow every header; list them one by one\n" P
+		   "--allowed-headers=x-*" HEADERS_EXPECTED
+		   "* would allow every header; list them one by one\n"},
+		{"--allowed-headers=a b,c:,\xc3\xa4,d",
+		 P "--allowed-headers=a b" HEADERS_EXPECTED
+		   "it has a character that no header's name has\n" P
+		   "--allowed-headers=c:" HEADERS_EXPECTED
+		   "it has a character that no header's name has\n" P
+		   "--allowed-headers=\xc3\xa4" HEADERS_EXPECTED
+		   "it has a character that no header's name has\n"},
+		{"--allowed-headers=" LONG_NAME "," LONG_NAME "x",
+		 P "--allowed-headers=" LONG_NAME "x" HEADERS_EXPECTED "it is too long\n"},
+		{"--allowed-headers=" SIXTEEN SIXTEEN "a",
+		 P "--allowed-headers" HEADERS_EXPECTED "it has 33\n"},
 		{"--allowed-origins=https://[::1",
 		 P "--allowed-origins=https://[::1" ORIGINS_EXPECTED
 		   "its IPv6 address is not closed by ]\n"},
@@ -442,16 +481,20 @@ static void test_path_and_origins__good_forms__normal_form(void **state)
 	struct config config;
 	static const char *const expected[] = {
 		"https://a",          "http://b:8080",         "http://c",
-		"https://[::1]:8443", "capacitor://localhost", "https://d:80"};
+		"https://[::1]:8443", "capacitor://localhost", "https://d:80",
+		"https://*.a.b"};
 
 	(void)state;
 	assert_true(init(&config, "--path=/x/..y/|--allowed-origins=HTTPS://A:443, http://b:8080,,"
 				  "http://c:80,https://[::1]:8443 ,capacitor://localhost,"
-				  "https://d:80"));
+				  "https://d:80,https://*.A.B:443|"
+				  "--allowed-headers=baggage, Sentry-Trace ,!#$%&'+-.^_`~9"));
 	assert_string_equal(config.path, "/x/..y");
-	assert_int_equal(config.allowed_origins.count, 6);
-	for (size_t i = 0; i < 6; i++)
+	assert_int_equal(config.allowed_origins.count, ARRAY_LEN(expected));
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++)
 		assert_true(view_equals(config.allowed_origins.items[i], view_of(expected[i])));
+	assert_int_equal(config.allowed_headers.count, 3);
+	assert_true(view_equals(config.allowed_headers.items[1], VIEW_LITERAL("Sentry-Trace")));
 	config_release(&config);
 }
 
@@ -770,7 +813,7 @@ static void test_start_line__everything__exact(void **state)
 		 "spool_max_bytes=67108864 spool_max_age_s=86400 spool_sync=full "
 		 "replay_rate=20 workers=1 drain_timeout_ms=10000 "
 		 "log_format=logfmt log_level=info app_names=\"a,b c\" "
-		 "label_attributes=team allowed_origins=\"\"\n",
+		 "label_attributes=team allowed_origins=\"\" allowed_headers=\"\"\n",
 		 in_directory("key"));
 	assert_string_equal(start_line(&config), expected);
 	config_release(&config);
@@ -791,8 +834,9 @@ static void test_start_line__list_too_long_for_a_line__left_out(void **state)
 	assert_true(init(&config, "--allowed-origins=https://a"));
 	line = start_line(&config);
 	assert_null(strstr(line, "app_names"));
-	assert_non_null(
-		strstr(line, " log_level=info label_attributes=\"\" allowed_origins=https://a\n"));
+	assert_non_null(strstr(line,
+			       " log_level=info label_attributes=\"\" allowed_origins=https://a "
+			       "allowed_headers=\"\"\n"));
 	config_release(&config);
 	unsetenv("FARO_APP_NAMES");
 }

@@ -6,6 +6,9 @@
 
 #include <cmocka.h>
 
+#include <cJSON.h>
+#include <stdio.h>
+
 #include "base/text.h"
 #include "ingest/origin.h"
 
@@ -90,10 +93,103 @@ static void test_origin__cors__says_nothing_where_no_origin_is_allowed(void **st
 	assert_false(request.reply.vary_origin);
 }
 
+/* The cases that nginx's map is held to as well, below the environment variable srcdir. */
+static cJSON *read_cases(void)
+{
+	static char text[65536];
+	const char *srcdir = getenv("srcdir");
+	char path[512];
+	cJSON *file;
+	long n;
+
+	snprintf(path, sizeof(path), "%s/tests/system/origins.json", srcdir ? srcdir : ".");
+	n = read_small_file(path, text, sizeof(text), NULL);
+	assert_in_range(n, 1, sizeof(text) - 1);
+	file = cJSON_ParseWithLength(text, (size_t)n);
+	assert_non_null(file);
+	return file;
+}
+
+/* What a page of another site gets: it may send only where its origin is in the list. */
+static void expect_allowed(const struct config *list, const char *name, const cJSON *origins,
+			   bool expected)
+{
+	const cJSON *origin;
+
+	cJSON_ArrayForEach(origin, origins)
+	{
+		struct request request = request_of(
+			&(struct sender){.site = "cross-site", .origin = origin->valuestring});
+
+		origin_set_cors(list, &request);
+		if (origin_may_send(list, &request) != expected ||
+		    (request.reply.cors_origin.ptr != NULL) != expected)
+			fail_msg("%s: %s is %s", name, origin->valuestring,
+				 expected ? "refused" : "allowed");
+	}
+}
+
+static void test_origin__cases_of_nginx_too__each(void **state)
+{
+	static char program[] = "faro-ingest", url[] = "--upstream-url=http://a", printing[] = "-t";
+	char *argv[] = {program, url, printing, NULL};
+	cJSON *file = read_cases();
+	FILE *errors = fopen("/dev/null", "w");
+	size_t count = 0;
+	const cJSON *one;
+
+	(void)state;
+	setenv("OTEL_SERVICE_NAME", "shop", 1);
+	setenv("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=retail", 1);
+	cJSON_ArrayForEach(one, cJSON_GetObjectItem(file, "cases"))
+	{
+		const char *list = cJSON_GetObjectItem(one, "list")->valuestring;
+		bool valid = cJSON_IsTrue(cJSON_GetObjectItem(one, "valid"));
+		struct config read;
+
+		setenv("FARO_ALLOWED_ORIGINS", list, 1);
+		if (config_init(&read, 3, argv, errors) != valid)
+			fail_msg("%s is %s", list, valid ? "refused" : "taken");
+		if (valid) {
+			expect_allowed(&read, list, cJSON_GetObjectItem(one, "allows"), true);
+			expect_allowed(&read, list, cJSON_GetObjectItem(one, "refuses"), false);
+		}
+		config_release(&read);
+		count++;
+	}
+	assert_in_range(count, 30, 1000);
+	unsetenv("FARO_ALLOWED_ORIGINS");
+	fclose(errors);
+	cJSON_Delete(file);
+}
+
+/* A name has at most 253 characters, and an origin 270, as in nginx's map. */
+static void test_origin__longer_than_a_name_can_be__matches_no_wildcard(void **state)
+{
+	struct view wildcard = VIEW_LITERAL("https://*.preview.example");
+	const struct config list = {.allowed_origins = {&wildcard, 1}};
+	char origin[272];
+
+	(void)state;
+	for (size_t length = 269; length <= 271; length++) {
+		size_t i = 8, end = length - (wildcard.len - 9);
+		struct request request = {.origin = {origin, length},
+					  .sec_fetch_site = VIEW_LITERAL("cross-site")};
+
+		memcpy(origin, wildcard.ptr, 8);
+		for (; i < end; i++)
+			origin[i] = 'a';
+		memcpy(origin + end, wildcard.ptr + 9, wildcard.len - 9);
+		assert_int_equal(origin_may_send(&list, &request), length <= 270);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_origin__who_may_send),
+		cmocka_unit_test(test_origin__cases_of_nginx_too__each),
+		cmocka_unit_test(test_origin__longer_than_a_name_can_be__matches_no_wildcard),
 		cmocka_unit_test(test_origin__cors__for_the_allowed_origin_only),
 		cmocka_unit_test(test_origin__cors__says_nothing_where_no_origin_is_allowed),
 	};

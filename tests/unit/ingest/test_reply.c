@@ -37,8 +37,11 @@ static void test_reply__printed__to_the_byte(void **state)
 	struct reply allowed = {.status = 202,
 				.vary_origin = true,
 				.cors_origin = VIEW_LITERAL("https://a.example")};
+	static const struct config_list none = {NULL, 0};
+	struct view names[] = {{"baggage", 7}, {"Sentry-Trace", 12}};
+	const struct config_list some = {names, 2};
 	struct reply preflight = {.status = 204,
-				  .preflight = true,
+				  .preflight = &none,
 				  .vary_origin = true,
 				  .cors_origin = VIEW_LITERAL("https://a.example")};
 
@@ -78,6 +81,16 @@ static void test_reply__printed__to_the_byte(void **state)
 		     "Access-Control-Allow-Methods: POST\r\n"
 		     "Access-Control-Allow-Headers: Content-Type, Content-Encoding, "
 		     "Idempotency-Key, Traceparent, X-Api-Key, X-Faro-Session-Id\r\n"
+		     "Access-Control-Max-Age: 7200\r\n\r\n");
+	preflight.preflight = &some;
+	expect_reply(&preflight,
+		     "Status: 204 No Content\r\nCache-Control: no-store\r\nVary: Origin\r\n"
+		     "Access-Control-Allow-Origin: https://a.example\r\n"
+		     "Access-Control-Expose-Headers: Retry-After, X-Faro-Session-Status\r\n"
+		     "Access-Control-Allow-Methods: POST\r\n"
+		     "Access-Control-Allow-Headers: Content-Type, Content-Encoding, "
+		     "Idempotency-Key, Traceparent, X-Api-Key, X-Faro-Session-Id, baggage, "
+		     "Sentry-Trace\r\n"
 		     "Access-Control-Max-Age: 7200\r\n\r\n");
 	expect_reply(&(struct reply){.status = 200, .text_page = &page},
 		     "Status: 200 OK\r\nCache-Control: no-store\r\n"
