@@ -1,6 +1,11 @@
 /*
  * DESIGN. The list grows by doubling up to EDITS_MAX and is never made smaller, so a thread that
  * has seen one beacon of the usual size allocates nothing for the next.
+ *
+ * A removed item takes the comma behind it along, which is known when the next item begins. The
+ * last item has none. If items are appended, they use the comma before it. Otherwise the comma
+ * before the run of removed items that it ends has to go: the edits of that run are taken back and
+ * replaced by one that begins at that comma.
  */
 #include "beacon/edits.h"
 
@@ -66,6 +71,62 @@ void edits_add(struct edits *edits, size_t offset, size_t removed, unsigned text
 		return;
 	edits->list[edits->count++] = (struct edit){
 		.offset = (uint32_t)offset, .removed = (uint32_t)removed, .text = text};
+}
+
+static struct edits_mark mark_of(const struct edits *edits)
+{
+	struct edits_mark mark = {.count = edits->count};
+
+	if (edits->count > 0)
+		mark.last = edits->list[edits->count - 1];
+	return mark;
+}
+
+static void rewind_to(struct edits *edits, const struct edits_mark *mark)
+{
+	edits->count = mark->count;
+	if (mark->count > 0)
+		edits->list[mark->count - 1] = mark->last;
+}
+
+static void remove_bytes(struct edits *edits, size_t from, size_t to)
+{
+	edits_add(edits, from, to - from, EDIT_REMOVES);
+}
+
+void edits_next_item(struct edits *edits, struct edits_items *items, size_t comma)
+{
+	if (items->pending) {
+		remove_bytes(edits, items->from, comma + 1);
+		items->pending = false;
+		items->item = mark_of(edits);
+	} else {
+		items->kept = items->any;
+		items->comma = comma;
+		items->item = items->run = mark_of(edits);
+	}
+	items->any = true;
+}
+
+void edits_remove_item(struct edits *edits, struct edits_items *items, size_t from, size_t to)
+{
+	rewind_to(edits, &items->item);
+	items->pending = true;
+	items->from = from;
+	items->to = to;
+}
+
+bool edits_end_items(struct edits *edits, struct edits_items *items, bool appends)
+{
+	if (!items->pending)
+		return items->any;
+	if (items->kept && !appends) {
+		rewind_to(edits, &items->run);
+		remove_bytes(edits, items->comma, items->to);
+	} else {
+		remove_bytes(edits, items->from, items->to);
+	}
+	return false;
 }
 
 static size_t size_after(const struct edits *edits, struct view in, const struct view *texts)

@@ -8,6 +8,7 @@
 #ifndef FARO_BEACON_EDITS_H
 #define FARO_BEACON_EDITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -48,6 +49,44 @@ void edits_clear(struct edits *edits);
 /* Offsets must not decrease, and edits must not overlap. After an error, which stays in
  * edits->error, further edits are ignored. */
 void edits_add(struct edits *edits, size_t offset, size_t removed, unsigned text);
+
+/*
+ * Removing items from an object or array, each with the comma that it needs, so that the rest is
+ * JSON again. For each container:
+ *
+ *	struct edits_items items = {0};
+ *	for each item of it:
+ *		edits_next_item(&edits, &items, comma);
+ *		if it goes: edits_remove_item(&edits, &items, from, to);
+ *	needs_comma = edits_end_items(&edits, &items, appends);
+ *
+ * Between these calls there may be edits inside of the item. Those of a removed item are dropped.
+ */
+
+/* Where the list of edits was when an item began. */
+struct edits_mark {
+	size_t count;
+	struct edit last; /* it may become longer */
+};
+
+struct edits_items {
+	bool any;               /* an item has begun */
+	bool kept;              /* an item was kept before the current run of removed items */
+	bool pending;           /* the last item is removed; it is not known yet which comma goes */
+	size_t from, to;        /* of the pending item */
+	size_t comma;           /* before the current run */
+	struct edits_mark item; /* before the last item */
+	struct edits_mark run;  /* before the current run */
+};
+
+/* An item begins. `comma` is the offset of the comma before it; any number for the first item. */
+void edits_next_item(struct edits *edits, struct edits_items *items, size_t comma);
+/* Removes the item that was begun last: an array's element, or a member from its key on. `to` is
+ * the byte after it. */
+void edits_remove_item(struct edits *edits, struct edits_items *items, size_t from, size_t to);
+/* The container has no more items. `appends`: the caller will insert further items before the
+ * closing bracket. Returns true if a comma must precede those. */
+bool edits_end_items(struct edits *edits, struct edits_items *items, bool appends);
 
 /* Appends the edited `in` to `out`: reserves the exact size once and copies once. */
 enum buf_result edits_apply(const struct edits *edits, struct view in, const struct view *texts,

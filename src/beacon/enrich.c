@@ -7,10 +7,6 @@
  * meta may follow traces, so the app may be known only at the end. Edits therefore refer to their
  * text by index, and edits_apply() gets the texts of the app that was chosen.
  *
- * A removed item takes the comma behind it along. The labels are then added at the end of that
- * container, after a comma if the last of the browser's items was kept. This is enough because
- * wherever an item can be removed, a label is added.
- *
  * The list of edits is bounded (EDITS_MAX). A body that needs more gets VERDICT_TOO_LARGE, as does
  * one that does not fit into `out` with its labels.
  */

@@ -95,9 +95,8 @@ static void walk_app(struct walk *walk)
 static void walk_session_attributes(struct walk *walk)
 {
 	const struct labels *labels = walk->enricher->labels;
-	struct removal removal = {0};
+	struct edits_items items = {0};
 	struct json_string key;
-	bool any = false;
 
 	if (labels->attribute_count == 0) {
 		if (walk_next_is(walk, JSON_OBJECT))
@@ -110,19 +109,19 @@ static void walk_session_attributes(struct walk *walk)
 	}
 	if (!walk_enter_object(walk))
 		return;
-	for (; json_member(&walk->json, &key); any = true) {
+	while (json_member(&walk->json, &key)) {
 		struct claim claim = {0};
 		size_t ours;
 
-		walk_remove_with_comma(walk, &removal);
+		walk_next_item(walk, &items);
 		walk_read_claim(walk, &claim);
 		ours = enrich_reserved_session(&walk->enricher->names, key);
 		if (ours == labels->attribute_count)
 			continue;
-		removal = (struct removal){true, key.offset, json_offset(&walk->json)};
+		walk_remove_item(walk, &items, key.offset);
 		walk_count_spoof(walk, &claim, labels->attributes[ours].value);
 	}
-	walk_close_with(walk, &removal, any, TEXT_SESSION_MEMBERS);
+	walk_close_with(walk, &items, TEXT_SESSION_MEMBERS);
 }
 
 static void walk_session(struct walk *walk)

@@ -68,8 +68,7 @@ static bool walk_attribute(struct walk *walk)
 
 static void walk_attributes(struct walk *walk)
 {
-	struct removal removal = {0};
-	bool any = false;
+	struct edits_items items = {0};
 
 	if (json_peek(&walk->json) == JSON_NULL) {
 		walk_replace_next(walk, TEXT_RESOURCE_ATTRIBUTES);
@@ -77,14 +76,14 @@ static void walk_attributes(struct walk *walk)
 	}
 	if (!walk_enter_array(walk))
 		return;
-	for (; json_element(&walk->json); any = true) {
+	while (json_element(&walk->json)) {
 		size_t from = json_offset(&walk->json);
 
-		walk_remove_with_comma(walk, &removal);
+		walk_next_item(walk, &items);
 		if (walk_attribute(walk))
-			removal = (struct removal){true, from, json_offset(&walk->json)};
+			walk_remove_item(walk, &items, from);
 	}
-	walk_close_with(walk, &removal, any, TEXT_RESOURCE_ITEMS);
+	walk_close_with(walk, &items, TEXT_RESOURCE_ITEMS);
 }
 
 static void walk_resource(struct walk *walk)

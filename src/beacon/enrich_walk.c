@@ -168,19 +168,20 @@ size_t walk_claimed_app(const struct walk *walk, const struct claim *claim)
 	return enrich_reserved_app(&walk->enricher->names, claim->string);
 }
 
-void walk_remove_with_comma(struct walk *walk, struct removal *removal)
+void walk_next_item(struct walk *walk, struct edits_items *items)
 {
-	if (removal->pending)
-		walk_add_text(walk, removal->from, walk->json.separator + 1 - removal->from,
-			      EDIT_REMOVES);
-	removal->pending = false;
+	edits_next_item(&walk->enricher->edits, items, walk->json.separator);
 }
 
-void walk_close_with(struct walk *walk, const struct removal *removal, bool any,
-		     enum enrich_text text)
+void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from)
 {
-	if (removal->pending)
-		walk_add_text(walk, removal->from, removal->to - removal->from, EDIT_REMOVES);
+	edits_remove_item(&walk->enricher->edits, items, from, json_offset(&walk->json));
+}
+
+void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text)
+{
+	bool comma = edits_end_items(&walk->enricher->edits, items, true);
+
 	walk_add_text(walk, closing(walk), 0,
-		      enrich_fragment_index(text, any && !removal->pending ? WITH_COMMA : BARE));
+		      enrich_fragment_index(text, comma ? WITH_COMMA : BARE));
 }

@@ -47,12 +47,6 @@ struct claim {
 	struct json_string string;
 };
 
-/* An item to remove, before it is known whether a comma follows it. */
-struct removal {
-	bool pending;
-	size_t from, to;
-};
-
 /* Ends the pass with this verdict. Must not be called after another error. */
 void walk_refuse(struct walk *walk, size_t offset, enum verdict verdict, const char *detail);
 /* True if the next value has the type that a rule wants. False for null, which is skipped, and for
@@ -73,12 +67,12 @@ void walk_add_text(struct walk *walk, size_t offset, size_t removed, unsigned te
 void walk_add_member(struct walk *walk, struct members *members, enum enrich_text text);
 /* Replaces the next value. */
 void walk_replace_next(struct walk *walk, enum enrich_text text);
-/* Carries out a pending removal, with the comma that the cursor has just passed. */
-void walk_remove_with_comma(struct walk *walk, struct removal *removal);
-/* Ends the container that was just left: carries out a pending removal of its last item, and
- * inserts `text`. `any` tells whether it had items. */
-void walk_close_with(struct walk *walk, const struct removal *removal, bool any,
-		     enum enrich_text text);
+/* For containers whose items may be removed (edits.h): the cursor has come to the next item. */
+void walk_next_item(struct walk *walk, struct edits_items *items);
+/* Removes that item, which begins at `from` and has just been passed. */
+void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from);
+/* Ends the container that was just left, and appends `text` to its items. */
+void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text);
 
 /* Reads the next value into `claim`, which may already hold an earlier value of the same label. */
 void walk_read_claim(struct walk *walk, struct claim *claim);
