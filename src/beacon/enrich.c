@@ -7,8 +7,8 @@
  * meta may follow traces, so the app may be known only at the end. Edits therefore refer to their
  * text by index, and edits_apply() gets the texts of the app that was chosen.
  *
- * The list of edits is bounded (EDITS_MAX). A body that needs more gets VERDICT_TOO_LARGE, as does
- * one that does not fit into `out` with its labels.
+ * The list of edits is bounded (EDITS_MAX). At the first edit that does not fit, the pass ends with
+ * VERDICT_TOO_LARGE. A body that does not fit into `out` with its labels gets the same verdict.
  */
 #include <stdlib.h>
 
@@ -104,7 +104,7 @@ static void walk_begin(struct walk *walk, struct enricher *enricher, struct view
 	       enricher->labels->app_count * sizeof(*enricher->name_claims));
 }
 
-static enum verdict verdict_of_json(const struct walk *walk, const char **detail)
+static enum verdict verdict_of_failure(const struct walk *walk, const char **detail)
 {
 	if (walk->json.error == JSON_STOPPED) {
 		*detail = walk->detail;
@@ -118,24 +118,16 @@ static enum verdict write_out(const struct walk *walk, struct view in, struct bu
 			      const char **detail)
 {
 	const struct enricher *enricher = walk->enricher;
-	enum buf_result result = BUF_OVER_BUDGET;
+	const struct view *texts = enrich_fragments_of(&enricher->texts, walk->app);
 
-	if (enricher->edits.error == EDITS_FULL) {
-		*detail = "The body has too many resources or claims to be labelled; send fewer "
-			  "items a batch.";
-		return VERDICT_TOO_LARGE;
-	}
-	if (enricher->edits.error == EDITS_OK)
-		result = edits_apply(&enricher->edits, in,
-				     enrich_fragments_of(&enricher->texts, walk->app), out);
-	switch (result) {
+	switch (edits_apply(&enricher->edits, in, texts, out)) {
 	case BUF_OK:
 		return VERDICT_OK;
 	case BUF_TOO_LARGE:
 		*detail = "The body with its labels is too large; send fewer items a batch.";
 		return VERDICT_TOO_LARGE;
 	default:
-		*detail = "There is no memory for this body now; send it again later.";
+		*detail = ENRICH_NO_MEMORY;
 		return VERDICT_OVERLOADED;
 	}
 }
@@ -155,7 +147,7 @@ enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
 	walk_top(&walk);
 	if (json_failed(&walk.json)) {
 		*offset = json_offset(&walk.json);
-		return verdict_of_json(&walk, detail);
+		return verdict_of_failure(&walk, detail);
 	}
 	counts->spoofed += walk.known_claims - enricher->name_claims[walk.app];
 	return write_out(&walk, in, out, detail);

@@ -27,7 +27,8 @@ void enricher_free(struct enricher *enricher);
  *
  *	VERDICT_OK
  *	VERDICT_BAD_JSON, VERDICT_AMBIGUOUS_KEY, VERDICT_RESERVED_NAME   a rule is broken at *offset
- *	VERDICT_TOO_LARGE    `out` would exceed its maximum, or there are more than EDITS_MAX edits
+ *	VERDICT_TOO_LARGE    `out` would exceed its maximum, or there are more than EDITS_MAX edits;
+ *	                     what follows the first one too many is not looked at
  *	VERDICT_OVERLOADED   there is no memory
  *
  * With any verdict but VERDICT_OK, *detail is a sentence that names the rule and what to do, and

@@ -48,9 +48,30 @@ bool walk_next_is(struct walk *walk, enum json_type wanted)
 	return false;
 }
 
+/* Nothing that follows can make the body acceptable, and it may be long. */
+static void stop_without_edits(struct walk *walk)
+{
+	if (json_failed(&walk->json))
+		return;
+	if (walk->enricher->edits.error == EDITS_FULL)
+		walk_refuse(walk, json_offset(&walk->json), VERDICT_TOO_LARGE,
+			    "The body has too many resources or claims to be labelled; send fewer "
+			    "items a batch.");
+	else
+		walk_refuse(walk, json_offset(&walk->json), VERDICT_OVERLOADED, ENRICH_NO_MEMORY);
+}
+
+/* After every step that may have added an edit. */
+static void check_edits(struct walk *walk)
+{
+	if (walk->enricher->edits.error != EDITS_OK)
+		stop_without_edits(walk);
+}
+
 void walk_add_text(struct walk *walk, size_t offset, size_t removed, unsigned text)
 {
 	edits_add(&walk->enricher->edits, offset, removed, text);
+	check_edits(walk);
 }
 
 /* The offset of the closing bracket of the container that was just left. */
@@ -171,6 +192,7 @@ size_t walk_claimed_app(const struct walk *walk, const struct claim *claim)
 void walk_next_item(struct walk *walk, struct edits_items *items)
 {
 	edits_next_item(&walk->enricher->edits, items, walk->json.separator);
+	check_edits(walk);
 }
 
 void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from)

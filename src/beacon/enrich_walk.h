@@ -15,6 +15,8 @@
 #include "beacon/enrich_rules.h"
 #include "beacon/json.h"
 
+#define ENRICH_NO_MEMORY "There is no memory for this body now; send it again later."
+
 struct enricher {
 	const struct labels *labels;
 	struct edits edits;

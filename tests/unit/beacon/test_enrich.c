@@ -583,6 +583,33 @@ static void test_edits__at_most_edits_max(void **state)
 	buf_release(&out);
 }
 
+/* What comes after the edit that is one too many is not read: it could cost time without end. */
+static void test_edits__one_too_many__ends_the_pass_there(void **state)
+{
+	struct enricher *enricher = enricher_new(&test_labels);
+	struct checked checked;
+	struct buf in, out;
+	size_t limit;
+
+	(void)state;
+	assert_non_null(enricher);
+	buf_init(&in, (size_t)16 << 20, NULL);
+	buf_init(&out, (size_t)16 << 20, NULL);
+	forge(&in, EDITS_MAX + 1);
+	limit = in.len;
+	forge(&in, (size_t)10 * EDITS_MAX);
+	checked = check_beacon(enricher, (struct view){in.data, in.len}, &out);
+	assert_int_equal(checked.verdict, VERDICT_TOO_LARGE);
+	assert_in_range(checked.offset, limit / 2, limit);
+	/* Not even syntax. */
+	in.data[in.len - 1] = 'x';
+	checked = check_beacon(enricher, (struct view){in.data, in.len}, &out);
+	assert_int_equal(checked.verdict, VERDICT_TOO_LARGE);
+	enricher_free(enricher);
+	buf_release(&in);
+	buf_release(&out);
+}
+
 static void test_output__at_its_maximum(void **state)
 {
 	static const size_t len = sizeof("{" META "}") - 1;
@@ -693,6 +720,7 @@ int main(void)
 		cmocka_unit_test(test_reserved_names__as_the_log_line_has_them),
 		cmocka_unit_test(test_body__longer_than_offsets_go__too_large),
 		cmocka_unit_test(test_edits__at_most_edits_max),
+		cmocka_unit_test(test_edits__one_too_many__ends_the_pass_there),
 		cmocka_unit_test(test_output__at_its_maximum),
 		cmocka_unit_test(test_memory__every_allocation_fails_once__no_leak),
 		cmocka_unit_test(test_memory__no_room_for_edits_or_output__overloaded),
