@@ -36,7 +36,7 @@ static void walk_measurements(struct walk *walk)
 	if (!walk_enter_array(walk))
 		return;
 	while (json_element(&walk->json)) {
-		struct members members = {.level = AT_MEASUREMENT};
+		struct members members = walk_members(walk, AT_MEASUREMENT);
 
 		walk->counts->measurements++;
 		if (!walk_enter_object(walk))
@@ -74,7 +74,7 @@ static void walk_top_member(struct walk *walk, enum enrich_action action)
 
 static void walk_top(struct walk *walk)
 {
-	struct members members = {.level = AT_TOP};
+	struct members members = walk_members(walk, AT_TOP);
 	enum json_type type = json_peek(&walk->json);
 	const struct enrich_rule *rule;
 
@@ -161,6 +161,7 @@ struct enricher *enricher_new(const struct labels *labels)
 		return NULL;
 	enricher->labels = labels;
 	edits_init(&enricher->edits);
+	enrich_rule_sets_init(enricher->rules);
 	enricher->name_claims = calloc(labels->app_count, sizeof(*enricher->name_claims));
 	if (!enricher->name_claims || !enrich_fragments_init(&enricher->texts, labels) ||
 	    !enrich_reserved_init(&enricher->names, labels)) {

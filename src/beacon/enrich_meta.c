@@ -68,7 +68,7 @@ static void add_missing_labels(struct walk *walk, struct members *members)
 static void walk_app(struct walk *walk)
 {
 	const struct labels *labels = walk->enricher->labels;
-	struct members members = {.level = AT_APP};
+	struct members members = walk_members(walk, AT_APP);
 	const struct enrich_rule *rule;
 
 	if (json_peek(&walk->json) == JSON_NULL) {
@@ -127,7 +127,7 @@ static void walk_session_attributes(struct walk *walk)
 static void walk_session(struct walk *walk)
 {
 	bool stamped = walk->enricher->labels->attribute_count > 0;
-	struct members members = {.level = AT_SESSION};
+	struct members members = walk_members(walk, AT_SESSION);
 	const struct enrich_rule *rule;
 
 	if (stamped && json_peek(&walk->json) == JSON_NULL) {
@@ -148,7 +148,7 @@ static void walk_session(struct walk *walk)
 
 void walk_meta(struct walk *walk)
 {
-	struct members members = {.level = AT_META};
+	struct members members = walk_members(walk, AT_META);
 	const struct enrich_rule *rule;
 
 	if (json_peek(&walk->json) == JSON_NULL) {

@@ -1,8 +1,10 @@
 /*
- * DESIGN. The rows of one level stand together, and there are few, so a level is searched from its
- * first row on. Most keys are not in the table: they are told by their length.
+ * DESIGN. The rows of one level stand together, and there are few, so a level is searched row by row.
+ * Most keys have no rule; the set of lengths of a level's names tells most of them.
  */
 #include "beacon/enrich_rules.h"
+
+#include <string.h>
 
 #include "base/text.h"
 
@@ -75,21 +77,20 @@ const struct enrich_rule enrich_rules[] = {
 
 const size_t enrich_rule_count = ARRAY_LEN(enrich_rules);
 
-_Static_assert(ARRAY_LEN(enrich_rules) <= 32, "a bit each in *seen");
+void enrich_rule_sets_init(struct enrich_rule_set sets[ENRICH_LEVELS])
+{
+	memset(sets, 0, ENRICH_LEVELS * sizeof(*sets));
+	for (size_t i = 0; i < enrich_rule_count; i++) {
+		const struct enrich_rule *rule = &enrich_rules[i];
+		struct enrich_rule_set *set = &sets[rule->level];
 
-/* The first row of each level. */
-static const unsigned char first_row[] = {
-	[AT_TOP] = 0,
-	[AT_META] = 6,
-	[AT_APP] = 13,
-	[AT_SESSION] = 18,
-	[AT_MEASUREMENT] = 20,
-	[AT_TRACES] = 21,
-	[AT_RESOURCE_SPANS] = 22,
-	[AT_SCOPE_SPANS] = 25,
-	[AT_RESOURCE] = 26,
-	[AT_ATTRIBUTE] = 27,
-};
+		if (set->count++ == 0)
+			set->rules = rule;
+		set->lengths |= (uint32_t)1 << rule->name.len;
+		if (rule->also.ptr)
+			set->lengths |= (uint32_t)1 << rule->also.len;
+	}
+}
 
 static enum json_match match(const struct enrich_rule *rule, struct json_string key)
 {
@@ -104,23 +105,20 @@ static enum json_match match(const struct enrich_rule *rule, struct json_string 
 	return also > found ? also : found;
 }
 
-const struct enrich_rule *enrich_rule_find(enum enrich_level level, struct json_string key,
-					   uint32_t *seen, enum enrich_key_fault *fault)
+const struct enrich_rule *enrich_rule_find(const struct enrich_rule_set *set,
+					   struct json_string key, uint32_t *seen,
+					   enum enrich_key_fault *fault)
 {
-	for (size_t i = first_row[level]; i < enrich_rule_count; i++) {
-		const struct enrich_rule *rule = &enrich_rules[i];
-		enum json_match found;
+	for (unsigned i = 0; i < set->count; i++) {
+		enum json_match found = match(&set->rules[i], key);
 
-		if (rule->level != level)
-			break;
-		found = match(rule, key);
 		if (found == JSON_DIFFERENT)
 			continue;
 		*fault = found != JSON_SAME         ? KEY_MISSPELLED
 			 : *seen & (uint32_t)1 << i ? KEY_REPEATED
 						    : KEY_GOOD;
 		*seen |= (uint32_t)1 << i;
-		return rule;
+		return &set->rules[i];
 	}
 	return NULL;
 }

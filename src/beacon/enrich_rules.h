@@ -21,6 +21,7 @@ enum enrich_level {
 	AT_SCOPE_SPANS,
 	AT_RESOURCE,
 	AT_ATTRIBUTE,
+	ENRICH_LEVELS
 };
 
 /* What enrich does with the value. The order has no meaning. */
@@ -70,10 +71,27 @@ enum enrich_key_fault {
 	KEY_MISSPELLED
 };
 
-/* Finds the rule for `key` at this level, in any spelling; NULL if the receiver does not know the
- * name. *seen collects which rules of an object were found; begin each object with 0. */
-const struct enrich_rule *enrich_rule_find(enum enrich_level level, struct json_string key,
-					   uint32_t *seen, enum enrich_key_fault *fault);
+/* The rules of one level. */
+struct enrich_rule_set {
+	const struct enrich_rule *rules;
+	unsigned count;   /* at most 32: a bit each in *seen */
+	uint32_t lengths; /* bit n: a name has n bytes; names are shorter than 32 */
+};
+
+/* Fills in the sets of all levels. */
+void enrich_rule_sets_init(struct enrich_rule_set sets[ENRICH_LEVELS]);
+
+/* Finds the rule for `key`, in any spelling; NULL if the receiver does not know the name. *seen
+ * collects which rules of an object were found; begin each object with 0. */
+const struct enrich_rule *enrich_rule_find(const struct enrich_rule_set *set,
+					   struct json_string key, uint32_t *seen,
+					   enum enrich_key_fault *fault);
+
+/* False for most keys that have no rule, at almost no cost. */
+static inline bool enrich_rule_may_exist(const struct enrich_rule_set *set, struct json_string key)
+{
+	return !key.plain || (key.len < 32 && set->lengths >> key.len & 1);
+}
 
 /* A sentence for a body that json rejected: what is wrong and what to do. */
 const char *enrich_json_text(enum json_error error);

@@ -42,7 +42,7 @@ static void count_attribute_spoof(struct walk *walk, enum enrich_owner owner,
 /* True when the attribute is to be removed. */
 static bool walk_attribute(struct walk *walk)
 {
-	struct members members = {.level = AT_ATTRIBUTE};
+	struct members members = walk_members(walk, AT_ATTRIBUTE);
 	const struct enrich_rule *rule;
 	struct json_string key = {.ptr = "", .plain = true};
 	struct claim claim = {0};
@@ -88,7 +88,7 @@ static void walk_attributes(struct walk *walk)
 
 static void walk_resource(struct walk *walk)
 {
-	struct members members = {.level = AT_RESOURCE};
+	struct members members = walk_members(walk, AT_RESOURCE);
 
 	if (json_peek(&walk->json) == JSON_NULL) {
 		walk_replace_next(walk, TEXT_RESOURCE);
@@ -110,7 +110,7 @@ static uint32_t walk_scopes(struct walk *walk, uint32_t *spans)
 	if (!walk_enter_array(walk))
 		return 0;
 	for (; json_element(&walk->json); scopes++) {
-		struct members members = {.level = AT_SCOPE_SPANS};
+		struct members members = walk_members(walk, AT_SCOPE_SPANS);
 
 		if (!walk_enter_object(walk))
 			continue;
@@ -122,7 +122,7 @@ static uint32_t walk_scopes(struct walk *walk, uint32_t *spans)
 
 static void walk_resource_spans(struct walk *walk)
 {
-	struct members members = {.level = AT_RESOURCE_SPANS};
+	struct members members = walk_members(walk, AT_RESOURCE_SPANS);
 	uint32_t scopes = 0, spans = 0, deprecated = 0;
 	const struct enrich_rule *rule;
 
@@ -143,7 +143,7 @@ static void walk_resource_spans(struct walk *walk)
 
 void walk_traces(struct walk *walk)
 {
-	struct members members = {.level = AT_TRACES};
+	struct members members = walk_members(walk, AT_TRACES);
 
 	if (!walk_enter_object(walk))
 		return;

@@ -116,7 +116,9 @@ const struct enrich_rule *walk_next_known(struct walk *walk, struct members *mem
 
 	while (json_member(&walk->json, &key)) {
 		members->any = true;
-		rule = enrich_rule_find(members->level, key, &members->seen, &fault);
+		rule = enrich_rule_may_exist(members->set, key)
+			       ? enrich_rule_find(members->set, key, &members->seen, &fault)
+			       : NULL;
 		if (!rule)
 			json_skip(&walk->json);
 		else if (fault != KEY_GOOD)
@@ -151,8 +153,8 @@ uint32_t walk_count_items(struct walk *walk)
 
 bool members_have(const struct members *members, enum enrich_action action)
 {
-	for (size_t i = 0; i < enrich_rule_count; i++)
-		if (enrich_rules[i].action == action)
+	for (unsigned i = 0; i < members->set->count; i++)
+		if (members->set->rules[i].action == action)
 			return members->seen >> i & 1;
 	return false;
 }

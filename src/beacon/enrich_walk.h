@@ -19,6 +19,7 @@
 
 struct enricher {
 	const struct labels *labels;
+	struct enrich_rule_set rules[ENRICH_LEVELS];
 	struct edits edits;
 	struct enrich_fragments texts;
 	struct enrich_reserved names;
@@ -37,7 +38,7 @@ struct walk {
 
 /* The object that is being walked: which rows were met, and whether it has any member. */
 struct members {
-	enum enrich_level level;
+	const struct enrich_rule_set *set;
 	uint32_t seen;
 	bool any;
 };
@@ -57,6 +58,10 @@ bool walk_next_is(struct walk *walk, enum json_type wanted);
 /* Step into the next value if it is an object, or an array; otherwise like walk_next_is(). */
 bool walk_enter_object(struct walk *walk);
 bool walk_enter_array(struct walk *walk);
+static inline struct members walk_members(const struct walk *walk, enum enrich_level level)
+{
+	return (struct members){.set = &walk->enricher->rules[level]};
+}
 /* Goes to the value of the next member that has a rule, and returns that rule. Skips all other
  * members. NULL at the end of the object. */
 const struct enrich_rule *walk_next_known(struct walk *walk, struct members *members);
