@@ -28,7 +28,7 @@ void edits_release(struct edits *edits)
 
 void edits_clear(struct edits *edits)
 {
-	edits->count = 0;
+	edits->count = edits->fixed = 0;
 	edits->error = EDITS_OK;
 }
 
@@ -53,7 +53,7 @@ static enum edits_error make_room(struct edits *edits)
  * attributes costs one edit. */
 static bool extend_last(struct edits *edits, size_t offset, size_t removed, unsigned text)
 {
-	struct edit *last = edits->count > 0 ? &edits->list[edits->count - 1] : NULL;
+	struct edit *last = edits->count > edits->fixed ? &edits->list[edits->count - 1] : NULL;
 
 	if (!last || last->text != EDIT_REMOVES || last->offset + last->removed != offset)
 		return false;
@@ -73,44 +73,24 @@ void edits_add(struct edits *edits, size_t offset, size_t removed, unsigned text
 		.offset = (uint32_t)offset, .removed = (uint32_t)removed, .text = text};
 }
 
-static struct edits_mark mark_of(const struct edits *edits)
-{
-	struct edits_mark mark = {.count = edits->count};
-
-	if (edits->count > 0)
-		mark.last = edits->list[edits->count - 1];
-	return mark;
-}
-
-static void rewind_to(struct edits *edits, const struct edits_mark *mark)
-{
-	edits->count = mark->count;
-	if (mark->count > 0)
-		edits->list[mark->count - 1] = mark->last;
-}
-
+/* May extend any edit: what is removed here is never taken back without the edit before it. */
 static void remove_bytes(struct edits *edits, size_t from, size_t to)
 {
+	edits->fixed = 0;
 	edits_add(edits, from, to - from, EDIT_REMOVES);
 }
 
-void edits_next_item(struct edits *edits, struct edits_items *items, size_t comma)
+void edits_remove_pending(struct edits *edits, struct edits_items *items, size_t comma)
 {
-	if (items->pending) {
-		remove_bytes(edits, items->from, comma + 1);
-		items->pending = false;
-		items->item = mark_of(edits);
-	} else {
-		items->kept = items->any;
-		items->comma = comma;
-		items->item = items->run = mark_of(edits);
-	}
-	items->any = true;
+	remove_bytes(edits, items->from, comma + 1);
+	items->pending = false;
 }
 
 void edits_remove_item(struct edits *edits, struct edits_items *items, size_t from, size_t to)
 {
-	rewind_to(edits, &items->item);
+	edits->count = items->item_count;
+	if (!items->in_run)
+		items->run_count = items->item_count;
 	items->pending = true;
 	items->from = from;
 	items->to = to;
@@ -121,7 +101,7 @@ bool edits_end_items(struct edits *edits, struct edits_items *items, bool append
 	if (!items->pending)
 		return items->any;
 	if (items->kept && !appends) {
-		rewind_to(edits, &items->run);
+		edits->count = items->run_count;
 		remove_bytes(edits, items->comma, items->to);
 	} else {
 		remove_bytes(edits, items->from, items->to);

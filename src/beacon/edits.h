@@ -38,6 +38,7 @@ enum edits_error {
 struct edits {
 	struct edit *list;
 	size_t count, capacity;
+	size_t fixed;           /* edits_add() makes none of the first `fixed` edits longer */
 	enum edits_error error; /* why the first edit that is missing was not added */
 };
 
@@ -63,24 +64,33 @@ void edits_add(struct edits *edits, size_t offset, size_t removed, unsigned text
  * Between these calls there may be edits inside of the item. Those of a removed item are dropped.
  */
 
-/* Where the list of edits was when an item began. */
-struct edits_mark {
-	size_t count;
-	struct edit last; /* it may become longer */
+struct edits_items {
+	bool any;          /* an item has begun */
+	bool kept;         /* an item was kept before the current run of removed items */
+	bool in_run;       /* the item before the last one was removed */
+	bool pending;      /* the last item is removed; it is not known yet which comma goes */
+	size_t from, to;   /* of the pending item */
+	size_t comma;      /* before the current run */
+	size_t item_count; /* of edits before the last item */
+	size_t run_count;  /* of edits before the current run */
 };
 
-struct edits_items {
-	bool any;               /* an item has begun */
-	bool kept;              /* an item was kept before the current run of removed items */
-	bool pending;           /* the last item is removed; it is not known yet which comma goes */
-	size_t from, to;        /* of the pending item */
-	size_t comma;           /* before the current run */
-	struct edits_mark item; /* before the last item */
-	struct edits_mark run;  /* before the current run */
-};
+/* Carries out a pending removal, now that the comma behind the item is known. */
+void edits_remove_pending(struct edits *edits, struct edits_items *items, size_t comma);
 
 /* An item begins. `comma` is the offset of the comma before it; any number for the first item. */
-void edits_next_item(struct edits *edits, struct edits_items *items, size_t comma);
+static inline void edits_next_item(struct edits *edits, struct edits_items *items, size_t comma)
+{
+	items->in_run = items->pending;
+	if (items->pending) {
+		edits_remove_pending(edits, items, comma);
+	} else {
+		items->kept = items->any;
+		items->comma = comma;
+	}
+	items->any = true;
+	items->item_count = edits->fixed = edits->count;
+}
 /* Removes the item that was begun last: an array's element, or a member from its key on. `to` is
  * the byte after it. */
 void edits_remove_item(struct edits *edits, struct edits_items *items, size_t from, size_t to);

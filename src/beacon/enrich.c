@@ -16,19 +16,20 @@
 
 static void walk_values(struct walk *walk)
 {
+	struct edits_items items = {0};
 	struct json_string name;
 
 	if (!walk_enter_object(walk))
 		return;
 	while (json_member(&walk->json, &name)) {
-		if (enrich_name_is_reserved(name))
-			walk_refuse(
-				walk, name.offset, VERDICT_RESERVED_NAME,
-				"Rule 6 (reserved_name): a measurement's value has the name of a "
-				"label (kind, app_..., session_attr_...) or Loki's (__error__); give it another name.");
-		else
-			json_skip(&walk->json);
+		walk_next_item(walk, &items);
+		json_skip(&walk->json);
+		if (!enrich_reserved_value(&walk->enricher->names, name))
+			continue;
+		walk_remove_item(walk, &items, name.offset);
+		walk->counts->spoofed++;
 	}
+	walk_close(walk, &items);
 }
 
 static void walk_measurements(struct walk *walk)

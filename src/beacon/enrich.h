@@ -26,7 +26,7 @@ void enricher_free(struct enricher *enricher);
  * Appends the labelled body to `out` and fills in *counts. Returns
  *
  *	VERDICT_OK
- *	VERDICT_BAD_JSON, VERDICT_AMBIGUOUS_KEY, VERDICT_RESERVED_NAME   a rule is broken at *offset
+ *	VERDICT_BAD_JSON, VERDICT_AMBIGUOUS_KEY   a rule is broken at *offset
  *	VERDICT_TOO_LARGE    `out` would exceed its maximum, or there are more than EDITS_MAX edits;
  *	                     what follows the first one too many is not looked at
  *	VERDICT_OVERLOADED   there is no memory

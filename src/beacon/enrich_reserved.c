@@ -69,38 +69,66 @@ static void as_label(char *name, size_t n)
 		name[i] = label_char((unsigned char)name[i]);
 }
 
-static bool is_reserved_as(struct json_string name, enum line_format format)
-{
-	static const struct view labels[] = {
-		VIEW_LITERAL("app_name"),
-		VIEW_LITERAL("app_namespace"),
-		VIEW_LITERAL("app_release"),
-		VIEW_LITERAL("app_version"),
-		VIEW_LITERAL("app_environment"),
-		/* Loki's own: one line with such a key makes a whole metric query fail. */
-		VIEW_LITERAL("__error__"),
-		VIEW_LITERAL("__error_details__"),
-		VIEW_LITERAL("__preserve_error__"),
-	};
-	char text[32];
-	struct view key = {text, line_key(name, format, KEY_ALONE, text, sizeof(text))};
+#define SESSION_PREFIX "session_attr_"
 
-	if (view_equals(key, VIEW_LITERAL("kind")) || view_starts_with(key, VIEW_LITERAL("app_")))
-		return true;
-	as_label(text, key.len);
-	for (size_t i = 0; i < ARRAY_LEN(labels); i++)
-		if (view_equals(key, labels[i]))
+enum {
+	PREFIX_LEN = sizeof(SESSION_PREFIX) - 1
+};
+
+/* Names that the receiver writes into each line of a measurement, or takes for labels. */
+static const struct view line_names[] = {
+	VIEW_LITERAL("kind"),
+	VIEW_LITERAL("timestamp"),
+	VIEW_LITERAL("app_name"),
+	VIEW_LITERAL("app_namespace"),
+	VIEW_LITERAL("app_release"),
+	VIEW_LITERAL("app_version"),
+	VIEW_LITERAL("app_environment"),
+	/* Loki's own: one line with such a key makes a whole metric query fail. */
+	VIEW_LITERAL("__error__"),
+	VIEW_LITERAL("__error_details__"),
+	VIEW_LITERAL("__preserve_error__"),
+};
+
+static bool is_reserved_as(const struct enrich_reserved *names, struct json_string name,
+			   enum line_format format)
+{
+	size_t n =
+		line_key(name, format, KEY_ALONE, names->scratch, PREFIX_LEN + names->longest + 1);
+	struct view key = {names->scratch, n};
+
+	as_label(names->scratch, n);
+	for (size_t i = 0; i < ARRAY_LEN(line_names); i++)
+		if (view_equals(key, line_names[i]))
 			return true;
-	return view_starts_with(key, VIEW_LITERAL("session_attr_"));
+	if (!view_starts_with(key, VIEW_LITERAL(SESSION_PREFIX)))
+		return false;
+	key = (struct view){key.ptr + PREFIX_LEN, key.len - PREFIX_LEN};
+	for (size_t i = 0; i < names->session_count; i++)
+		if (view_equals(key, names->session[i]))
+			return true;
+	return false;
 }
 
-bool enrich_name_is_reserved(struct json_string name)
+/* Fast path for almost all names: two characters that stay as they are, and that none of the
+ * reserved names begins with. */
+static bool begins_otherwise(struct json_string name)
 {
-	/* Fast path: a name that begins with another plain letter cannot become one of these. */
-	if (name.plain && name.len > 0 && may_stand_in_label((unsigned char)name.ptr[0]) &&
-	    !memchr("aks_", name.ptr[0], 4))
+	static const char beginnings[][3] = {"ki", "ti", "ap", "__", "se"};
+
+	if (!name.plain || name.len < 2 || !may_stand_in_label((unsigned char)name.ptr[0]) ||
+	    !may_stand_in_label((unsigned char)name.ptr[1]))
 		return false;
-	return is_reserved_as(name, LINE_LOGFMT) || is_reserved_as(name, LINE_JSON);
+	for (size_t i = 0; i < ARRAY_LEN(beginnings); i++)
+		if (memcmp(name.ptr, beginnings[i], 2) == 0)
+			return false;
+	return true;
+}
+
+bool enrich_reserved_value(const struct enrich_reserved *names, struct json_string name)
+{
+	return !begins_otherwise(name) &&
+	       (is_reserved_as(names, name, LINE_LOGFMT) || is_reserved_as(names, name, LINE_JSON));
 }
 
 static size_t session_as(const struct enrich_reserved *names, struct json_string key,
@@ -196,28 +224,46 @@ static void measure(struct enrich_reserved *names, struct view text)
 		names->longest = text.len;
 }
 
-bool enrich_reserved_init(struct enrich_reserved *names, const struct labels *labels)
+/* A session attribute is compared with the attributes that are stamped alone. */
+static bool init_session(struct enrich_reserved *names)
 {
-	names->labels = labels;
-	names->session = calloc(labels->attribute_count + 1, sizeof(*names->session));
-	if (!names->session || !init_labels(names))
+	const struct labels *labels = names->labels;
+	size_t count = labels->attribute_count + labels->unset_count;
+
+	names->session = calloc(count + 1, sizeof(*names->session));
+	if (!names->session)
 		return false;
-	for (size_t i = 0; i < labels->attribute_count; i++) {
-		if (!normalise_ours(&names->session[i], labels->attributes[i].session_key))
+	for (; names->session_count < count; names->session_count++) {
+		size_t i = names->session_count;
+		struct view key = i < labels->attribute_count
+					  ? labels->attributes[i].session_key
+					  : labels->unset_session_keys[i - labels->attribute_count];
+
+		if (!normalise_ours(&names->session[i], key))
 			return false;
 		measure(names, names->session[i]);
 	}
+	return true;
+}
+
+bool enrich_reserved_init(struct enrich_reserved *names, const struct labels *labels)
+{
+	names->labels = labels;
+	if (!init_session(names) || !init_labels(names))
+		return false;
 	for (size_t i = 0; i < names->stamped_count; i++)
 		measure(names, names->stamped[i].key);
 	for (size_t i = 0; i < labels->app_count; i++)
 		measure(names, labels->apps[i].name);
-	names->scratch = malloc(names->longest + 4);
+	for (size_t i = 0; i < ARRAY_LEN(line_names); i++)
+		measure(names, line_names[i]);
+	names->scratch = malloc(PREFIX_LEN + names->longest + 4);
 	return names->scratch != NULL;
 }
 
 void enrich_reserved_release(struct enrich_reserved *names)
 {
-	for (size_t i = 0; names->session && i < names->labels->attribute_count; i++)
+	for (size_t i = 0; i < names->session_count; i++)
 		free((void *)(uintptr_t)names->session[i].ptr);
 	free(names->session);
 	free(names->stamped);

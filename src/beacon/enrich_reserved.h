@@ -29,10 +29,11 @@ struct enrich_reserved {
 	const struct labels *labels;
 	struct enrich_label *stamped; /* all but service.name, whose value depends on the app */
 	size_t stamped_count;
-	struct view *session; /* normalised keys, in the order of labels->attributes */
+	/* Normalised keys: of labels->attributes in their order, then of those that are not set. */
+	struct view *session;
+	size_t session_count;
 	size_t longest; /* bytes of the longest of these, the labels' keys and the apps' names */
-	/* `longest` + 4 bytes: a decoded text that does not fit still looks longer than all of
-	 * them. */
+	/* A decoded text that does not fit still looks longer than all of them. */
 	char *scratch;
 };
 
@@ -48,7 +49,7 @@ size_t enrich_reserved_app(const struct enrich_reserved *names, struct json_stri
 /* The index of the label attribute that the session key `key` would look like, or
  * attribute_count. */
 size_t enrich_reserved_session(const struct enrich_reserved *names, struct json_string key);
-/* True for a name that no value of a measurement may have. */
-bool enrich_name_is_reserved(struct json_string name);
+/* True for a name that no value of a measurement may have: the log line has it without a prefix. */
+bool enrich_reserved_value(const struct enrich_reserved *names, struct json_string name);
 
 #endif

@@ -50,7 +50,7 @@ const struct enrich_rule enrich_rules[] = {
 	{AT_SESSION, "meta.session", NAME("id"), NONE, JSON_NONE, DO_PASS, "passed"},
 
 	{AT_MEASUREMENT, "measurements[]", NAME("values"), NONE, JSON_OBJECT, DO_VALUES,
-	 "refused with kind, app_*, session_attr_* or __error__ in it"},
+	 "passed but for those with the name of a label, which are removed"},
 
 	{AT_TRACES, "traces", NAME("resourceSpans"), NAME("resource_spans"), JSON_ARRAY,
 	 DO_RESOURCE_SPANS, "walked"},

@@ -202,6 +202,12 @@ void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from)
 	edits_remove_item(&walk->enricher->edits, items, from, json_offset(&walk->json));
 }
 
+void walk_close(struct walk *walk, struct edits_items *items)
+{
+	edits_end_items(&walk->enricher->edits, items, false);
+	check_edits(walk);
+}
+
 void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text)
 {
 	bool comma = edits_end_items(&walk->enricher->edits, items, true);

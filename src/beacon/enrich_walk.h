@@ -78,7 +78,9 @@ void walk_replace_next(struct walk *walk, enum enrich_text text);
 void walk_next_item(struct walk *walk, struct edits_items *items);
 /* Removes that item, which begins at `from` and has just been passed. */
 void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from);
-/* Ends the container that was just left, and appends `text` to its items. */
+/* Ends the container that was just left. */
+void walk_close(struct walk *walk, struct edits_items *items);
+/* The same, and appends `text` to its items. */
 void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text);
 
 /* Reads the next value into `claim`, which may already hold an earlier value of the same label. */

@@ -189,6 +189,14 @@ static struct view session_key_of(struct labels_build *build, struct view key)
 	return (struct view){bytes, bytes ? key.len : 0};
 }
 
+/* The browser may not use it as a name all the same. */
+static void reserve_label(struct labels_build *build, struct view key)
+{
+	struct labels *labels = build->labels;
+
+	labels->unset_session_keys[labels->unset_count++] = session_key_of(build, key);
+}
+
 static void add_label(struct labels_build *build, struct view key)
 {
 	struct labels *labels = build->labels;
@@ -222,9 +230,14 @@ static void choose_labels(struct labels_build *build)
 		return;
 	}
 	labels->attributes = labels_alloc(build, n * sizeof(*labels->attributes));
-	while (labels->attributes && view_next_item(&list, &item)) {
-		if (labels_may_stamp(build, item))
+	labels->unset_session_keys = labels_alloc(build, n * sizeof(*labels->unset_session_keys));
+	while (!build->out_of_memory && view_next_item(&list, &item)) {
+		if (!labels_may_label(build, item))
+			continue;
+		if (labels_has_value(build, item))
 			add_label(build, item);
+		else
+			reserve_label(build, item);
 	}
 }
 

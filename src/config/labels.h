@@ -57,6 +57,9 @@ struct labels {
 
 	struct labels_attribute *attributes; /* FARO_LABEL_ATTRIBUTES, in their order */
 	size_t attribute_count;
+	/* Session keys of those in FARO_LABEL_ATTRIBUTES that have no value and are not stamped. */
+	struct view *unset_session_keys;
+	size_t unset_count;
 	/* "k8s_cluster_name":"…","…":"…" - members for meta.session.attributes; empty if none. */
 	struct view session_members;
 

@@ -49,8 +49,10 @@ void labels_parse_attributes(struct labels_build *build);
 /* The last value of this key; empty where it is not set, or set to nothing. */
 struct view labels_attribute_value(const struct labels_build *build, struct view key);
 
-/* False, with a complaint, for a key that is not to be stamped. */
-bool labels_may_stamp(struct labels_build *build, struct view key);
+/* False, with a complaint, for a key that cannot be a label, or always is one. */
+bool labels_may_label(struct labels_build *build, struct view key);
+/* False, with a warning, for a key that cannot be stamped because it has no value. */
+bool labels_has_value(struct labels_build *build, struct view key);
 /* Whether a LogQL query, which sees both keys through `| logfmt`, cannot tell them apart. */
 bool labels_same_when_queried(struct view a, struct view b);
 

@@ -82,9 +82,15 @@ bool labels_same_when_queried(struct view a, struct view b)
 	return a.len == b.len;
 }
 
-bool labels_may_stamp(struct labels_build *build, struct view key)
+/* As much of the key as a complaint shows. */
+static int shown_len(struct view key)
 {
-	int n = (int)(key.len < LABELS_VALUE_MAX_BYTES ? key.len : LABELS_VALUE_MAX_BYTES);
+	return (int)(key.len < LABELS_VALUE_MAX_BYTES ? key.len : LABELS_VALUE_MAX_BYTES);
+}
+
+bool labels_may_label(struct labels_build *build, struct view key)
+{
+	int n = shown_len(key);
 
 	if (!reaches_log_line(key))
 		labels_complain(
@@ -100,11 +106,17 @@ bool labels_may_stamp(struct labels_build *build, struct view key)
 	else if (is_always_stamped(key))
 		labels_complain(build, false, LABEL_ATTRIBUTES,
 				"%.*s is always stamped: no need to list it", n, key.ptr);
-	else if (labels_attribute_value(build, key).len == 0)
-		labels_complain(build, false, LABEL_ATTRIBUTES,
-				"%.*s is not stamped: it has no value in " RESOURCE_ATTRIBUTES, n,
-				key.ptr);
 	else
 		return true;
+	return false;
+}
+
+bool labels_has_value(struct labels_build *build, struct view key)
+{
+	if (labels_attribute_value(build, key).len > 0)
+		return true;
+	labels_complain(build, false, LABEL_ATTRIBUTES,
+			"%.*s is not stamped: it has no value in " RESOURCE_ATTRIBUTES,
+			shown_len(key), key.ptr);
 	return false;
 }

@@ -14,6 +14,7 @@ type fake struct {
 	names reader
 
 	keepEmptyKeys, keepReserved, keepReservedLookalikes       bool
+	keepUnset, removeAllApp, removeMeasurement                bool
 	forgetSpans, onlyFirstResource, keepForged, keepOtherK8s  bool
 	keepSessionLookalikes, forgetSession                      bool
 	trustApp, overwriteVersion, keepEnvironment               bool
@@ -31,15 +32,16 @@ func (f *fake) label(body []byte) outcome {
 	if levelBody.isAmbiguous(root, &f.names) || !f.keepEmptyKeys && hasEmptyKey(root) && mayBeAmbiguous(root) {
 		return outcome{refusal: "ambiguous_key", detail: "two meanings"}
 	}
-	if !f.keepReserved && mayBeReserved(root) && !(f.keepReservedLookalikes && !hasPlainReserved(root)) {
-		return outcome{refusal: "reserved_name", detail: "a label's name"}
-	}
 	if f.refuseUser && strings.Contains(string(body), `"user":`) {
 		return outcome{refusal: "ambiguous_key", detail: "no"}
 	}
-	came, err := receive(body)
-	did := outcome{counts: came.counts(), spoofed: 1}
-	if verifySpoofs(f.id, came, 1) != nil || f.forgetSpoofs {
+	gone := f.remove(root)
+	came, err := receive(root.bytes())
+	did := outcome{counts: came.counts(), spoofed: gone.claims + 1}
+	if verifySpoofs(f.id, came, 1) != nil {
+		did.spoofed--
+	}
+	if f.forgetSpoofs {
 		did.spoofed = 0
 	}
 	f.change(root, came.Meta.App.Name)
@@ -52,45 +54,6 @@ func (f *fake) label(body []byte) outcome {
 		did.counts = went.counts()
 	}
 	return did
-}
-
-func hasPlainReserved(root *node) bool {
-	for _, one := range root.at("measurements").list() {
-		for _, m := range one.at("values").list2() {
-			if m.key == "kind" || strings.HasPrefix(m.key, "app_") || strings.HasPrefix(m.key, "session_attr_") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// at is the member of exactly this name, or nil.
-func (n *node) at(names ...string) *node {
-	if n != nil {
-		for _, m := range n.members {
-			for _, name := range names {
-				if m.key == name {
-					return m.value
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func (n *node) list() []*node {
-	if n == nil {
-		return nil
-	}
-	return n.items
-}
-
-func (n *node) list2() []member {
-	if n == nil {
-		return nil
-	}
-	return n.members
 }
 
 // need is the member, made (in front) where it is missing or null; nil where it is something else.
@@ -120,6 +83,32 @@ func (n *node) put(name, value string) {
 func quotedNode(text string) *node {
 	raw, _ := json.Marshal(text)
 	return &node{kind: '"', raw: raw}
+}
+
+// remove does what identity.remove does, with the faults.
+func (f *fake) remove(root *node) removed {
+	id := *f.id
+	if f.keepUnset {
+		id.unset = nil
+	}
+	switch {
+	case f.keepReserved:
+		return removed{}
+	case f.keepReservedLookalikes || f.removeAllApp:
+		return removeValues(root, func(name string) bool {
+			if f.removeAllApp {
+				return id.isReserved(name) || strings.HasPrefix(name, "app_")
+			}
+			return id.isReserved(name) && asQueried(asWritten(name)) == name
+		})
+	case f.removeMeasurement:
+		gone := id.remove(root)
+		if list := root.at("measurements"); gone.claims > 0 && list != nil {
+			list.items = nil
+		}
+		return gone
+	}
+	return id.remove(root)
 }
 
 func (f *fake) change(root *node, claimed string) {
@@ -276,30 +265,33 @@ func TestOracle_WrongLabeller_IsFound(t *testing.T) {
 		return strings.EqualFold(string(m.raw), `"`+name+`"`)
 	}
 	for fault, inject := range map[string]func(f *fake){
-		"forgets spans":                        func(f *fake) { f.forgetSpans = true },
-		"labels the first resource only":       func(f *fake) { f.onlyFirstResource = true },
-		"does not know resource_spans":         func(f *fake) { f.forgetSnakeCase = true },
-		"keeps the browser's resource labels":  func(f *fake) { f.keepForged = true },
-		"keeps the browser's k8s.pod.name":     func(f *fake) { f.keepOtherK8s = true },
-		"folds no case":                        func(f *fake) { f.names.isName = foldsNothing },
-		"folds ASCII only":                     func(f *fake) { f.names.isName = foldsASCII },
-		"compares keys with their escapes":     func(f *fake) { f.names.isName = foldsRaw },
-		"keeps duplicates":                     func(f *fake) { f.names.repeatable = true },
-		"keeps empty keys":                     func(f *fake) { f.keepEmptyKeys = true },
-		"keeps reserved names":                 func(f *fake) { f.keepReserved = true },
-		"keeps lookalikes of reserved names":   func(f *fake) { f.keepReservedLookalikes = true },
-		"keeps lookalikes among the session's": func(f *fake) { f.keepSessionLookalikes = true },
-		"forgets the session":                  func(f *fake) { f.forgetSession = true },
-		"lets the browser choose any name":     func(f *fake) { f.trustApp = true },
-		"keeps the browser's environment":      func(f *fake) { f.keepEnvironment = true },
-		"overwrites the version":               func(f *fake) { f.overwriteVersion = true },
-		"loses a log":                          func(f *fake) { f.loseLog = true },
-		"rounds numbers":                       func(f *fake) { f.roundNumbers = true },
-		"changes escapes":                      func(f *fake) { f.unescape = true },
-		"counts by what the text looks like":   func(f *fake) { f.miscount = true },
-		"counts no spoofs":                     func(f *fake) { f.forgetSpoofs = true },
-		"refuses what is fine":                 func(f *fake) { f.refuseUser = true },
-		"takes invalid UTF-8":                  func(f *fake) { f.isLax = true },
+		"forgets spans":                           func(f *fake) { f.forgetSpans = true },
+		"labels the first resource only":          func(f *fake) { f.onlyFirstResource = true },
+		"does not know resource_spans":            func(f *fake) { f.forgetSnakeCase = true },
+		"keeps the browser's resource labels":     func(f *fake) { f.keepForged = true },
+		"keeps the browser's k8s.pod.name":        func(f *fake) { f.keepOtherK8s = true },
+		"folds no case":                           func(f *fake) { f.names.isName = foldsNothing },
+		"folds ASCII only":                        func(f *fake) { f.names.isName = foldsASCII },
+		"compares keys with their escapes":        func(f *fake) { f.names.isName = foldsRaw },
+		"keeps duplicates":                        func(f *fake) { f.names.repeatable = true },
+		"keeps empty keys":                        func(f *fake) { f.keepEmptyKeys = true },
+		"keeps reserved names":                    func(f *fake) { f.keepReserved = true },
+		"keeps lookalikes of reserved names":      func(f *fake) { f.keepReservedLookalikes = true },
+		"keeps the name of a label without value": func(f *fake) { f.keepUnset = true },
+		"removes every value named app_":          func(f *fake) { f.removeAllApp = true },
+		"loses the measurement with a value":      func(f *fake) { f.removeMeasurement = true },
+		"keeps lookalikes among the session's":    func(f *fake) { f.keepSessionLookalikes = true },
+		"forgets the session":                     func(f *fake) { f.forgetSession = true },
+		"lets the browser choose any name":        func(f *fake) { f.trustApp = true },
+		"keeps the browser's environment":         func(f *fake) { f.keepEnvironment = true },
+		"overwrites the version":                  func(f *fake) { f.overwriteVersion = true },
+		"loses a log":                             func(f *fake) { f.loseLog = true },
+		"rounds numbers":                          func(f *fake) { f.roundNumbers = true },
+		"changes escapes":                         func(f *fake) { f.unescape = true },
+		"counts by what the text looks like":      func(f *fake) { f.miscount = true },
+		"counts no spoofs":                        func(f *fake) { f.forgetSpoofs = true },
+		"refuses what is fine":                    func(f *fake) { f.refuseUser = true },
+		"takes invalid UTF-8":                     func(f *fake) { f.isLax = true },
 	} {
 		t.Run(strings.ReplaceAll(fault, " ", "_"), func(t *testing.T) {
 			found, after := error(nil), 0

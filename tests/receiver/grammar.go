@@ -179,10 +179,11 @@ func (g *generator) measurement() {
 	g.item(field{"type", func() { g.raw(`"web-vitals"`) }}, field{"values", func() {
 		var fields []field
 		for g.random.IntN(3) > 0 {
-			name := pick(g, "lcp", "ttfb", "cls", "fcp", "type", "timestamp")
+			name := pick(g, "lcp", "ttfb", "cls", "fcp", "type", "app_load_ms")
 			if g.trick() || g.random.IntN(50) == 0 {
 				name = pick(g, "kind", "app_name", "app_namespace", "app_environment", "session_attr_team",
-					"session_attr_k8s_cluster_name", "KIND", "app", "session_attr", "app-name")
+					"session_attr_k8s_cluster_name", "KIND", "app", "session_attr", "app-name", "timestamp",
+					"app_load_ms", "app_release", "session_attr_cost_center", "session_attr_plan", "__error__")
 				if g.random.IntN(2) == 0 {
 					name = g.lookalike(name)
 				}

@@ -22,6 +22,7 @@ type identity struct {
 	environment  string
 	version      string
 	attributes   []attribute
+	unset        []string // in FARO_LABEL_ATTRIBUTES, but without a value
 }
 
 type environment struct {
@@ -38,12 +39,13 @@ var identities = []*identity{
 				"deployment.environment.name=production,service.version=4.2.0," +
 				"k8s.cluster.name=eu-1,team=web%20shop,k8s.pod.name=shop-0",
 			appNames:        "shop,shop-admin",
-			labelAttributes: "k8s.cluster.name,team",
+			labelAttributes: "k8s.cluster.name,team,cost.center",
 		},
 		apps:      []string{"shop", "shop-admin"},
 		namespace: "retail", k8sNamespace: "retail-prod",
 		environment: "production", version: "4.2.0",
 		attributes: []attribute{{"k8s.cluster.name", "eu-1"}, {"team", "web shop"}},
+		unset:      []string{"cost.center"},
 	},
 	{
 		name: "nothing known",

@@ -130,32 +130,3 @@ func mayBeAmbiguous(body *node) bool {
 	body.each("traces", func(traces *node) { empty = empty || hasEmptyKey(traces) })
 	return empty
 }
-
-// isReserved tells names of measurement values that would be read as labels.
-func isReserved(name string) bool {
-	for _, key := range bothQueried(name) {
-		switch key {
-		case "kind", "__error__", "__error_details__", "__preserve_error__":
-			return true
-		}
-		if strings.HasPrefix(key, "app_") || strings.HasPrefix(key, "session_attr_") {
-			return true
-		}
-	}
-	return false
-}
-
-// mayBeReserved allows the refusal reserved_name.
-func mayBeReserved(body *node) bool {
-	found := false
-	body.each("measurements", func(list *node) {
-		for _, one := range list.items {
-			one.each("values", func(values *node) {
-				for _, m := range values.members {
-					found = found || isReserved(m.key)
-				}
-			})
-		}
-	})
-	return found
-}

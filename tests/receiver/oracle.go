@@ -12,7 +12,7 @@ import (
 
 // outcome is what a labeller made of a body.
 type outcome struct {
-	refusal string // "" for accepted, else the reason label: bad_json, ambiguous_key, reserved_name
+	refusal string // "" for accepted, else the reason label: bad_json, ambiguous_key
 	offset  int
 	detail  string
 
@@ -28,10 +28,11 @@ type labeller interface {
 
 // tally says how much of what was tried reached the assertions that matter.
 type tally struct {
-	bodies, received, labelled         int // all; accepted by the receiver as they came; by the labeller
-	healed                             int // refused as they came, accepted as labelled
-	lines, spans                       int // looked at in what was labelled
-	badJSON, ambiguous, reserved, fair int // refusals; of those, bodies that the receiver would take
+	bodies, received, labelled int // all; accepted by the receiver as they came; by the labeller
+	healed                     int // refused as they came, accepted as labelled
+	lines, spans               int // looked at in what was labelled
+	badJSON, ambiguous, fair   int // refusals; of those, bodies that the receiver would take
+	removed                    int // claims in measurements
 }
 
 func (t *tally) add(o *tally) {
@@ -43,15 +44,15 @@ func (t *tally) add(o *tally) {
 	t.spans += o.spans
 	t.badJSON += o.badJSON
 	t.ambiguous += o.ambiguous
-	t.reserved += o.reserved
+	t.removed += o.removed
 	t.fair += o.fair
 }
 
 func (t *tally) String() string {
 	return fmt.Sprintf("%d bodies: the receiver takes %d as they came, %d were labelled (%d only thanks to"+
-		" that), %d log lines and %d spans looked at; refused: %d bad_json, %d ambiguous_key, %d"+
-		" reserved_name, of which the receiver would have taken %d",
-		t.bodies, t.received, t.labelled, t.healed, t.lines, t.spans, t.badJSON, t.ambiguous, t.reserved, t.fair)
+		" that), %d claims removed, %d log lines and %d spans looked at; refused: %d bad_json, %d"+
+		" ambiguous_key, of which the receiver would have taken %d",
+		t.bodies, t.received, t.labelled, t.healed, t.removed, t.lines, t.spans, t.badJSON, t.ambiguous, t.fair)
 }
 
 // verify runs one body through the labeller and returns the rule that was broken, or nil.
@@ -75,6 +76,11 @@ func verify(id *identity, by labeller, body []byte, t *tally) error {
 	if !isStrict(did.output) {
 		return fmt.Errorf("the output is not strict JSON")
 	}
+	// From here on, what came is what came without the parts that the rules remove.
+	rest := parse(body)
+	gone := id.remove(rest)
+	t.removed += gone.claims
+	came, comeErr = receive(rest.bytes())
 	went, err := receive(did.output)
 	if err != nil {
 		if comeErr == nil {
@@ -98,7 +104,10 @@ func verify(id *identity, by labeller, body []byte, t *tally) error {
 	if err := verifyResources(id, app, went, t); err != nil {
 		return err
 	}
-	if err := verifySpoofs(id, came, did.spoofed); err != nil && comeErr == nil {
+	if did.spoofed < gone.claims {
+		return fmt.Errorf("%d claims counted, and %d were removed", did.spoofed, gone.claims)
+	}
+	if err := verifySpoofs(id, came, did.spoofed-gone.claims); err != nil && comeErr == nil {
 		return err
 	}
 	if comeErr != nil {
@@ -124,9 +133,6 @@ func verifyRefusal(body []byte, did *outcome, received bool, t *tally) error {
 	case "ambiguous_key":
 		t.ambiguous++
 		allowed = !strict || mayBeAmbiguous(parse(body))
-	case "reserved_name":
-		t.reserved++
-		allowed = !strict || mayBeReserved(parse(body))
 	default:
 		return fmt.Errorf("refused for a reason outside of the rules: %s", did.refusal)
 	}
@@ -164,6 +170,13 @@ func verifyLines(id *identity, app string, p *payload, t *tally) (failed error) 
 	}
 	for i := range keys {
 		keys[i].shown = asQueried(keys[i].key)
+	}
+	for _, m := range p.Measurements {
+		for name := range m.Values {
+			if id.isReserved(name) {
+				return fmt.Errorf("a measurement has a value called %q", name)
+			}
+		}
 	}
 	p.eachLine(func(kind string, l *line) {
 		t.lines++

@@ -160,6 +160,27 @@ func (n *node) each(name string, f func(value *node)) {
 	}
 }
 
+// at is the member of exactly this name, or nil.
+func (n *node) at(names ...string) *node {
+	if n != nil {
+		for _, m := range n.members {
+			for _, name := range names {
+				if m.key == name {
+					return m.value
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (n *node) list() []*node {
+	if n == nil {
+		return nil
+	}
+	return n.items
+}
+
 func (n *node) write(out *bytes.Buffer) {
 	switch n.kind {
 	case '{':

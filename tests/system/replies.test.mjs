@@ -114,11 +114,6 @@ for (const [reason, cases] of Object.entries({
 		"an empty key in traces": ['{"traces":{"":1}}'],
 		"both spellings in traces": ['{"traces":{"resourceSpans":[],"resource_spans":[]}}'],
 	},
-	reserved_name: {
-		kind: ['{"measurements":[{"type":"x","values":{"kind":1}}]}'],
-		"app_": ['{"measurements":[{"type":"x","values":{"app_namespace":1}}]}'],
-		"session_attr_": ['{"measurements":[{"type":"x","values":{"session_attr_a":1}}]}'],
-	},
 }))
 	scenario(`400 ${reason}, and nothing reaches the receiver`, async (stage) => {
 		const server = await start(stage);
@@ -401,6 +396,26 @@ scenario("metrics of one beacon: its bytes before and after inflating, its time,
 	assert.deepEqual(await rise(spoofed), [spoofed.length, spoofed.length, 2, 2]);
 	assert.deepEqual(await rise(packed, { "Content-Encoding": "gzip" }), [packed.length, spoofed.length, 2, 2]);
 	assert.deepEqual(await rise(honest), [honest.length, honest.length, 0, 2]);
+});
+
+scenario("a value named like a label is removed, and what stands beside it arrives", async (stage) => {
+	const server = await start(stage);
+	const spoofed = async () => (await metrics(server)).get("spoofed_total");
+	const body = (values) => JSON.stringify({
+		measurements: [{ type: "x", values }], exceptions: [{ type: "Error", value: "beside it" }],
+	});
+	for (const [sent, left, claims] of [
+		[{ kind: 1, lcp: 2 }, { lcp: 2 }, 1],
+		[{ app_namespace: 1, "app.name": 2, timestamp: 3 }, {}, 3],
+		[{ app_load_ms: 1, session_attr_plan: 2 }, { app_load_ms: 1, session_attr_plan: 2 }, 0],
+	]) {
+		const before = await spoofed();
+		assert.equal((await post(server.port, body(sent))).status, 202);
+		const arrived = JSON.parse(server.behind.requests.at(-1).body);
+		assert.deepEqual(arrived.measurements, [{ type: "x", values: left }]);
+		assert.deepEqual(arrived.exceptions, JSON.parse(body({})).exceptions);
+		assert.equal(await spoofed() - before, claims);
+	}
 });
 
 scenario("status pages: metrics, health, ready; other methods 405", async (stage) => {

@@ -1,5 +1,5 @@
 /* Labels made by hand, so that the drivers of enrich need neither the labels module nor an
- * environment. Two apps, two label attributes. */
+ * environment. Two apps, two label attributes, and one that has no value. */
 #ifndef TEST_ENRICH_LABELS_H
 #define TEST_ENRICH_LABELS_H
 
@@ -31,6 +31,8 @@ static struct labels_attribute test_attributes[] = {
 	{VIEW_LITERAL("team"), VIEW_LITERAL("tea \"m\""), VIEW_LITERAL("team")},
 };
 
+static struct view test_unset[] = {VIEW_LITERAL("cost_center")};
+
 static const struct labels test_labels = {
 	.service_name = VIEW_LITERAL("shop-web"),
 	.namespace_ = VIEW_LITERAL("shop-ns"),
@@ -44,6 +46,8 @@ static const struct labels test_labels = {
 	.version_json = VIEW_LITERAL("\"1.2.3\""),
 	.attributes = test_attributes,
 	.attribute_count = 2,
+	.unset_session_keys = test_unset,
+	.unset_count = 1,
 	.session_members = VIEW_LITERAL(SESSION_MEMBERS),
 };
 

@@ -130,7 +130,8 @@ static char *as_label(char *key)
 	return key;
 }
 
-static bool looks_like(const char *key, struct view ours)
+/* Is `key`, behind `prefix` in a log line, what a query takes for the session's label `ours`? */
+static bool looks_like(const char *prefix, const char *key, struct view ours)
 {
 	char line[KEY_SIZE], wanted[KEY_SIZE], text[512];
 
@@ -138,33 +139,44 @@ static bool looks_like(const char *key, struct view ours)
 	write_key("session_attr_", text, true, wanted);
 	as_label(wanted);
 	for (int json = 0; json <= 1; json++) {
-		write_key("session_attr_", key, json, line);
+		write_key(prefix, key, json, line);
 		if (strcmp(as_label(trim(line)), wanted) == 0)
 			return true;
 	}
 	return false;
 }
 
-static bool is_reserved(const char *name)
+/* May no measurement have a value of that name? */
+static bool is_reserved(const char *name, const struct labels *labels)
 {
-	static const char *const labels[] = {
-		"app_name",          "app_namespace",      "app_release",
-		"app_version",       "app_environment",    "__error__",
-		"__error_details__", "__preserve_error__", NULL};
-	char line[KEY_SIZE], *key;
+	static const char *const names[] = {"kind",
+					    "timestamp",
+					    "app_name",
+					    "app_namespace",
+					    "app_release",
+					    "app_version",
+					    "app_environment",
+					    "__error__",
+					    "__error_details__",
+					    "__preserve_error__",
+					    NULL};
+	char line[KEY_SIZE];
 
 	for (int json = 0; json <= 1; json++) {
+		const char *key;
+
 		write_key("", name, json, line);
-		key = trim(line);
-		if (strcmp(key, "kind") == 0 || strncmp(key, "app_", 4) == 0)
-			return true;
-		as_label(key);
-		for (size_t i = 0; labels[i]; i++)
-			if (strcmp(key, labels[i]) == 0)
+		key = as_label(trim(line));
+		for (size_t i = 0; names[i]; i++)
+			if (strcmp(key, names[i]) == 0)
 				return true;
-		if (strncmp(key, "session_attr_", 13) == 0)
-			return true;
 	}
+	for (size_t i = 0; i < labels->attribute_count; i++)
+		if (looks_like("", name, labels->attributes[i].session_key))
+			return true;
+	for (size_t i = 0; i < labels->unset_count; i++)
+		if (looks_like("", name, labels->unset_session_keys[i]))
+			return true;
 	return false;
 }
 
@@ -234,7 +246,8 @@ static void label_session(cJSON *meta, const struct labels *labels)
 
 		next = item->next;
 		for (size_t i = 0; i < labels->attribute_count; i++)
-			forged |= looks_like(item->string, labels->attributes[i].session_key);
+			forged |= looks_like("session_attr_", item->string,
+					     labels->attributes[i].session_key);
 		if (forged)
 			cJSON_Delete(cJSON_DetachItemViaPointer(attributes, item));
 	}
@@ -269,6 +282,22 @@ static void label_resource(cJSON *resource_spans, const struct labels *labels,
 	cJSON_Delete(ours);
 }
 
+static void remove_values(cJSON *body, const struct labels *labels)
+{
+	cJSON *measurement, *value, *next;
+
+	cJSON_ArrayForEach(measurement, get(body, "measurements"))
+	{
+		cJSON *values = get(measurement, "values");
+
+		for (value = values ? values->child : NULL; value; value = next) {
+			next = value->next;
+			if (is_reserved(value->string, labels))
+				cJSON_Delete(cJSON_DetachItemViaPointer(values, value));
+		}
+	}
+}
+
 static cJSON *resource_spans_of(const cJSON *body)
 {
 	cJSON *traces = get(body, "traces"), *list = get(traces, "resourceSpans");
@@ -289,6 +318,7 @@ const char *oracle_structure(struct view in, struct view out, const struct label
 	}
 	app = label_app(child(expected, "meta", false), labels);
 	label_session(get(expected, "meta"), labels);
+	remove_values(expected, labels);
 	cJSON_ArrayForEach(item, resource_spans_of(expected))
 	{
 		if (cJSON_IsObject(item))
@@ -341,7 +371,8 @@ static const char *trusted_session(const cJSON *meta, const struct labels *label
 
 		cJSON_ArrayForEach(item, attributes)
 		{
-			if (!looks_like(item->string, labels->attributes[i].session_key))
+			if (!looks_like("session_attr_", item->string,
+					labels->attributes[i].session_key))
 				continue;
 			if (!is_text(item, labels->attributes[i].value))
 				return "a session attribute of the browser passes for a label";
@@ -380,7 +411,7 @@ static const char *trusted_resource(const cJSON *resource_spans, const struct la
 	return wrong;
 }
 
-static const char *trusted_values(const cJSON *body)
+static const char *trusted_values(const cJSON *body, const struct labels *labels)
 {
 	cJSON *item, *value;
 
@@ -388,7 +419,7 @@ static const char *trusted_values(const cJSON *body)
 	{
 		cJSON_ArrayForEach(value, only(item, "values"))
 		{
-			if (is_reserved(value->string))
+			if (is_reserved(value->string, labels))
 				return "a measurement's value has the name of a label";
 		}
 	}
@@ -412,7 +443,7 @@ const char *oracle_trusted(struct view out, const struct labels *labels)
 	}
 	wrong = trusted_session(meta, labels);
 	if (!wrong)
-		wrong = trusted_values(body);
+		wrong = trusted_values(body, labels);
 	list = only(only(body, "traces"), "resourceSpans");
 	if (!list)
 		list = only(only(body, "traces"), "resource_spans");

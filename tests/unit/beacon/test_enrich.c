@@ -406,8 +406,6 @@ static void test_refusals__verdict_offset_and_rule(void **state)
 		{"{\"logs\":[],\"logs\":[]}", VERDICT_AMBIGUOUS_KEY, 11, "Rule 2 (ambiguous_key)"},
 		{"{\"traces\":{\"a\":{\"\":1}}}", VERDICT_AMBIGUOUS_KEY, 16,
 		 "Rule 2 (ambiguous_key)"},
-		{"{\"measurements\":[{\"values\":{\"kind\":1}}]}", VERDICT_RESERVED_NAME, 28,
-		 "Rule 6 (reserved_name)"},
 	};
 	struct enricher *enricher = enricher_new(&test_labels);
 	struct buf out;
@@ -427,6 +425,35 @@ static void test_refusals__verdict_offset_and_rule(void **state)
 	buf_release(&out);
 }
 
+#define WITH_VALUES(values) \
+	"{" META ",\"measurements\":[{\"values\":" values "}],\"exceptions\":[{}]}"
+
+static void test_values__with_the_name_of_a_label__go_alone(void **state)
+{
+	static const struct pin pins[] = {
+		{WITH_VALUES("{\"kind\":1}"), WITH_VALUES("{}"), 1},
+		{WITH_VALUES("{\"kind\":1,\"lcp\":2}"), WITH_VALUES("{\"lcp\":2}"), 1},
+		{WITH_VALUES("{\"lcp\":2,\"kind\":1}"), WITH_VALUES("{\"lcp\":2}"), 1},
+		{WITH_VALUES("{\"a\":1,\"app_name\":2,\"timestamp\":3,\"b\":4,\"kind\":5,"
+			     "\"session_attr_team\":6}"),
+		 WITH_VALUES("{\"a\":1,\"b\":4}"), 4},
+		{WITH_VALUES("{ \"a\" : 1 , \"kind\" : 2 , \"kind\" : 3 }"),
+		 WITH_VALUES("{ \"a\" : 1  }"), 2},
+		/* The receiver reads null as 0; any other type would cost the beacon. */
+		{WITH_VALUES("{\"kind\":null,\"app.name\":{\"x\":[]}}"), WITH_VALUES("{}"), 2},
+		{WITH_VALUES("{\"app_load_ms\":1,\"session_attr_plan\":2}"),
+		 WITH_VALUES("{\"app_load_ms\":1,\"session_attr_plan\":2}"), 0},
+		{"{" META ",\"measurements\":[{\"values\":{\"kind\":1}},{\"values\":{\"a\":1}},"
+		 "{\"values\":{\"a\":1,\"kind\":1}}]}",
+		 "{" META ",\"measurements\":[{\"values\":{}},{\"values\":{\"a\":1}},"
+		 "{\"values\":{\"a\":1}}]}",
+		 2},
+	};
+
+	(void)state;
+	CHECK(pins);
+}
+
 static void test_reserved_names__as_the_log_line_has_them(void **state)
 {
 	static const struct {
@@ -437,12 +464,31 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		{"kin", false},
 		{"kinds", false},
 		{"Kind", false},
-		{"app_", true},
+		{"timestamp", true},
+		{"timestamps", false},
+		{"app_name", true},
+		{"app_namespace", true},
+		{"app_release", true},
+		{"app_version", true},
+		{"app_environment", true},
+		/* Other names that begin so are nobody's. */
+		{"app_", false},
 		{"app", false},
-		{"app_load", true},
-		{"session_attr_", true},
+		{"app_load_ms", false},
+		{"app_names", false},
+		{"value_kind", false},
+		/* The session's labels, also one that is configured and has no value. */
+		{"session_attr_team", true},
+		{"session_attr_k8s_cluster_name", true},
+		{"session_attr_cost_center", true},
+		{"session_attr_", false},
 		{"session_attr", false},
+		{"session_attr_plan", false},
+		{"session_attr_teams", false},
+		{"team", false},
 		{"", false},
+		{"k", false},
+		{"_", false},
 		/* logfmt drops these from a key, */
 		{" kind", true},
 		{"k=in\\\"d", true},
@@ -452,7 +498,10 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		{"app.name", true},
 		{"app-version", true},
 		{"app.other", false},
-		{"session.attr.x", true},
+		{"session.attr.team", true},
+		{"session-attr/k8s.cluster.name", true},
+		{"session.attr.x", false},
+		{"time.stamp", false},
 		{"app/name", true},
 		{"app0name", false},
 		{"app9name", false},
@@ -474,10 +523,12 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		{"kind\xc2\xa0", true},
 		{"\xc2\xa0\xe3\x80\x80kind", true},
 		{"\\u2003app_name", true},
-		{"\\u0085app_x", true},
+		{"\\u0085app_name", true},
+		{"\\u0085timestamp", true},
 		{"kin\\u00a0d", false},
-		{"session\xe2\x80\xa8_attr_x", false},
-		{"\xe1\x9a\x80session_attr_x", true},
+		{"session\xe2\x80\xa8_attr_team", false},
+		{"\xe1\x9a\x80session_attr_team", true},
+		{"\xe1\x9a\x80session_attr_plan", false},
 		{"k\\u0001ind\xc2\xa0\x7f", true},
 		{"\xe2\x80\x8bkind", false},
 		{"kind\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaf\xe2\x81\x9f\xe2\x80\x80\xe2\x80\x8a",
@@ -489,8 +540,10 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		 true},
 		/* from a line of JSON as well, which has the characters that logfmt drops, */
 		{"app name", true},
-		{"session attr=x", true},
-		{"session\\u0000attr\\\"x", true},
+		{"session attr=team", true},
+		{"session\\u0000attr\\\"cost.center", true},
+		{"t=imestamp", true},
+		{"s\\u0065ssion_attr_team", true},
 		{"app\xef\xbf\xbdversion", true},
 		/* and has names of its own. */
 		{"__error__", true},
@@ -499,10 +552,10 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		{"__error", false},
 		{"__load__", false},
 		{"\xc3\xa9kind", false},
-		/* Longer than any of ours; only the beginning matters. */
-		{"session_attr_abcdefghijklmnopqrstuvwxyz0123456789", true},
-		{"session.attr.abcdefghijklmnopqrstuvwxyz0123456789", true},
-		{"sessionattrabcdefghijklmnopqrstuvwxyz0123456789", false},
+		/* Longer than any of ours. */
+		{"session_attr_abcdefghijklmnopqrstuvwxyz0123456789", false},
+		{"session_attr_teamabcdefghijklmnopqrstuvwxyz0123456789", false},
+		{"deployment_environment_name_and_something_behind_it", false},
 	};
 	struct enricher *enricher = enricher_new(&test_labels);
 	struct buf in, out;
@@ -515,12 +568,18 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		struct checked checked;
 
 		buf_clear(&in);
-		buf_printf(&in, "{\"measurements\":[{\"values\":{\"%s\":1}}]}", rows[i].name);
+		buf_printf(&in, "{\"measurements\":[{\"values\":{\"%s\":1}}]," META "}",
+			   rows[i].name);
 		checked = check_beacon(enricher, (struct view){in.data, in.len}, &out);
-		if (checked.wrong ||
-		    checked.verdict != (rows[i].reserved ? VERDICT_RESERVED_NAME : VERDICT_OK))
-			fail_msg("%s: verdict %d, %s", rows[i].name, (int)checked.verdict,
-				 checked.wrong ? checked.wrong : "");
+		if (rows[i].reserved) {
+			buf_clear(&in);
+			buf_printf(&in, "{\"measurements\":[{\"values\":{}}]," META "}");
+		}
+		if (checked.wrong || checked.verdict != VERDICT_OK ||
+		    checked.counts.spoofed != rows[i].reserved ||
+		    !view_equals((struct view){out.data, out.len}, (struct view){in.data, in.len}))
+			fail_msg("%s: verdict %d, %s, %.*s", rows[i].name, (int)checked.verdict,
+				 checked.wrong ? checked.wrong : "", (int)out.len, out.data);
 	}
 	enricher_free(enricher);
 	buf_release(&in);
@@ -730,6 +789,7 @@ int main(void)
 		cmocka_unit_test(test_depth__64_accepted_65_refused),
 		cmocka_unit_test(test_counts__items_by_kind),
 		cmocka_unit_test(test_refusals__verdict_offset_and_rule),
+		cmocka_unit_test(test_values__with_the_name_of_a_label__go_alone),
 		cmocka_unit_test(test_reserved_names__as_the_log_line_has_them),
 		cmocka_unit_test(test_body__longer_than_offsets_go__too_large),
 		cmocka_unit_test(test_edits__at_most_edits_max),

@@ -368,6 +368,23 @@ static void test_fragments__everything_set__exact_bytes(void **state)
 	labels_release(&labels);
 }
 
+/* Nothing is stamped for them, but a browser may not use their names. */
+static void test_labels__without_a_value__are_known_by_their_session_key(void **state)
+{
+	const struct labels_source source = {.service_name = "shop",
+					     .resource_attributes = "team=t",
+					     .label_attributes = "cost.center,team,zone"};
+	struct labels labels;
+
+	(void)state;
+	assert_true(init(&labels, &source));
+	assert_int_equal(labels.attribute_count, 1);
+	assert_int_equal(labels.unset_count, 2);
+	assert_view(labels.unset_session_keys[0], "cost_center");
+	assert_view(labels.unset_session_keys[1], "zone");
+	labels_release(&labels);
+}
+
 static void test_fragments__only_a_name__no_empty_attributes(void **state)
 {
 	const struct labels_source source = {.service_name = "shop"};
@@ -480,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_values__length__255_bytes_at_most),
 		cmocka_unit_test(test_labels__each_kind_of_key),
 		cmocka_unit_test(test_fragments__everything_set__exact_bytes),
+		cmocka_unit_test(test_labels__without_a_value__are_known_by_their_session_key),
 		cmocka_unit_test(test_fragments__only_a_name__no_empty_attributes),
 		cmocka_unit_test(test_environment__old_name_alone__counts),
 		cmocka_unit_test(test_json__every_character__exact),

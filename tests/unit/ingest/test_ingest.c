@@ -137,9 +137,6 @@ static void test_ingest__every_row_of_the_reply_table_before_the_receiver(void *
 		{.length = LENGTH_MALFORMED, .status = 400, .reason = "length"},
 		{.body = "{\"meta\":", .status = 400, .reason = "bad_json"},
 		{.body = "{\"META\":{}}", .status = 400, .reason = "ambiguous_key"},
-		{.body = "{\"measurements\":[{\"values\":{\"kind\":1}}]}",
-		 .status = 400,
-		 .reason = "reserved_name"},
 		/* The cheap checks come first. */
 		{.method = "GET", .path = "/x", .status = 404, .reason = "not_found"},
 		{.type = "text/html", .site = "cross-site", .status = 403, .reason = "cross_site"},
