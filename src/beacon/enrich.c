@@ -29,7 +29,7 @@ static void walk_values(struct walk *walk)
 		walk_remove_item(walk, &items, name.offset);
 		walk->counts->spoofed++;
 	}
-	walk_close(walk, &items);
+	walk_close(walk, &items, false);
 }
 
 static void walk_measurements(struct walk *walk)

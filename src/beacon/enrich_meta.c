@@ -1,6 +1,7 @@
 /*
  * DESIGN. meta holds the labels of every log line: the app's (rule 3) and the session's attributes
- * (rule 5). Values of the browser are replaced where they stand, so that nothing else moves.
+ * (rule 5). Values of the browser are replaced where they stand, so that nothing else moves. Members
+ * with which a browser could rename the service, or choose where it is, are removed (rule 7).
  */
 #include "beacon/enrich_walk.h"
 
@@ -124,6 +125,51 @@ static void walk_session_attributes(struct walk *walk)
 	walk_close_with(walk, &items, TEXT_SESSION_MEMBERS);
 }
 
+/* Removes the member whose value was just read. */
+static void remove_claim(struct walk *walk, const struct members *members,
+			 const struct claim *claim)
+{
+	walk_remove_item(walk, members->items, members->from);
+	if (claim->made)
+		walk->counts->spoofed++;
+}
+
+/* The Faro receiver has to find out where the client is. */
+static void walk_geo(struct walk *walk, const struct members *members)
+{
+	struct claim claim = {0};
+
+	walk_read_claim(walk, &claim);
+	remove_claim(walk, members, &claim);
+}
+
+/* Grafana Cloud's receiver takes serviceName for the name of the service. */
+static void walk_service_name(struct walk *walk, const struct members *members)
+{
+	struct claim claim = {0};
+
+	walk_read_claim(walk, &claim);
+	if (walk_claimed_app(walk, &claim) == walk->enricher->labels->app_count)
+		remove_claim(walk, members, &claim);
+}
+
+/* Receivers that do not know overrides take any value for it, so it may have any type. */
+static void walk_overrides(struct walk *walk)
+{
+	struct edits_items items = {0};
+	struct members members = walk_members(walk, AT_OVERRIDES);
+
+	if (json_peek(&walk->json) != JSON_OBJECT) {
+		json_skip(&walk->json);
+		return;
+	}
+	members.items = &items;
+	json_enter(&walk->json, JSON_OBJECT);
+	while (walk_next_known(walk, &members))
+		walk_service_name(walk, &members);
+	walk_close(walk, &items, false);
+}
+
 static void walk_session(struct walk *walk)
 {
 	bool stamped = walk->enricher->labels->attribute_count > 0;
@@ -139,6 +185,8 @@ static void walk_session(struct walk *walk)
 	while ((rule = walk_next_known(walk, &members)) != NULL) {
 		if (rule->action == DO_SESSION_ATTRIBUTES)
 			walk_session_attributes(walk);
+		else if (rule->action == DO_OVERRIDES)
+			walk_overrides(walk);
 		else
 			json_skip(&walk->json);
 	}
@@ -148,8 +196,10 @@ static void walk_session(struct walk *walk)
 
 void walk_meta(struct walk *walk)
 {
+	struct edits_items items = {0};
 	struct members members = walk_members(walk, AT_META);
 	const struct enrich_rule *rule;
+	bool adds_app, adds_session;
 
 	if (json_peek(&walk->json) == JSON_NULL) {
 		walk_replace_next(walk, TEXT_META);
@@ -157,16 +207,23 @@ void walk_meta(struct walk *walk)
 	}
 	if (!walk_enter_object(walk))
 		return;
+	members.items = &items;
 	while ((rule = walk_next_known(walk, &members)) != NULL) {
 		if (rule->action == DO_APP)
 			walk_app(walk);
 		else if (rule->action == DO_SESSION)
 			walk_session(walk);
+		else if (rule->action == DO_GEO)
+			walk_geo(walk, &members);
 		else
 			json_skip(&walk->json);
 	}
-	if (!members_have(&members, DO_APP))
+	adds_app = !members_have(&members, DO_APP);
+	adds_session =
+		walk->enricher->labels->attribute_count > 0 && !members_have(&members, DO_SESSION);
+	members.any = walk_close(walk, &items, adds_app || adds_session);
+	if (adds_app)
 		walk_add_member(walk, &members, TEXT_APP);
-	if (walk->enricher->labels->attribute_count > 0 && !members_have(&members, DO_SESSION))
+	if (adds_session)
 		walk_add_member(walk, &members, TEXT_SESSION);
 }

@@ -34,6 +34,7 @@ const struct enrich_rule enrich_rules[] = {
 	{AT_META, "meta", NAME("page"), NONE, JSON_NONE, DO_PASS, "passed"},
 	{AT_META, "meta", NAME("browser"), NONE, JSON_NONE, DO_PASS, "passed"},
 	{AT_META, "meta", NAME("view"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_META, "meta", NAME("geo"), NONE, JSON_NONE, DO_GEO, "removed"},
 
 	{AT_APP, "meta.app", NAME("name"), NONE, JSON_NONE, DO_APP_NAME,
 	 "kept if in FARO_APP_NAMES, else the first of them"},
@@ -48,6 +49,10 @@ const struct enrich_rule enrich_rules[] = {
 	{AT_SESSION, "meta.session", NAME("attributes"), NONE, JSON_OBJECT, DO_SESSION_ATTRIBUTES,
 	 "FARO_LABEL_ATTRIBUTES set in it, dots written as _"},
 	{AT_SESSION, "meta.session", NAME("id"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_SESSION, "meta.session", NAME("overrides"), NONE, JSON_NONE, DO_OVERRIDES, "walked"},
+
+	{AT_OVERRIDES, "meta.session.overrides", NAME("serviceName"), NONE, JSON_NONE,
+	 DO_SERVICE_NAME, "removed unless in FARO_APP_NAMES"},
 
 	{AT_MEASUREMENT, "measurements[]", NAME("values"), NONE, JSON_OBJECT, DO_VALUES,
 	 "passed but for those with the name of a label, which are removed"},

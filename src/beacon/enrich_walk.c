@@ -116,6 +116,8 @@ const struct enrich_rule *walk_next_known(struct walk *walk, struct members *mem
 
 	while (json_member(&walk->json, &key)) {
 		members->any = true;
+		if (members->items)
+			walk_next_item(walk, members->items);
 		rule = enrich_rule_may_exist(members->set, key)
 			       ? enrich_rule_find(members->set, key, &members->seen, &fault)
 			       : NULL;
@@ -125,8 +127,10 @@ const struct enrich_rule *walk_next_known(struct walk *walk, struct members *mem
 			refuse_key(walk, key.offset, fault);
 		else if (has_wrong_type(walk, rule))
 			refuse_type(walk, rule->takes);
-		else
+		else {
+			members->from = key.offset;
 			return rule;
+		}
 	}
 	return NULL;
 }
@@ -202,15 +206,17 @@ void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from)
 	edits_remove_item(&walk->enricher->edits, items, from, json_offset(&walk->json));
 }
 
-void walk_close(struct walk *walk, struct edits_items *items)
+bool walk_close(struct walk *walk, struct edits_items *items, bool appends)
 {
-	edits_end_items(&walk->enricher->edits, items, false);
+	bool comma = edits_end_items(&walk->enricher->edits, items, appends);
+
 	check_edits(walk);
+	return comma;
 }
 
 void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text)
 {
-	bool comma = edits_end_items(&walk->enricher->edits, items, true);
+	bool comma = walk_close(walk, items, true);
 
 	walk_add_text(walk, closing(walk), 0,
 		      enrich_fragment_index(text, comma ? WITH_COMMA : BARE));

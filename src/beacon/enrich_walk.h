@@ -41,6 +41,8 @@ struct members {
 	const struct enrich_rule_set *set;
 	uint32_t seen;
 	bool any;
+	size_t from;               /* where the member begins that walk_next_known() has found */
+	struct edits_items *items; /* NULL unless members may be removed */
 };
 
 /* The value that the browser sent for a label. */
@@ -78,8 +80,9 @@ void walk_replace_next(struct walk *walk, enum enrich_text text);
 void walk_next_item(struct walk *walk, struct edits_items *items);
 /* Removes that item, which begins at `from` and has just been passed. */
 void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from);
-/* Ends the container that was just left. */
-void walk_close(struct walk *walk, struct edits_items *items);
+/* Ends the container that was just left. `appends`: members will be added. Returns true if a comma
+ * must precede them. */
+bool walk_close(struct walk *walk, struct edits_items *items, bool appends);
 /* The same, and appends `text` to its items. */
 void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text);
 

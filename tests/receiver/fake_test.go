@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ type fake struct {
 
 	keepEmptyKeys, keepReserved, keepReservedLookalikes       bool
 	keepUnset, removeAllApp, removeMeasurement                bool
+	keepGeo, keepServiceName, removeOverrides                 bool
 	forgetSpans, onlyFirstResource, keepForged, keepOtherK8s  bool
 	keepSessionLookalikes, forgetSession                      bool
 	trustApp, overwriteVersion, keepEnvironment               bool
@@ -91,16 +93,34 @@ func (f *fake) remove(root *node) removed {
 	if f.keepUnset {
 		id.unset = nil
 	}
+	if about := root.at("meta"); f.keepGeo && about.isObject() {
+		kept := slices.Clone(about.members)
+		gone := id.remove(root)
+		about.members = kept
+		return gone
+	}
+	if overrides := root.at("meta").at("session").at("overrides"); f.keepServiceName && overrides.isObject() {
+		kept := slices.Clone(overrides.members)
+		gone := id.remove(root)
+		overrides.members = kept
+		return gone
+	}
+	if overrides := root.at("meta").at("session").at("overrides"); f.removeOverrides && overrides.isObject() {
+		overrides.members = nil
+		return id.remove(root)
+	}
 	switch {
 	case f.keepReserved:
-		return removed{}
+		return id.removeRest(root)
 	case f.keepReservedLookalikes || f.removeAllApp:
-		return removeValues(root, func(name string) bool {
+		gone := id.removeRest(root)
+		gone.add(removeValues(root, func(name string) bool {
 			if f.removeAllApp {
 				return id.isReserved(name) || strings.HasPrefix(name, "app_")
 			}
 			return id.isReserved(name) && asQueried(asWritten(name)) == name
-		})
+		}))
+		return gone
 	case f.removeMeasurement:
 		gone := id.remove(root)
 		if list := root.at("measurements"); gone.claims > 0 && list != nil {
@@ -279,6 +299,9 @@ func TestOracle_WrongLabeller_IsFound(t *testing.T) {
 		"keeps lookalikes of reserved names":      func(f *fake) { f.keepReservedLookalikes = true },
 		"keeps the name of a label without value": func(f *fake) { f.keepUnset = true },
 		"removes every value named app_":          func(f *fake) { f.removeAllApp = true },
+		"keeps meta.geo":                          func(f *fake) { f.keepGeo = true },
+		"lets the browser rename the service":     func(f *fake) { f.keepServiceName = true },
+		"removes all overrides":                   func(f *fake) { f.removeOverrides = true },
 		"loses the measurement with a value":      func(f *fake) { f.removeMeasurement = true },
 		"keeps lookalikes among the session's":    func(f *fake) { f.keepSessionLookalikes = true },
 		"forgets the session":                     func(f *fake) { f.forgetSession = true },

@@ -79,6 +79,9 @@ func (g *generator) meta() {
 	if g.seldom() {
 		add("view", func() { g.object(field{"name", g.someText}) })
 	}
+	if g.random.IntN(12) == 0 {
+		add("geo", func() { g.object(field{"countryIso", g.someText}) })
+	}
 	if g.seldom() {
 		add("k8s", func() { g.object(field{"namespace", g.someText}) })
 	}
@@ -118,6 +121,21 @@ func (g *generator) session() {
 	if g.often() {
 		fields = append(fields, field{"attributes", g.sessionAttributes})
 	}
+	if g.seldom() {
+		fields = append(fields, field{"overrides", g.overrides})
+	}
+	g.object(fields...)
+}
+
+func (g *generator) overrides() {
+	var fields []field
+	if g.often() {
+		fields = append(fields, field{"serviceName", func() { g.claim(pick(g, g.id.apps...)) }})
+	}
+	if g.often() {
+		fields = append(fields, field{"geoLocationTrackingEnabled", func() { g.raw(pick(g, "true", "false")) }})
+	}
+	g.random.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
 	g.object(fields...)
 }
 

@@ -11,9 +11,10 @@ type known [][]string
 
 var (
 	knownTop     = known{{"meta"}, {"logs"}, {"exceptions"}, {"events"}, {"measurements"}, {"traces"}}
-	knownMeta    = known{{"sdk"}, {"app"}, {"user"}, {"session"}, {"page"}, {"browser"}, {"view"}}
+	knownMeta    = known{{"sdk"}, {"app"}, {"user"}, {"session"}, {"page"}, {"browser"}, {"view"}, {"geo"}}
 	knownApp     = known{{"name"}, {"namespace"}, {"release"}, {"version"}, {"environment"}}
-	knownSession = known{{"id"}, {"attributes"}}
+	knownSession = known{{"id"}, {"attributes"}, {"overrides"}}
+	knownOverrides = known{{"serviceName"}}
 	// Values that are merged could split a reserved name from the check of it.
 	knownMeasurement = known{{"type"}, {"values"}, {"timestamp"}, {"trace"}, {"context"}}
 
@@ -69,7 +70,7 @@ var (
 	levelBody       = &level{names: knownTop, deeper: map[string]*level{
 		"meta": {names: knownMeta, deeper: map[string]*level{
 			"app":     {names: knownApp},
-			"session": {names: knownSession},
+			"session": {names: knownSession, deeper: map[string]*level{"overrides": {names: knownOverrides}}},
 		}},
 		"measurements": {names: knownMeasurement, list: true},
 		"traces": {names: knownTraces, deeper: map[string]*level{

@@ -32,7 +32,7 @@ type tally struct {
 	healed                     int // refused as they came, accepted as labelled
 	lines, spans               int // looked at in what was labelled
 	badJSON, ambiguous, fair   int // refusals; of those, bodies that the receiver would take
-	removed                    int // claims in measurements
+	removed                    int // claims that were taken out
 }
 
 func (t *tally) add(o *tally) {
@@ -98,6 +98,14 @@ func verify(id *identity, by labeller, body []byte, t *tally) error {
 		return fmt.Errorf("the labeller counts %+v, the receiver %+v", did.counts, went.counts())
 	}
 	app := id.appFor(claim)
+	if went.Meta.Geo != nil {
+		return fmt.Errorf("the browser says where it is: %v", went.Meta.Geo)
+	}
+	if name := went.Meta.Session.Overrides.ServiceName; name != nil {
+		if text, ok := name.(string); !ok || !id.allows(text) {
+			return fmt.Errorf("the browser renames the service to %v", name)
+		}
+	}
 	if err := verifyLines(id, app, went, t); err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ type meta struct {
 	Page    page    `json:"page"`
 	Browser browser `json:"browser"`
 	View    view    `json:"view"`
+
+	// Alloy does not know it; receivers that do may show it as where the client is.
+	Geo any `json:"geo"`
 }
 
 type app struct {
@@ -64,6 +67,28 @@ type app struct {
 type session struct {
 	ID         string            `json:"id"`
 	Attributes map[string]string `json:"attributes"`
+
+	Overrides overrides `json:"overrides"`
+}
+
+// overrides are unknown to Alloy, and are any value to it. Grafana Cloud's receiver takes serviceName for
+// the service's name.
+type overrides struct {
+	ServiceName any
+	all         string
+}
+
+func (o *overrides) UnmarshalJSON(body []byte) error {
+	var known struct {
+		ServiceName any `json:"serviceName"`
+	}
+	var compact bytes.Buffer
+	if json.Unmarshal(body, &known) == nil {
+		o.ServiceName = known.ServiceName
+	}
+	err := json.Compact(&compact, body)
+	o.all = compact.String()
+	return err
 }
 
 type sdk struct {

@@ -10,9 +10,49 @@ type removed struct {
 	claims int // counted as spoofed
 }
 
+func (r *removed) add(o removed) {
+	r.claims += o.claims
+}
+
 // remove applies those rules to the tree of a body that is not ambiguous.
 func (id *identity) remove(root *node) removed {
-	return removeValues(root, id.isReserved)
+	gone := id.removeRest(root)
+	gone.add(removeValues(root, id.isReserved))
+	return gone
+}
+
+// removeRest is all of it but the values of measurements.
+func (id *identity) removeRest(root *node) removed {
+	return removed{claims: removeGeo(root) + id.removeServiceName(root)}
+}
+
+// removeMember takes the member of this name out of an object, if its value is not to stay. It returns 1
+// where that was a claim: a value that says something.
+func removeMember(n *node, name string, stays func(value *node) bool) (claims int) {
+	if !n.isObject() {
+		return 0
+	}
+	n.members = slices.DeleteFunc(n.members, func(m member) bool {
+		if m.key != name || stays(m.value) {
+			return false
+		}
+		if !m.value.isNull() && string(m.value.raw) != `""` {
+			claims++
+		}
+		return true
+	})
+	return claims
+}
+
+func removeGeo(root *node) int {
+	return removeMember(root.at("meta"), "geo", func(*node) bool { return false })
+}
+
+func (id *identity) removeServiceName(root *node) int {
+	overrides := root.at("meta").at("session").at("overrides")
+	return removeMember(overrides, "serviceName", func(value *node) bool {
+		return value.kind == '"' && id.allows(value.text())
+	})
 }
 
 // removeValues takes those values out of measurements whose names are reserved.

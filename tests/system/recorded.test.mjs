@@ -84,7 +84,13 @@ function applyToSession(meta, identity) {
 	session.attributes = Object.fromEntries([...own, ...labels.map(([key, value]) => [sessionKey(key), value])]);
 }
 
-/* Rules 3 to 5. */
+/* Rule 7; no page has sent meta.geo. */
+function applyToOverrides(meta, { apps }) {
+	const overrides = meta.session?.overrides;
+	if (overrides && !apps.includes(overrides.serviceName)) delete overrides.serviceName;
+}
+
+/* Rules 3 to 5, and 7. */
 function applyLabels(body, identity) {
 	const labelled = structuredClone(body);
 	const meta = (labelled.meta ??= {});
@@ -94,6 +100,7 @@ function applyLabels(body, identity) {
 	Object.assign(app, { name, ...identity.app });
 	if (!app.version && identity.version) app.version = identity.version;
 	applyToSession(meta, identity);
+	applyToOverrides(meta, identity);
 	for (const one of labelled.traces?.resourceSpans ?? []) applyToResource(one, name, identity);
 	return labelled;
 }
@@ -167,6 +174,7 @@ function labelSpans(list, identity, given) {
 	if (!given.meta.session) skip(meta, ({ key }) => key === "session");
 	else if (!given.meta.session.attributes) skip(session, ({ key }) => key === "attributes");
 	else skip(find(list, session, "attributes"), ({ key }) => isSessionLabel(key, identity));
+	skip(find(list, session, "overrides"), ({ key }) => key === "serviceName");
 	const resourceSpans = find(list, traces, "resourceSpans");
 	for (const { value } of resourceSpans === undefined ? [] : children(list, resourceSpans)) {
 		const attributes = find(list, find(list, value, "resource"), "attributes");

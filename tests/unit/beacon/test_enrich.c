@@ -180,6 +180,63 @@ static void test_session__label_attributes_replace_their_likes(void **state)
 	CHECK(pins);
 }
 
+#define REST_OF_META "\"app\":" APP ",\"session\":{\"attributes\":" ATTRIBUTES "}"
+
+static void test_geo__is_removed(void **state)
+{
+	static const struct pin pins[] = {
+		{"{\"meta\":{\"geo\":{\"country\":\"XX\"}," REST_OF_META "}}",
+		 "{\"meta\":{" REST_OF_META "}}", 1},
+		{"{\"meta\":{" REST_OF_META ",\"geo\":\"XX\"}}", "{\"meta\":{" REST_OF_META "}}",
+		 1},
+		/* It claims nothing, and goes all the same. */
+		{"{\"meta\":{" REST_OF_META " , \"geo\" : null }}",
+		 "{\"meta\":{" REST_OF_META "  }}", 0},
+		/* Behind it, the labels that are missing are added. */
+		{"{\"meta\":{\"geo\":1}}", "{" META "}", 1},
+		{"{\"meta\":{\"page\":{},\"geo\":1}}", "{\"meta\":{\"page\":{}," REST_OF_META "}}",
+		 1},
+		{"{\"meta\":{\"geo\":1,\"session\":{\"attributes\":" ATTRIBUTES "}}}",
+		 "{\"meta\":{\"session\":{\"attributes\":" ATTRIBUTES "},\"app\":" APP "}}", 1},
+		{"{\"meta\":{\"app\":" APP ",\"geo\":1}}", "{" META "}", 1},
+		/* Elsewhere it is not a name that counts. */
+		{"{\"geo\":1,\"meta\":{" REST_OF_META ",\"geolocation\":{\"geo\":1}}}",
+		 "{\"geo\":1,\"meta\":{" REST_OF_META ",\"geolocation\":{\"geo\":1}}}", 0},
+	};
+
+	(void)state;
+	CHECK(pins);
+}
+
+#define OVERRIDES(members)                                                   \
+	"{\"meta\":{\"app\":" APP ",\"session\":{\"attributes\":" ATTRIBUTES \
+	",\"overrides\":" members "}}}"
+
+static void test_overrides__rename_no_service(void **state)
+{
+	static const struct pin pins[] = {
+		{OVERRIDES("{\"serviceName\":\"evil\"}"), OVERRIDES("{}"), 1},
+		{OVERRIDES("{\"serviceName\":\"shop-admin\"}"),
+		 OVERRIDES("{\"serviceName\":\"shop-admin\"}"), 0},
+		{OVERRIDES("{\"serviceName\":\"shop\\u002dweb\"}"),
+		 OVERRIDES("{\"serviceName\":\"shop\\u002dweb\"}"), 0},
+		{OVERRIDES("{\"serviceName\":[\"shop-web\"]}"), OVERRIDES("{}"), 1},
+		{OVERRIDES("{\"serviceName\":null}"), OVERRIDES("{}"), 0},
+		{OVERRIDES("{\"serviceName\":\"\"}"), OVERRIDES("{}"), 0},
+		{OVERRIDES("{\"a\":1,\"serviceName\":\"x\",\"geoLocationTrackingEnabled\":false}"),
+		 OVERRIDES("{\"a\":1,\"geoLocationTrackingEnabled\":false}"), 1},
+		{OVERRIDES("{\"geoLocationTrackingEnabled\":true,\"serviceName\":7}"),
+		 OVERRIDES("{\"geoLocationTrackingEnabled\":true}"), 1},
+		{OVERRIDES("null"), OVERRIDES("null"), 0},
+		{OVERRIDES("[{\"serviceName\":\"x\"}]"), OVERRIDES("[{\"serviceName\":\"x\"}]"), 0},
+		{OVERRIDES("{\"deeper\":{\"serviceName\":\"x\"}}"),
+		 OVERRIDES("{\"deeper\":{\"serviceName\":\"x\"}}"), 0},
+	};
+
+	(void)state;
+	CHECK(pins);
+}
+
 #define SENT_SPANS(list) "{" META ",\"traces\":{\"resourceSpans\":" list "}}"
 #define SENT(attributes) SENT_SPANS("[{\"resource\":{\"attributes\":[" attributes "]}}]")
 
@@ -404,6 +461,11 @@ static void test_refusals__verdict_offset_and_rule(void **state)
 		{"{\"meta\":nul}", VERDICT_BAD_JSON, 8, "Rule 1"},
 		{"{\"a\":1,\"META\":{}}", VERDICT_AMBIGUOUS_KEY, 7, "Rule 2 (ambiguous_key)"},
 		{"{\"logs\":[],\"logs\":[]}", VERDICT_AMBIGUOUS_KEY, 11, "Rule 2 (ambiguous_key)"},
+		{"{\"meta\":{\"geo\":1,\"Geo\":1}}", VERDICT_AMBIGUOUS_KEY, 17,
+		 "Rule 2 (ambiguous_key)"},
+		{"{\"meta\":{\"session\":{\"overrides\":{\"servicename\":\"x\"}}}}",
+		 VERDICT_AMBIGUOUS_KEY, 33, "Rule 2 (ambiguous_key)"},
+		{"{\"meta\":{\"session\":{\"overrides\":x}}}", VERDICT_BAD_JSON, 32, "Rule 1"},
 		{"{\"traces\":{\"a\":{\"\":1}}}", VERDICT_AMBIGUOUS_KEY, 16,
 		 "Rule 2 (ambiguous_key)"},
 	};
@@ -783,6 +845,8 @@ int main(void)
 		cmocka_unit_test(test_meta__missing_or_null__is_made),
 		cmocka_unit_test(test_app__labels_are_the_operators),
 		cmocka_unit_test(test_session__label_attributes_replace_their_likes),
+		cmocka_unit_test(test_geo__is_removed),
+		cmocka_unit_test(test_overrides__rename_no_service),
 		cmocka_unit_test(test_resource__labels_are_the_operators),
 		cmocka_unit_test(test_resource__gets_the_app_that_meta_names_later),
 		cmocka_unit_test(test_bytes__odd_values__arrive_as_they_came),

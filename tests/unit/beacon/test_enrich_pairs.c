@@ -21,7 +21,8 @@ struct slot {
 static const struct slot slots[] = {
 	{"BODY", "{@top@@META@@LOGS@@MEASUREMENTS@@TRACES@@tail@}"},
 	{"META", "\"meta\":@METAVALUE@,"},
-	{"METAVALUE", "{@meta@@APP@@SESSION@\"page\":{\"url\":\"https://shop.example/\"}}"},
+	{"METAVALUE",
+	 "{@meta@@APP@@SESSION@\"page\":{\"url\":\"https://shop.example/\"}@metaend@}"},
 	{"APP", "\"app\":@APPVALUE@,"},
 	{"APPVALUE", "{@app@@NAME@@NS@@ENV@@VER@\"release\":\"r1\"}"},
 	{"NAME", "\"name\":\"shop-admin\","},
@@ -29,7 +30,7 @@ static const struct slot slots[] = {
 	{"ENV", "\"environment\":\"prod\","},
 	{"VER", "\"version\":\"9.9\","},
 	{"SESSION", "\"session\":@SESSIONVALUE@,"},
-	{"SESSIONVALUE", "{@session@\"id\":\"s1\",\"attributes\":@SATTRS@}"},
+	{"SESSIONVALUE", "{@session@\"id\":\"s1\",\"attributes\":@SATTRS@@sessionend@}"},
 	{"SATTRS", "{@sattr@\"plan\":\"gold\"@sattrend@}"},
 	{"LOGS", "\"logs\":@LOGSVALUE@,"},
 	{"LOGSVALUE", "[{@log@\"message\":\"m\",\"context\":{\"app_name\":\"x\"}}]"},
@@ -218,13 +219,23 @@ static const struct mutation mutations[] = {
 	{"attrend", " , " ATTRIBUTE("deployment.environment.name", "{\"stringValue\":\"x\"}") " ",
 	 OK},
 	{"attrend", "," ATTRIBUTE("service.version", "{\"stringValue\":\"9.9\"}"), OK},
+	/* Rule 7. */
+	{"meta", "\"geo\":{\"country\":\"XX\"},", OK},
+	{"metaend", ",\"geo\":{\"country\":\"XX\"}", OK},
+	{"METAVALUE", "{\"geo\":1}", OK},
+	{"meta", "\"GEO\":1,", AMBIGUOUS},
+	{"session", "\"overrides\":{\"serviceName\":\"evil\"},", OK},
+	{"sessionend", ",\"overrides\":{\"a\":[],\"serviceName\":\"evil\" }", OK},
+	{"sessionend", ",\"overrides\":{\"serviceName\":\"shop-web\",\"a\":1}", OK},
+	{"sessionend", ",\"overrides\":{\"service\\u004eame\":\"evil\"}", AMBIGUOUS},
+	{"sessionend", ",\"Overrides\":{\"serviceName\":\"evil\"}", AMBIGUOUS},
 	/* What nobody may touch. */
 	{"log", "\"n\":[18446744073709551617,1.0E-2,-0,0.1e+1],", OK},
 	{"log", "\"a\":1,\"a\":2,\"A\":\"\\u00e9\\/\",", OK},
 	{"span", "\"attributes\":[" ATTRIBUTE("service.name", "{\"stringValue\":\"x\"}") "],", OK},
 	{"rsmember", "\"deprecatedScopeSpans\":[{\"spans\":[{},{}]}],", OK},
 	{"rsmember", "\"schemaUrl\":\"u\",\"unknown\":{\"attributes\":1,\"attributes\":2},", OK},
-	{"meta", "\"k8s\":{\"pod\":\"x\"},\"geo\":null,", OK},
+	{"meta", "\"k8s\":{\"pod\":\"x\"},\"os\":null,", OK},
 	{"top", " \n\t\"x\" : { } ,", OK},
 };
 
@@ -302,9 +313,24 @@ static bool is_harmless(const struct mutation *m, const struct mutation *other)
 	return false;
 }
 
+/* Do both bring the same known name into one object? */
+static bool repeat_each_other(const struct fill *fill)
+{
+	static const char *const names[] = {"\"geo\":", "\"overrides\":"};
+
+	for (size_t i = 0; fill->used[0] && fill->used[1] && i < ARRAY_LEN(names); i++)
+		if (strstr(fill->chosen[0]->text, names[i]) &&
+		    strstr(fill->chosen[1]->text, names[i]))
+			return true;
+	return false;
+}
+
 static bool is_expected(const struct fill *fill, enum verdict verdict)
 {
 	bool refused = false;
+
+	if (repeat_each_other(fill))
+		return verdict == VERDICT_AMBIGUOUS_KEY;
 
 	for (int i = 0; i < 2; i++) {
 		const struct mutation *m = fill->chosen[i];
