@@ -8,6 +8,10 @@
 
 #include "base/buf.h"
 
+enum {
+	FORWARDED_MAX_BYTES = 128, /* of a value; a longer one is not forwarded */
+};
+
 /* The client's headers that go upstream; each is forwarded only if it is well-formed (route.c).
  * ptr NULL: there is none. */
 struct forwarded_headers {

@@ -87,11 +87,13 @@ __attribute__((format(printf, 4, 5))) static void reply_with_text(struct ingest 
 
 /* --- everything but the body --------------------------------------------------------- */
 
-static bool is_our_path(const struct config *config, struct view path)
+static bool is_our_path(const struct config *config, const struct request *request)
 {
-	struct view prefix = view_of(config->path);
+	struct view path = request->path, prefix = view_of(config->path);
 	struct view rest;
 
+	if (request->path_too_long)
+		return false;
 	if (!path.ptr)
 		return true;
 	if (!view_starts_with(path, prefix))
@@ -113,6 +115,13 @@ static bool is_json_type(struct view type)
 	       view_equals_nocase(type, VIEW_LITERAL("text/plain"));
 }
 
+static enum coding coding_of(const struct request *request)
+{
+	return request_refuses(request, REQUEST_CONTENT_ENCODING)
+		       ? CODING_UNKNOWN
+		       : decode_coding(request->content_encoding);
+}
+
 static enum verdict reject_coding(struct request *request, const char **detail)
 {
 	request->reply.accept_encoding = decode_accept_encoding;
@@ -123,7 +132,7 @@ static enum verdict reject_coding(struct request *request, const char **detail)
 static enum verdict check_envelope(const struct config *config, struct request *request,
 				   const char **detail)
 {
-	if (request->endpoint == ENDPOINT_UNKNOWN || !is_our_path(config, request->path))
+	if (request->endpoint == ENDPOINT_UNKNOWN || !is_our_path(config, request))
 		return VERDICT_NOT_FOUND;
 	origin_set_cors(config, request);
 	if (view_equals(request->method, VIEW_LITERAL("OPTIONS"))) {
@@ -138,7 +147,7 @@ static enum verdict check_envelope(const struct config *config, struct request *
 		return VERDICT_CROSS_SITE;
 	if (!is_json_type(request->content_type))
 		return VERDICT_BAD_TYPE;
-	if (decode_coding(request->content_encoding) == CODING_UNKNOWN)
+	if (coding_of(request) == CODING_UNKNOWN)
 		return reject_coding(request, detail);
 	return VERDICT_OK;
 }
@@ -157,10 +166,11 @@ static enum verdict check_body(const struct request *request)
 	case BODY_WHOLE:
 		break;
 	}
-	if (request->body->len == 0 && request->content_length <= 0 &&
-	    request->content_length != LENGTH_MALFORMED)
+	if (request->body->len == 0 && request->length_state != LENGTH_MALFORMED &&
+	    request->content_length == 0)
 		return VERDICT_EMPTY;
-	/* LENGTH_ABSENT and LENGTH_MALFORMED are negative, and equal no body's length. */
+	if (request->length_state != LENGTH_GIVEN)
+		return VERDICT_LENGTH;
 	return request->content_length == (int64_t)request->body->len ? VERDICT_OK : VERDICT_LENGTH;
 }
 
@@ -168,7 +178,7 @@ static enum verdict check_body(const struct request *request)
 static enum verdict inflate_body(struct ingest *ingest, struct request *request, struct view *plain,
 				 const char **detail)
 {
-	enum coding coding = decode_coding(request->content_encoding);
+	enum coding coding = coding_of(request);
 	struct view body = {request->body->data, request->body->len};
 	enum verdict verdict;
 

@@ -101,9 +101,13 @@ bool origin_may_send(const struct config *config, const struct request *request)
 
 	if (request->origin.ptr && is_allowed(config, request->origin))
 		return true;
+	if (request_refuses(request, REQUEST_SEC_FETCH_SITE))
+		return false;
 	if (site.ptr)
 		return view_equals(site, VIEW_LITERAL("same-origin")) ||
 		       view_equals(site, VIEW_LITERAL("none"));
+	if (request_refuses(request, REQUEST_ORIGIN))
+		return false;
 	return !request->origin.ptr || is_same_host(request->origin, request->host);
 }
 

@@ -5,7 +5,7 @@
 void request_init(struct request *request, struct buf *body, size_t labelled_max,
 		  struct budget *memory)
 {
-	*request = (struct request){.body = body, .content_length = LENGTH_ABSENT};
+	*request = (struct request){.body = body};
 	buf_init(&request->labelled, labelled_max, memory);
 }
 
@@ -19,7 +19,6 @@ void request_clear(struct request *request)
 	memset(request, 0, offsetof(struct request, path_storage));
 	request->body = body;
 	request->labelled = labelled;
-	request->content_length = LENGTH_ABSENT;
 }
 
 void request_release(struct request *request)
@@ -43,20 +42,19 @@ void request_append_body(struct request *request, const void *bytes, size_t n)
 	}
 }
 
-static int64_t parse_length(struct view text)
+static enum length_state parse_length(struct view text, int64_t *length)
 {
-	int64_t length = 0;
-
+	*length = 0;
 	if (!text.ptr)
 		return LENGTH_ABSENT;
 	for (size_t i = 0; i < text.len; i++) {
 		int digit = text.ptr[i] - '0';
 
-		if (digit < 0 || digit > 9 || length > (INT64_MAX - digit) / 10)
+		if (digit < 0 || digit > 9 || *length > (INT64_MAX - digit) / 10)
 			return LENGTH_MALFORMED;
-		length = length * 10 + digit;
+		*length = *length * 10 + digit;
 	}
-	return length;
+	return LENGTH_GIVEN;
 }
 
 static enum endpoint parse_endpoint(struct view name)
@@ -79,73 +77,75 @@ static enum endpoint parse_endpoint(struct view name)
 	return ENDPOINT_UNKNOWN;
 }
 
-/* A path that is too long for FARO_PATH becomes the empty path, which is not found. */
 static void join_path(struct request *request, struct view script, struct view info)
 {
-	if (!script.ptr && !info.ptr)
-		return;
-	request->path = (struct view){request->path_storage, 0};
-	if (script.len > sizeof(request->path_storage) ||
-	    info.len > sizeof(request->path_storage) - script.len)
+	request->path_too_long = request_refuses(request, REQUEST_SCRIPT_NAME) ||
+				 request_refuses(request, REQUEST_PATH_INFO) ||
+				 script.len + info.len > sizeof(request->path_storage);
+	if (request->path_too_long || (!script.ptr && !info.ptr))
 		return;
 	if (script.len > 0)
 		memcpy(request->path_storage, script.ptr, script.len);
 	if (info.len > 0)
 		memcpy(request->path_storage + script.len, info.ptr, info.len);
-	request->path.len = script.len + info.len;
+	request->path = (struct view){request->path_storage, script.len + info.len};
 }
 
-struct view *request_variable(struct request *request, struct view name)
+const struct request_variable *request_find_variable(struct view name)
 {
-#define VARIABLE(variable, member)                                        \
-	{                                                                 \
-		VIEW_CONSTANT(variable), offsetof(struct request, member) \
-	}
-	static const struct {
-		struct view name;
-		size_t offset;
-	} variables[] = {
-		VARIABLE("FARO_ENDPOINT", raw.endpoint),
-		VARIABLE("REQUEST_METHOD", method),
-		VARIABLE("SCRIPT_NAME", raw.script_name),
-		VARIABLE("PATH_INFO", raw.path_info),
-		VARIABLE("CONTENT_LENGTH", raw.content_length),
-		VARIABLE("CONTENT_TYPE", content_type),
-		VARIABLE("HTTP_CONTENT_ENCODING", content_encoding),
-		VARIABLE("HTTP_HOST", host),
-		VARIABLE("HTTP_ORIGIN", origin),
-		VARIABLE("HTTP_SEC_FETCH_SITE", sec_fetch_site),
-		VARIABLE("HTTP_X_FARO_SESSION_ID", forwarded.session_id),
-		VARIABLE("HTTP_IDEMPOTENCY_KEY", forwarded.idempotency_key),
-		VARIABLE("HTTP_TRACEPARENT", forwarded.traceparent),
+#define VARIABLE(id, name, member, max_bytes)                                 \
+	{REQUEST_##id, VIEW_CONSTANT(name), offsetof(struct request, member), \
+	 offsetof(struct request_values, id), max_bytes},
+	static const struct request_variable variables[] = {
+#include "ingest/variable_list.h"
 	};
-#undef VARIABLE
 
 	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
 		if (view_equals(variables[i].name, name))
-			return (struct view *)(void *)((char *)request + variables[i].offset);
+			return &variables[i];
 	return NULL;
+}
+
+_Static_assert(REQUEST_VARIABLE_COUNT <= 32, "struct request has a bit for each");
+
+void request_set_variable(struct request *request, const struct request_variable *variable,
+			  struct view value)
+{
+	struct view *place = (struct view *)(void *)((char *)request + variable->member);
+	unsigned bit = 1U << variable->id;
+
+	if (value.len == 0)
+		return;
+	if (value.len > variable->room_bytes) {
+		request->refused |= bit;
+		*place = (struct view){NULL, 0};
+	} else {
+		request->refused &= ~bit;
+		*place = value;
+	}
 }
 
 void request_end_variables(struct request *request)
 {
 	request->endpoint = parse_endpoint(request->raw.endpoint);
-	request->content_length = parse_length(request->raw.content_length);
+	if (request_refuses(request, REQUEST_ENDPOINT))
+		request->endpoint = ENDPOINT_UNKNOWN;
+	request->length_state = parse_length(request->raw.content_length, &request->content_length);
+	if (request_refuses(request, REQUEST_CONTENT_LENGTH))
+		request->length_state = LENGTH_MALFORMED;
 	join_path(request, request->raw.script_name, request->raw.path_info);
 }
 
-/* nginx passes a variable without a value where the client did not send the header: it counts as
- * absent. */
 static void take_variable(struct request *request, const char *pair)
 {
 	const char *equals = strchr(pair, '=');
-	struct view *place;
+	const struct request_variable *variable;
 
-	if (!equals || equals[1] == '\0')
+	if (!equals)
 		return;
-	place = request_variable(request, (struct view){pair, (size_t)(equals - pair)});
-	if (place)
-		*place = view_of(equals + 1);
+	variable = request_find_variable((struct view){pair, (size_t)(equals - pair)});
+	if (variable)
+		request_set_variable(request, variable, view_of(equals + 1));
 }
 
 void request_read_variables(struct request *request, char *const *variables)

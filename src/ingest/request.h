@@ -26,20 +26,43 @@ enum endpoint {
 	ENDPOINT_UNKNOWN,
 };
 
-enum {
-	LENGTH_ABSENT = -1,    /* no CONTENT_LENGTH, or an empty one */
-	LENGTH_MALFORMED = -2, /* not a whole number, negative, or above INT64_MAX */
+enum length_state {
+	LENGTH_ABSENT, /* no CONTENT_LENGTH, or an empty one */
+	LENGTH_GIVEN,
+	LENGTH_MALFORMED, /* not a whole number, negative, or above INT64_MAX */
+};
+
+enum request_variable_id {
+#define VARIABLE(id, name, member, max_bytes) REQUEST_##id,
+#include "ingest/variable_list.h"
+	REQUEST_VARIABLE_COUNT
+};
+
+/* Room for every value that a front end has to keep. */
+struct request_values {
+#define VARIABLE(id, name, member, max_bytes) char id[max_bytes];
+#include "ingest/variable_list.h"
+};
+
+struct request_variable {
+	enum request_variable_id id;
+	struct view name;
+	size_t member;           /* where the view is in struct request */
+	size_t room, room_bytes; /* in struct request_values; longer values are refused */
 };
 
 struct request {
-	/* Filled in by the front end; ptr NULL where a variable is not there. */
+	/* Filled in by the front end; ptr NULL where a variable is not there, or is refused. */
 	enum endpoint endpoint;
 	struct view method;
-	struct view path; /* SCRIPT_NAME + PATH_INFO; absent: any path is meant */
+	struct view path;   /* SCRIPT_NAME + PATH_INFO; absent: any path is meant */
+	bool path_too_long; /* it is none of ours */
 	struct view host, origin, sec_fetch_site;
 	struct view content_type, content_encoding;
 	struct forwarded_headers forwarded;
-	int64_t content_length;
+	enum length_state length_state;
+	int64_t content_length; /* of LENGTH_GIVEN */
+	unsigned refused;       /* a bit for each variable: request_refuses() */
 	struct {
 		struct view endpoint, script_name, path_info, content_length;
 	} raw; /* what some of the above are made of */
@@ -73,13 +96,22 @@ void request_release(struct request *request);
  * dropped. */
 void request_append_body(struct request *request, const void *bytes, size_t n);
 
-/* Where the value of a CGI/1.1 variable (RFC 3875) is stored; NULL: it is not used. A variable with
- * an empty value counts as absent. */
-struct view *request_variable(struct request *request, struct view name);
+/* NULL: it means nothing here. */
+const struct request_variable *request_find_variable(struct view name);
+/* Of two values the last one counts. An empty one counts as absent, and changes nothing. */
+void request_set_variable(struct request *request, const struct request_variable *variable,
+			  struct view value);
 /* To be called after the last of them. */
 void request_end_variables(struct request *request);
 
 /* Both in one, for variables given as NAME=value and ended by NULL; the views point into them. */
 void request_read_variables(struct request *request, char *const *variables);
+
+/* The variable is there with a value that is too long. That is neither absent nor equal to anything
+ * that is accepted, and it is not forwarded, compared or hashed. */
+static inline bool request_refuses(const struct request *request, enum request_variable_id id)
+{
+	return (request->refused >> id & 1) != 0;
+}
 
 #endif

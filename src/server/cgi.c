@@ -130,7 +130,7 @@ int cgi_serve(const struct config *config)
 	ingest_init_request(&ingest, &request);
 	request.started_us = loop_now_us();
 	request_read_variables(&request, environ);
-	read_stdin(&request, request.content_length > 0 ? request.content_length : 0);
+	read_stdin(&request, request.length_state == LENGTH_GIVEN ? request.content_length : 0);
 	if (ingest_begin(&ingest, &request) == INGEST_RELAY)
 		relay_once(config, &ingest, &request);
 	written = reply(&request);
@@ -166,6 +166,7 @@ int cgi_print(const struct config *config)
 	read_stdin(&request, INT64_MAX);
 	if (request.content_encoding.len == 0 && looks_gzipped(request.body))
 		request.content_encoding = VIEW_LITERAL("gzip");
+	request.length_state = LENGTH_GIVEN;
 	request.content_length = (int64_t)request.body->len;
 	if (!ingest_label(&ingest, &request))
 		fprintf(stderr, "faro-ingest: %s: %s\n", request.reply.reason,

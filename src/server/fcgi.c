@@ -1,7 +1,7 @@
 /*
  * DESIGN: a record is a header, content and padding, and each may end anywhere in a piece. Its
  * content is not collected: variables are parsed as their bytes come, and of them only the values
- * that mean something here are kept, in a store of fixed size; body bytes go to the request's body,
+ * that mean something here are kept, each in room of its own; body bytes go to the request's body,
  * which has its own limit.
  *
  *	no request ──BEGIN──→ in params ──empty PARAMS──→ in body ──empty STDIN, ABORT──→ read
@@ -96,12 +96,10 @@ static const struct {
 };
 
 /* Of FCGI_GET_VALUES, whose pairs have names alone. */
-static struct view *note_question(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
-				  struct view name)
+static const struct request_variable *note_question(struct fcgi_pairs *pairs, struct view name)
 {
 	struct fcgi_stream *stream = container_of(pairs, struct fcgi_stream, query);
 
-	(void)intake;
 	for (size_t i = 0; i < ARRAY_LEN(known_values); i++)
 		if (view_equals(known_values[i].name, name))
 			stream->asked |= 1U << i;
@@ -217,10 +215,9 @@ static enum fcgi_event take_body(struct fcgi_stream *stream, struct request *req
 }
 
 /* nginx gives a variable without a value where the client sent no such header. */
-static struct view *target_of_variable(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
-				       struct view name)
+static const struct request_variable *variable_of_pair(struct fcgi_pairs *pairs, struct view name)
 {
-	return pairs->value_len > 0 ? request_variable(intake->request, name) : NULL;
+	return pairs->value_len > 0 ? request_find_variable(name) : NULL;
 }
 
 static enum fcgi_event take_params(struct fcgi_stream *stream, struct fcgi_intake *intake,
@@ -228,7 +225,7 @@ static enum fcgi_event take_params(struct fcgi_stream *stream, struct fcgi_intak
 {
 	stream->params_bytes += piece.len;
 	if (stream->params_bytes > FCGI_PARAMS_MAX_BYTES ||
-	    !fcgi_pairs_feed(&stream->params, piece, intake, target_of_variable))
+	    !fcgi_pairs_feed(&stream->params, piece, intake, variable_of_pair))
 		return break_stream(stream, "parameters of more than 256 KiB");
 	return FCGI_WANTS_MORE;
 }
@@ -257,8 +254,7 @@ static enum fcgi_event take_content(struct fcgi_stream *stream, struct fcgi_inta
 	return ignore(stream, piece.len);
 }
 
-static enum fcgi_event begin_request(struct fcgi_stream *stream, struct fcgi_intake *intake,
-				     struct buf *answers)
+static enum fcgi_event begin_request(struct fcgi_stream *stream, struct buf *answers)
 {
 	unsigned id = record_id(stream);
 	unsigned role = (unsigned)stream->begin[0] << 8 | stream->begin[1];
@@ -278,7 +274,6 @@ static enum fcgi_event begin_request(struct fcgi_stream *stream, struct fcgi_int
 	stream->params_bytes = 0;
 	stream->body_bytes = 0;
 	stream->params = (struct fcgi_pairs){.stage = PAIR_NAME_LENGTH};
-	intake->used = 0;
 	return FCGI_WANTS_MORE;
 }
 
@@ -318,7 +313,7 @@ static enum fcgi_event end_record(struct fcgi_stream *stream, struct fcgi_intake
 	case FCGI_FOR_QUERY:
 		return answer_values(stream, answers);
 	case FCGI_FOR_BEGIN:
-		return begin_request(stream, intake, answers);
+		return begin_request(stream, answers);
 	case FCGI_FOR_PARAMS:
 		return empty ? end_params(stream, intake) : FCGI_WANTS_MORE;
 	case FCGI_FOR_BODY:

@@ -44,14 +44,12 @@ enum {
 	FCGI_IGNORED_MAX_BYTES = 1024 * 1024,    /* padding, and records of no request */
 	FCGI_ASIDES_MAX = 16,                    /* records that are answered by themselves */
 	FCGI_CONNECTIONS_MAX = 4096,             /* of the process, as FCGI_GET_VALUES is told */
-	FCGI_VALUES_BYTES = 4096, /* all variables together that mean anything here */
 };
 
 /* Where a request goes while it is read. */
 struct fcgi_intake {
 	struct request *request;
-	size_t used;
-	char values[FCGI_VALUES_BYTES]; /* the request's views point in here */
+	struct request_values values; /* the request's views point in here */
 };
 
 struct fcgi_stream {

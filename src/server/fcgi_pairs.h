@@ -9,6 +9,7 @@
 #include "base/buf.h"
 
 struct fcgi_intake;
+struct request_variable;
 
 /* All zero: before the first pair. */
 struct fcgi_pairs {
@@ -20,20 +21,18 @@ struct fcgi_pairs {
 	} stage;
 	unsigned length_bytes_left; /* of a length of four bytes */
 	size_t name_len, value_len;
-	size_t have; /* bytes of the name, or of the value */
-	size_t value_at;
-	struct view *target; /* NULL: nobody wants the value */
-	char name[32];       /* longer ones are none of ours */
+	size_t have;                             /* bytes of the name, or of the value */
+	const struct request_variable *variable; /* NULL: nobody wants the value */
+	char name[32];                           /* longer ones are none of ours */
 };
 
-/* Says where the value of a pair goes, whose lengths are known; NULL: nowhere. */
-typedef struct view *fcgi_target_of(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
-				    struct view name);
+/* Says which variable a pair gives, whose lengths are known; NULL: none of ours. */
+typedef const struct request_variable *fcgi_variable_of(struct fcgi_pairs *pairs, struct view name);
 
-/* Values are kept in the intake's store of fixed size, and where one does not fit its target gets
- * what nobody accepts. False: lengths that there is no room for in what may come. */
+/* Values are kept in the intake's room for them. False: lengths that there is no room for in what
+ * may come. */
 bool fcgi_pairs_feed(struct fcgi_pairs *pairs, struct view bytes, struct fcgi_intake *intake,
-		     fcgi_target_of *target_of);
+		     fcgi_variable_of *variable_of);
 /* No pair is half there. */
 bool fcgi_pairs_are_whole(const struct fcgi_pairs *pairs);
 

@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 
 import { counter, eventually, numbered, pause, sendOne, status } from "../lib/beacons.mjs";
+import { post } from "../lib/client.mjs";
+import { beaconParams, FastcgiClient } from "../lib/fastcgi.mjs";
 import { startIngest } from "../lib/faro.mjs";
+import { nginx } from "../lib/nginx.mjs";
 import { scenario } from "../lib/stage.mjs";
 
 const withKey = (key) => ({ HTTP_IDEMPOTENCY_KEY: key });
@@ -73,4 +76,60 @@ scenario("what is in the spool is known to the next process", async (stage) => {
 	receiver.behave = () => 202;
 	await eventually("empty spool", async () => (await status(socket))("spool_records") === 0);
 	assert.equal(receiver.taken.get("s"), 1);
+});
+
+/* What the program keeps of the values of all headers is limited, and so is what it forwards of a key. */
+const long = (start, length) => start + "k".repeat(length - start.length);
+
+for (const [what, one, other] of [
+	["longer than one that is forwarded", long("1", 129), long("2", 129)],
+	["longer than all that is kept of headers", long("1", 4097), long("2", 4097)],
+	["much longer, and of two lengths", long("1", 20_000), long("2", 30_000)],
+	["too long and in a second header's room", long("1", 4000), long("2", 4097)],
+	["too long and the byte 127", long("1", 4097), "\x7f"],
+	["too long and empty", long("1", 4097), ""],
+])
+	scenario(`two keys, ${what}, with one body: two beacons, and both arrive`, async (stage) => {
+		const receiver = await counter(stage);
+		const { socket } = await startIngest(stage, receiver.url);
+		for (const key of [one, other]) assert.equal((await sendOne(socket, numbered("a"), withKey(key))).status, 202);
+		assert.equal(receiver.taken.get("a"), 2);
+		assert.equal((await status(socket))("duplicates_total"), 0);
+	});
+
+/* Other headers of the client come first here. */
+async function sendBehind(socket, headers, body, more) {
+	const client = await FastcgiClient.open(socket);
+	const reply = await client.send({ ...headers, ...beaconParams(body.length, more) }, body);
+	client.close();
+	return reply;
+}
+
+for (const [header, value] of [["HTTP_X_FARO_SESSION_ID", "s".repeat(4090)], ["HTTP_TRACEPARENT", "t".repeat(4096)]])
+	scenario(`${header} of ${value.length} bytes before two other keys: two beacons, and what nginx says counts`, async (stage) => {
+		const receiver = await counter(stage);
+		const { socket } = await startIngest(stage, receiver.url);
+		for (const key of ["key 1", "key 2"]) {
+			const reply = await sendBehind(socket, { [header]: value }, numbered("a"), withKey(key));
+			assert.equal(reply.status, 202, reply.text);
+		}
+		assert.equal(receiver.taken.get("a"), 2);
+		/* The same key, which is short, is the same. */
+		assert.equal((await sendBehind(socket, { [header]: value }, numbered("a"), withKey("key 1"))).status, 202);
+		assert.equal(receiver.taken.get("a"), 2);
+	});
+
+scenario("through nginx, two keys of 5000 bytes with one body: two beacons, and neither key is forwarded", async (stage) => {
+	const receiver = await counter(stage);
+	const { socket } = await startIngest(stage, receiver.url);
+	const { port } = await nginx(stage, { socket });
+	const others = { Traceparent: "t".repeat(5000), "X-Faro-Session-Id": "s".repeat(5000) };
+	for (const start of ["1", "2"])
+		assert.equal((await post(port, numbered("a"), { "Idempotency-Key": long(start, 5000), ...others })).status, 202);
+	assert.equal(receiver.taken.get("a"), 2);
+	/* One that is forwarded still tells the same beacon. */
+	for (let i = 0; i < 2; i++)
+		assert.equal((await post(port, numbered("b"), { ...others, "Idempotency-Key": long("3", 128) })).status, 202);
+	assert.equal(receiver.taken.get("b"), 1);
+	assert.equal((await status(socket))("duplicates_total"), 1);
 });

@@ -55,7 +55,11 @@ static int tear_down(void **state)
 /* What a browser on the page's own origin sends; a row changes what it is about. */
 struct envelope {
 	const char *method, *path, *host, *origin, *site, *type, *coding, *body;
-	int64_t length; /* 0: the body's own */
+	int64_t length; /* 0: the body's own, or none */
+	bool without_length;
+	enum length_state length_state;
+	unsigned refused; /* variables */
+	bool path_too_long;
 	int status;
 	const char *reason; /* NULL: goes to the receiver, or is a success */
 };
@@ -72,7 +76,12 @@ static void load(struct request *request, const struct envelope *e)
 	request->content_encoding = view_of(e->coding);
 	request_append_body(request, e->body ? e->body : BEACON,
 			    strlen(e->body ? e->body : BEACON));
-	request->content_length = e->length ? e->length : (int64_t)request->body->len;
+	request->length_state =
+		e->length_state || e->without_length ? e->length_state : LENGTH_GIVEN;
+	if (request->length_state == LENGTH_GIVEN)
+		request->content_length = e->length ? e->length : (int64_t)request->body->len;
+	request->path_too_long = e->path_too_long;
+	request->refused = e->refused;
 }
 
 static void check_row(const struct envelope *e, size_t row)
@@ -110,6 +119,7 @@ static void test_ingest__every_row_of_the_reply_table_before_the_receiver(void *
 		{.path = "/farocollect", .status = 404, .reason = "not_found"},
 		{.path = "/far", .status = 404, .reason = "not_found"},
 		{.path = "", .status = 404, .reason = "not_found"},
+		{.path_too_long = true, .status = 404, .reason = "not_found"},
 		/* method */
 		{.method = "OPTIONS", .status = 204},
 		{.method = "GET", .status = 405, .reason = "method"},
@@ -126,15 +136,18 @@ static void test_ingest__every_row_of_the_reply_table_before_the_receiver(void *
 		{.coding = "br", .status = 415, .reason = "content_coding"},
 		{.coding = "gzip, gzip", .status = 415, .reason = "content_coding"},
 		{.coding = "gzip", .status = 400, .reason = "bad_encoding"},
+		{.refused = 1U << REQUEST_CONTENT_ENCODING,
+		 .status = 415,
+		 .reason = "content_coding"},
 		/* body */
 		{.body = "", .status = 400, .reason = "empty"},
-		{.body = "", .length = LENGTH_ABSENT, .status = 400, .reason = "empty"},
+		{.body = "", .without_length = true, .status = 400, .reason = "empty"},
 		{.body = "", .length = 5, .status = 400, .reason = "length"},
-		{.body = "", .length = LENGTH_MALFORMED, .status = 400, .reason = "length"},
-		{.length = LENGTH_ABSENT, .status = 400, .reason = "length"},
+		{.body = "", .length_state = LENGTH_MALFORMED, .status = 400, .reason = "length"},
+		{.without_length = true, .status = 400, .reason = "length"},
 		{.length = sizeof(BEACON) - 2, .status = 400, .reason = "length"},
 		{.length = sizeof(BEACON), .status = 400, .reason = "length"},
-		{.length = LENGTH_MALFORMED, .status = 400, .reason = "length"},
+		{.length_state = LENGTH_MALFORMED, .status = 400, .reason = "length"},
 		{.body = "{\"meta\":", .status = 400, .reason = "bad_json"},
 		{.body = "{\"META\":{}}", .status = 400, .reason = "ambiguous_key"},
 		/* The cheap checks come first. */

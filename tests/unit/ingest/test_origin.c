@@ -19,13 +19,15 @@ static const struct config config = {.allowed_origins = {allowed, 1}};
 struct sender {
 	const char *host, *origin, *site;
 	bool may_send;
+	unsigned refused; /* a variable that is too long to be anything */
 };
 
 static struct request request_of(const struct sender *sender)
 {
 	return (struct request){.host = view_of(sender->host),
 				.origin = view_of(sender->origin),
-				.sec_fetch_site = view_of(sender->site)};
+				.sec_fetch_site = view_of(sender->site),
+				.refused = sender->refused};
 }
 
 static void test_origin__who_may_send(void **state)
@@ -57,6 +59,18 @@ static void test_origin__who_may_send(void **state)
 		{.origin = "https://", .host = ""},
 		{.origin = "https://app.example"},
 		{.host = "app.example", .may_send = true}, /* neither: no browser of today */
+		/* Too long is not absent. */
+		{.host = "app.example", .refused = 1U << REQUEST_ORIGIN},
+		{.host = "app.example", .refused = 1U << REQUEST_SEC_FETCH_SITE},
+		{.host = "app.example",
+		 .origin = "https://app.example",
+		 .refused = 1U << REQUEST_SEC_FETCH_SITE},
+		{.site = "same-origin", .refused = 1U << REQUEST_ORIGIN, .may_send = true},
+		{.site = "cross-site", .refused = 1U << REQUEST_ORIGIN},
+		{.origin = "https://partner.example",
+		 .refused = 1U << REQUEST_SEC_FETCH_SITE,
+		 .may_send = true},
+		{.origin = "https://app.example", .refused = 1U << REQUEST_HOST},
 	};
 
 	(void)state;

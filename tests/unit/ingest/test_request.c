@@ -35,19 +35,23 @@ static void test_request__content_length(void **state)
 {
 	static const struct {
 		const char *text;
-		int64_t expected;
+		enum length_state expected;
+		int64_t length;
 	} rows[] = {
-		{"0", 0},
-		{"00012", 12},
-		{"9223372036854775807", INT64_MAX},
-		{"9223372036854775808", LENGTH_MALFORMED}, /* one above */
-		{"99999999999999999999999", LENGTH_MALFORMED},
-		{"", LENGTH_ABSENT}, /* as nginx passes it where the client sent none */
-		{NULL, LENGTH_ABSENT},
-		{"-1", LENGTH_MALFORMED},
-		{"+1", LENGTH_MALFORMED},
-		{" 1", LENGTH_MALFORMED},
-		{"1e3", LENGTH_MALFORMED},
+		{"0", LENGTH_GIVEN, 0},
+		{"00012", LENGTH_GIVEN, 12},
+		{"9223372036854775807", LENGTH_GIVEN, INT64_MAX},
+		{"9223372036854775808", LENGTH_MALFORMED, 0}, /* one above */
+		{"99999999999999999999999", LENGTH_MALFORMED, 0},
+		{"00000000000000000000000000000012", LENGTH_GIVEN, 12},
+		{"000000000000000000000000000000012", LENGTH_MALFORMED, 0}, /* too long */
+		{"", LENGTH_ABSENT, 0}, /* as nginx passes it where the client sent none */
+		{NULL, LENGTH_ABSENT, 0},
+		{"-1", LENGTH_MALFORMED, 0},
+		{"-2", LENGTH_MALFORMED, 0},
+		{"+1", LENGTH_MALFORMED, 0},
+		{" 1", LENGTH_MALFORMED, 0},
+		{"1e3", LENGTH_MALFORMED, 0},
 	};
 
 	(void)state;
@@ -56,7 +60,9 @@ static void test_request__content_length(void **state)
 		struct request request;
 
 		read_pairs(&request, pairs);
-		assert_int_equal(request.content_length, rows[i].expected);
+		assert_int_equal(request.length_state, rows[i].expected);
+		if (rows[i].expected == LENGTH_GIVEN)
+			assert_int_equal(request.content_length, rows[i].length);
 	}
 }
 
@@ -66,10 +72,15 @@ static void test_request__endpoint(void **state)
 		const char *text;
 		enum endpoint expected;
 	} rows[] = {
-		{NULL, ENDPOINT_COLLECT},      {"", ENDPOINT_COLLECT},
-		{"collect", ENDPOINT_COLLECT}, {"metrics", ENDPOINT_METRICS},
-		{"health", ENDPOINT_HEALTH},   {"ready", ENDPOINT_READY},
-		{"Metrics", ENDPOINT_UNKNOWN}, {"healthy", ENDPOINT_UNKNOWN},
+		{NULL, ENDPOINT_COLLECT},
+		{"", ENDPOINT_COLLECT},
+		{"collect", ENDPOINT_COLLECT},
+		{"metrics", ENDPOINT_METRICS},
+		{"health", ENDPOINT_HEALTH},
+		{"ready", ENDPOINT_READY},
+		{"Metrics", ENDPOINT_UNKNOWN},
+		{"healthy", ENDPOINT_UNKNOWN},
+		{"collectcollectcollect", ENDPOINT_UNKNOWN},
 	};
 
 	(void)state;
@@ -97,11 +108,73 @@ static void test_request__path__is_script_name_and_path_info(void **state)
 	assert_true(view_equals(request.path, VIEW_LITERAL("/faro/collect")));
 	read_pairs(&request, none);
 	assert_null(request.path.ptr);
+	assert_false(request.path_too_long);
 	read_pairs(&request, at);
 	assert_int_equal(request.path.len, CONFIG_PATH_MAX_BYTES);
-	read_pairs(&request, above); /* present, and nobody's */
-	assert_non_null(request.path.ptr);
-	assert_int_equal(request.path.len, 0);
+	assert_false(request.path_too_long);
+	read_pairs(&request, above);
+	assert_null(request.path.ptr);
+	assert_true(request.path_too_long);
+	above[1] = longest; /* too long by itself */
+	above[2] = NULL;
+	read_pairs(&request, above);
+	assert_true(request.path_too_long);
+}
+
+static const struct request_variable *known_variable(const char *name)
+{
+	const struct request_variable *variable = request_find_variable(view_of(name));
+
+	assert_non_null(variable);
+	return variable;
+}
+
+static void test_request__value_that_is_too_long__neither_absent_nor_a_value(void **state)
+{
+	static const char letters[FORWARDED_MAX_BYTES + 1];
+	const struct request_variable *key = known_variable("HTTP_IDEMPOTENCY_KEY");
+	struct request request;
+
+	(void)state;
+	request_init(&request, NULL, 100, NULL);
+	request_set_variable(&request, key, (struct view){letters, FORWARDED_MAX_BYTES + 1});
+	assert_true(request_refuses(&request, REQUEST_IDEMPOTENCY_KEY));
+	assert_null(request.forwarded.idempotency_key.ptr);
+	/* Of two the last one counts, but for an empty one, which counts as absent. */
+	request_set_variable(&request, key, (struct view){letters, 0});
+	assert_true(request_refuses(&request, REQUEST_IDEMPOTENCY_KEY));
+	request_set_variable(&request, key, (struct view){letters, FORWARDED_MAX_BYTES});
+	assert_false(request_refuses(&request, REQUEST_IDEMPOTENCY_KEY));
+	assert_ptr_equal(request.forwarded.idempotency_key.ptr, letters);
+	request_set_variable(&request, key, (struct view){letters, FORWARDED_MAX_BYTES + 1});
+	assert_true(request_refuses(&request, REQUEST_IDEMPOTENCY_KEY));
+	assert_null(request.forwarded.idempotency_key.ptr);
+	assert_int_equal(request.refused, 1U << REQUEST_IDEMPOTENCY_KEY);
+	request_clear(&request);
+	assert_int_equal(request.refused, 0);
+}
+
+static void test_request__variables__have_rooms_that_do_not_overlap(void **state)
+{
+	static const char *const names[] = {
+#define VARIABLE(id, name, member, max_bytes) [REQUEST_##id] = (name),
+#include "ingest/variable_list.h"
+	};
+	bool taken[sizeof(struct request_values)] = {false};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct request_variable *variable = known_variable(names[i]);
+
+		assert_int_equal(variable->id, i);
+		assert_true(variable->room + variable->room_bytes <= sizeof(taken));
+		for (size_t at = 0; at < variable->room_bytes; at++) {
+			assert_false(taken[variable->room + at]);
+			taken[variable->room + at] = true;
+		}
+	}
+	assert_null(request_find_variable(VIEW_LITERAL("HTTP_COOKIE")));
+	assert_null(request_find_variable(VIEW_LITERAL("")));
 }
 
 static void test_request__body_above_its_buffer__keeps_nothing_that_comes_later(void **state)
@@ -150,7 +223,7 @@ static void test_request__cleared__remembers_nothing(void **state)
 	assert_int_equal(buf_append(&request.labelled, "abc", 3), BUF_OK);
 	request_clear(&request);
 	assert_null(request.method.ptr);
-	assert_int_equal(request.content_length, LENGTH_ABSENT);
+	assert_int_equal(request.length_state, LENGTH_ABSENT);
 	assert_int_equal(request.reply.status, 0);
 	assert_int_equal(request.labelled.len, 0);
 	assert_non_null(request.labelled.data); /* small enough to be kept */
@@ -163,6 +236,8 @@ int main(void)
 		cmocka_unit_test(test_request__content_length),
 		cmocka_unit_test(test_request__endpoint),
 		cmocka_unit_test(test_request__path__is_script_name_and_path_info),
+		cmocka_unit_test(test_request__value_that_is_too_long__neither_absent_nor_a_value),
+		cmocka_unit_test(test_request__variables__have_rooms_that_do_not_overlap),
 		cmocka_unit_test(
 			test_request__body_above_its_buffer__keeps_nothing_that_comes_later),
 		cmocka_unit_test(

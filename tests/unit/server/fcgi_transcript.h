@@ -32,9 +32,13 @@ static inline void print_request(struct transcript *transcript)
 	const struct request *request = &transcript->request;
 	struct buf *text = &transcript->text;
 
-	buf_printf(text, "endpoint=%d length=%lld body=%d keep=%d", request->endpoint,
-		   (long long)request->content_length, request->body_state,
-		   transcript->stream.keep);
+	buf_printf(text, "endpoint=%d length=", request->endpoint);
+	if (request->length_state == LENGTH_GIVEN)
+		buf_printf(text, "%lld", (long long)request->content_length);
+	else
+		buf_printf(text, request->length_state == LENGTH_ABSENT ? "-" : "?");
+	buf_printf(text, " body=%d keep=%d refused=%x", request->body_state,
+		   transcript->stream.keep, request->refused);
 	print_view(text, "method", request->method);
 	print_view(text, "path", request->path);
 	print_view(text, "host", request->host);

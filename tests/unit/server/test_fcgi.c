@@ -167,9 +167,10 @@ static void test_fcgi__a_request__is_read_and_answered(void **state)
 	(void)state;
 	put_post(1, VIEW_LITERAL("first"));
 	feed();
-	expect_text("endpoint=0 length=5 body=0 keep=1 method=POST path=/faro/collect host=- "
-		    "origin=- site=- type=text/plain;x coding=- session=- key=- trace=- "
-		    "content=first\n");
+	expect_text(
+		"endpoint=0 length=5 body=0 keep=1 refused=0 method=POST path=/faro/collect host=- "
+		"origin=- site=- type=text/plain;x coding=- session=- key=- trace=- "
+		"content=first\n");
 	expect_text("at rest: 1");
 	expect_answers(VIEW_LITERAL(REPLY("\1", "1")));
 }
@@ -332,8 +333,8 @@ static void test_fcgi__wherever_it_is_split__the_same_comes_of_it(void **state)
 		{put_management, {"method=POST", "at rest: 1"}},
 		{put_strangers, {"method=POST", "content=first\n", "at rest: 1"}},
 		{put_aborts,
-		 {"length=5 body=1 keep=1 method=POST path=/faro/collect host=- ", "host=- ",
-		  "content=third\n", "at rest: 1"}},
+		 {"length=5 body=1 keep=1 refused=0 method=POST path=/faro/collect host=- ",
+		  "host=- ", "content=third\n", "at rest: 1"}},
 		{put_roles, {"content=after\n", "broken: it asked for another role"}},
 		{put_half_a_body, {"at rest: 0\nendpoint=0 length=5 body=1 "}},
 		{put_half_a_header, {"content=whole\n", "at rest: 0\n"}},
@@ -485,43 +486,113 @@ static void test_fcgi__parameters_have_a_limit(void **state)
 	}
 }
 
-/* Absent would be another thing: an Origin that is not there is welcome. */
-static void test_fcgi__values_beyond_the_store__are_nothing_that_is_accepted(void **state)
+/* Every variable with a value of its most bytes, one less or one more, in an order that begins with
+ * each of them. */
+static void test_fcgi__values__each_has_room_of_its_own(void **state)
 {
-	static const char filling[FCGI_VALUES_BYTES + 1];
+	static const struct {
+		const char *name;
+		size_t max;
+	} variables[] = {
+#define VARIABLE(id, name, member, max_bytes) {(name), (max_bytes)},
+#include "ingest/variable_list.h"
+	};
+	const size_t count = ARRAY_LEN(variables);
+	char filling[CONFIG_PATH_MAX_BYTES + 1];
 
 	(void)state;
-	for (int more = -1; more <= 1; more++) {
-		size_t at;
+	for (size_t first = 0; first < 2 * count; first++) {
+		for (int more = -1; more <= 1; more++) {
+			size_t at;
+			bool backwards = first >= count;
 
-		buf_clear(&wire);
-		put_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
-		at = wire.len;
-		put_pair("HTTP_X_UNKNOWN", filling, sizeof(filling), false); /* costs nothing */
-		put_pair("HTTP_COOKIE", filling, sizeof(filling), false);
-		put_pair("HTTP_HOST", "shop", 4, false);
-		put_pair("HTTP_ORIGIN", filling, FCGI_VALUES_BYTES - 8 + (size_t)more, false);
-		put_pair("REQUEST_METHOD", "POST", 4, false);
-		put_stream(FCGI_PARAMS, 1, at, 5000);
-		put_end_of(FCGI_STDIN, 1);
-		feed();
-		expect_text(more <= 0 ? "method=POST" : "method=\x7f");
-		expect_text("host=shop");
+			buf_clear(&wire);
+			put_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
+			at = wire.len;
+			for (size_t i = 0; i < count; i++) {
+				size_t v = (first + (backwards ? count - i : i)) % count;
 
-		buf_clear(&wire);
-		put_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
-		at = wire.len;
-		put_pair("FARO_ENDPOINT", filling, sizeof(filling), false);
-		put_pair("CONTENT_LENGTH", filling, sizeof(filling), false);
-		put_pair("HTTP_ORIGIN", filling, sizeof(filling), false);
-		put_pair("HTTP_CONTENT_ENCODING", filling, sizeof(filling), false);
-		put_stream(FCGI_PARAMS, 1, at, 5000);
-		put_end_of(FCGI_STDIN, 1);
-		feed();
-		expect_text("endpoint=4 length=-2");
-		expect_text("origin=\x7f");
-		expect_text("coding=\x7f");
+				memset(filling, 'a' + (int)v, sizeof(filling));
+				put_pair(variables[v].name, filling,
+					 variables[v].max + (size_t)more, false);
+			}
+			put_stream(FCGI_PARAMS, 1, at, 1000);
+			transcript_release(&seen);
+			transcript_init(&seen, BODY_MAX, NULL);
+			assert_true(transcript_feed(&seen, (struct view){wire.data, wire.len}));
+			for (size_t v = 0; v < count; v++) {
+				const struct request_variable *variable =
+					request_find_variable(view_of(variables[v].name));
+				struct view value;
+
+				memcpy(&value, (char *)&seen.request + variable->member,
+				       sizeof(value));
+				memset(filling, 'a' + (int)v, sizeof(filling));
+				assert_int_equal(request_refuses(&seen.request, variable->id),
+						 more > 0);
+				assert_int_equal(value.len,
+						 more > 0 ? 0 : variables[v].max + (size_t)more);
+				if (more <= 0)
+					assert_memory_equal(value.ptr, filling, value.len);
+				else
+					assert_null(value.ptr);
+			}
+		}
 	}
+}
+
+/* Absent would be another thing: an Origin that is not there is welcome. And what is the same for
+ * all long values would make one of two keys. */
+static void test_fcgi__values_that_are_too_long__are_refused_and_cost_no_other(void **state)
+{
+	static const char filling[FCGI_PARAMS_MAX_BYTES / 4];
+	char refused[32];
+	size_t at;
+
+	(void)state;
+	put_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
+	at = wire.len;
+	put_pair("HTTP_X_UNKNOWN", filling, sizeof(filling), false);
+	put_pair("HTTP_ORIGIN", filling, sizeof(filling), false);
+	put_pair("HTTP_IDEMPOTENCY_KEY", filling, sizeof(filling), false);
+	put_pair("HTTP_HOST", "shop", 4, false);
+	put_pair("REQUEST_METHOD", "POST", 4, false);
+	put_pair("FARO_ENDPOINT", "ready", 5, false);
+	put_stream(FCGI_PARAMS, 1, at, 5000);
+	put_end_of(FCGI_STDIN, 1);
+	feed();
+	snprintf(refused, sizeof(refused), "refused=%x ",
+		 1U << REQUEST_ORIGIN | 1U << REQUEST_IDEMPOTENCY_KEY);
+	expect_text(refused);
+	expect_text("endpoint=3");
+	expect_text("method=POST");
+	expect_text("host=shop origin=- ");
+	expect_text("key=- ");
+}
+
+static void test_fcgi__a_value_given_twice__the_last_one_counts(void **state)
+{
+	static const char filling[1000];
+	size_t at;
+
+	(void)state;
+	put_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
+	at = wire.len;
+	put_pair("HTTP_HOST", "a-longer-one.example", 20, false);
+	put_pair("HTTP_HOST", "shop", 4, false);
+	put_pair("HTTP_HOST", "", 0, false);
+	put_pair("HTTP_ORIGIN", filling, sizeof(filling), false);
+	put_pair("HTTP_ORIGIN", "https://shop", 12, false);
+	put_pair("HTTP_IDEMPOTENCY_KEY", "key", 3, false);
+	put_pair("HTTP_IDEMPOTENCY_KEY", filling, sizeof(filling), false);
+	put_pair("CONTENT_LENGTH", "5", 1, false);
+	put_pair("CONTENT_LENGTH", filling, sizeof(filling), false);
+	put_stream(FCGI_PARAMS, 1, at, 5000);
+	put_end_of(FCGI_STDIN, 1);
+	feed();
+	expect_text("length=? ");
+	expect_text("host=shop origin=https://shop ");
+	expect_text("key=- ");
 }
 
 static void test_fcgi__asides_have_a_limit_between_two_replies(void **state)
@@ -700,7 +771,9 @@ int main(void)
 		TEST(test_fcgi__a_question_for_nothing_we_know__has_an_empty_answer),
 		TEST(test_fcgi__nonsense__breaks_the_stream),
 		TEST(test_fcgi__parameters_have_a_limit),
-		TEST(test_fcgi__values_beyond_the_store__are_nothing_that_is_accepted),
+		TEST(test_fcgi__values__each_has_room_of_its_own),
+		TEST(test_fcgi__values_that_are_too_long__are_refused_and_cost_no_other),
+		TEST(test_fcgi__a_value_given_twice__the_last_one_counts),
 		TEST(test_fcgi__asides_have_a_limit_between_two_replies),
 		TEST(test_fcgi__what_is_ignored_has_a_limit_between_two_replies),
 		TEST(test_fcgi__a_body_that_is_dropped_has_a_limit),
