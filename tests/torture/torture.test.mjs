@@ -7,11 +7,11 @@
  * FARO_TORTURE_FULL=1: every N with every error, twice over. Without, a minute of it.
  */
 import assert from "node:assert/strict";
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 import { Counter, Sender, numbered, pause } from "../system/lib/beacons.mjs";
 import { ingestEnv } from "../system/lib/faro.mjs";
+import { compileShim, Numbers } from "../system/lib/shim.mjs";
 import { ingestBinary, root, scenario } from "../system/lib/stage.mjs";
 import { makeCertificate } from "../system/lib/tls.mjs";
 
@@ -21,27 +21,7 @@ const [EINTR, EIO, EAGAIN, ENOMEM, EMFILE, ENOSPC] = [4, 5, 11, 12, 24, 28];
 const FIELDS = ["kind", "at", "forEver", "error", "counted", "failed", "live", "ready"];
 
 /* The numbers that shim.c shares. */
-class Control {
-	constructor(path) {
-		this.path = path;
-		this.fd = openSync(path, "w+");
-		writeSync(this.fd, Buffer.alloc(64));
-	}
-
-	set(values) {
-		for (const [name, value] of Object.entries(values)) {
-			const bytes = Buffer.alloc(8);
-			bytes.writeBigInt64LE(BigInt(value));
-			writeSync(this.fd, bytes, 0, 8, FIELDS.indexOf(name) * 8);
-		}
-	}
-
-	get(name) {
-		const bytes = Buffer.alloc(8);
-		readSync(this.fd, bytes, 0, 8, FIELDS.indexOf(name) * 8);
-		return Number(bytes.readBigInt64LE());
-	}
-
+class Control extends Numbers {
 	arm(kind, at, { forEver = false, error = ENOMEM } = {}) {
 		this.set({ kind: 0 });
 		this.set({ at, forEver: forEver ? 1 : 0, error, counted: 0, failed: 0 });
@@ -56,12 +36,9 @@ class Control {
 }
 
 async function shim(stage) {
-	const path = stage.path("shim.so");
-	const { code, stderr } = await stage.finish("cc", "cc",
-		["-shared", "-fPIC", "-O1", "-fno-builtin", "-U_FORTIFY_SOURCE", "-o", path, join(root, "tests/torture/shim.c")]);
-	assert.equal(code, 0, stderr);
-	const control = new Control(stage.path("control"));
-	stage.after(() => closeSync(control.fd));
+	const path = await compileShim(stage, join(root, "tests/torture/shim.c"));
+	const control = new Control(stage.path("control"), FIELDS);
+	stage.after(() => control.close());
 	const { FARO_TORTURE_TRACE: trace } = process.env;
 	return { control, env: { LD_PRELOAD: path, FARO_TORTURE: control.path, ...(trace && { FARO_TORTURE_TRACE: trace }) } };
 }
