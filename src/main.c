@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/malloc_tuning.h"
+#include "base/text.h"
 #include "build-config.h"
 #include "check/check.h"
 #include "config/config.h"
@@ -36,19 +37,25 @@ enum {
 	FEW_CONNECTIONS = 64,
 };
 
-/* Threads inherit the blocked signals, so that no signal interrupts their reads and writes; main
- * reads the signals from the descriptor. */
+/*
+ * Ignored: SIGPIPE, of a peer that is gone; SIGHUP, of a session that ends; SIGUSR1 and SIGUSR2, by
+ * which nginx, that may be meant, opens its logs anew and replaces itself. SIGXCPU comes once where
+ * the processor time of the process is limited, and there is still time to end in good order.
+ *
+ * Threads inherit the blocked signals, so that no signal interrupts their reads and writes; main
+ * reads the signals from the descriptor.
+ */
 static int take_signals(void)
 {
+	static const int ignored[] = {SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2};
+	static const int ends[] = {SIGTERM, SIGINT, SIGQUIT, SIGXCPU};
 	sigset_t signals;
 
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGUSR1, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
 	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGQUIT);
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		sigaddset(&signals, ends[i]);
 	if (pthread_sigmask(SIG_BLOCK, &signals, NULL) != 0)
 		return -1;
 	return signalfd(-1, &signals, SFD_CLOEXEC);
@@ -71,6 +78,25 @@ static void raise_file_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+/* A log of SQLite that cannot be copied back, since the database has reached the limit of a file's
+ * size, grows to that limit as well, and then nothing can be deleted. So the spool stays below it,
+ * with a quarter for what a batch and the log need. */
+static void keep_spool_below_file_limit(struct config *config)
+{
+	struct rlimit limit;
+
+	if (!config->spool_dir || getrlimit(RLIMIT_FSIZE, &limit) != 0 ||
+	    limit.rlim_cur == RLIM_INFINITY ||
+	    limit.rlim_cur - limit.rlim_cur / 4 >= config->spool_max_bytes)
+		return;
+	config->spool_max_bytes = limit.rlim_cur - limit.rlim_cur / 4;
+	log_event(LOG_WARN, "file_limit_low",
+		  "The limit of a file's size allows a smaller spool than FARO_SPOOL_MAX_BYTES; "
+		  "raise it.",
+		  LOG_NUM("limit", (int64_t)limit.rlim_cur),
+		  LOG_NUM("spool_max_bytes", (int64_t)config->spool_max_bytes));
 }
 
 /* How many connections of web servers are kept: the limit of open files, less those to the upstream
@@ -318,6 +344,9 @@ int main(int argc, char **argv)
 	command_at = supervise_find(argc, argv);
 	if (command_at > 0)
 		return supervise(argc, argv, command_at);
+	/* A file that has reached its limit of bytes, the spool's or the log's, is an error of that
+	 * write. */
+	signal(SIGXFSZ, SIG_IGN);
 	hardened = harden();
 	if (!config_init(&config, argc, argv, stderr))
 		return EXIT_BAD_CONFIG;
@@ -326,6 +355,7 @@ int main(int argc, char **argv)
 		log_event(LOG_WARN, "not_hardened",
 			  "The system did not let this process give up privileges or close its "
 			  "memory to others; allow prctl in the container's seccomp profile.");
+	keep_spool_below_file_limit(&config);
 	status = run_mode(&config);
 	config_release(&config);
 	return status;

@@ -58,7 +58,7 @@ struct supervisor {
 	int64_t started_ms, pause_ms;     /* of the responder */
 	int64_t due_ms;                   /* its next start, or its SIGKILL */
 	sigset_t signals, former_mask;
-	struct sigaction former_child;
+	struct sigaction former_child, former_file_size;
 };
 
 int supervise_find(int argc, char **argv)
@@ -175,7 +175,8 @@ static void block_signals(struct supervisor *supervisor)
 {
 	static const int handled[] = {SIGCHLD, SIGTERM, SIGINT,  SIGQUIT,
 				      SIGHUP,  SIGUSR1, SIGUSR2, SIGWINCH};
-	const struct sigaction ordinary = {.sa_handler = SIG_DFL};
+	const struct sigaction ordinary = {.sa_handler = SIG_DFL},
+			       ignoring = {.sa_handler = SIG_IGN};
 	sigset_t blocked;
 
 	sigemptyset(&supervisor->signals);
@@ -186,17 +187,31 @@ static void block_signals(struct supervisor *supervisor)
 	sigprocmask(SIG_BLOCK, &blocked, &supervisor->former_mask);
 	/* If SIGCHLD was inherited as ignored, the kernel would discard exit statuses. */
 	sigaction(SIGCHLD, &ordinary, &supervisor->former_child);
+	/* If our log is a file that has reached its limit of bytes. */
+	sigaction(SIGXFSZ, &ignoring, &supervisor->former_file_size);
 }
 
 static void restore_signals(const struct supervisor *supervisor)
 {
 	sigaction(SIGCHLD, &supervisor->former_child, NULL);
+	sigaction(SIGXFSZ, &supervisor->former_file_size, NULL);
 	sigprocmask(SIG_SETMASK, &supervisor->former_mask, NULL);
+}
+
+/* What was to be run has not been, and our log is written to again. */
+static void ignore_file_size_signal(void)
+{
+	int error = errno;
+
+	signal(SIGXFSZ, SIG_IGN);
+	errno = error;
 }
 
 static int run_command(const struct supervisor *supervisor)
 {
+	restore_signals(supervisor);
 	execvp(supervisor->command[0], supervisor->command);
+	ignore_file_size_signal();
 	log_event(LOG_ERROR, "command_not_run", "The command cannot be run.",
 		  LOG_STR("command", supervisor->command[0]), LOG_STR("error", strerror(errno)));
 	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
@@ -234,6 +249,7 @@ static int run_responder(const struct supervisor *supervisor, pid_t parent)
 	execv("/proc/self/exe", supervisor->responder);
 	/* There may be no /proc. */
 	execvp(supervisor->responder[0], supervisor->responder);
+	ignore_file_size_signal();
 	log_event(LOG_ERROR, "responder_not_run", "This program cannot be run a second time.",
 		  LOG_STR("error", strerror(errno)));
 	return EXIT_NOT_FOUND;
@@ -242,10 +258,8 @@ static int run_responder(const struct supervisor *supervisor, pid_t parent)
 static bool start_command(struct supervisor *supervisor)
 {
 	supervisor->command_pid = fork();
-	if (supervisor->command_pid == 0) {
-		restore_signals(supervisor);
+	if (supervisor->command_pid == 0)
 		_exit(run_command(supervisor));
-	}
 	return supervisor->command_pid > 0;
 }
 
@@ -355,7 +369,6 @@ static void wait_for_signal(struct supervisor *supervisor)
 
 static int run_both(struct supervisor *supervisor)
 {
-	block_signals(supervisor);
 	if (!start_command(supervisor)) {
 		log_event(LOG_ERROR, "command_not_run", "No process can be made for the command.",
 			  LOG_STR("error", strerror(errno)));
@@ -377,6 +390,7 @@ int supervise(int argc, char **argv, int command_at)
 	struct supervisor supervisor = {.command = argv + command_at, .due_ms = NEVER};
 	int status;
 
+	block_signals(&supervisor);
 	if (!make_responder(&supervisor, argc, argv)) {
 		log_event(LOG_ERROR, "no_memory", "Running the command alone.");
 		status = run_command(&supervisor);

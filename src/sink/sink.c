@@ -285,6 +285,9 @@ int main(int argc, char **argv)
 	sigaddset(&ends, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* A file of --save, or the log, that has reached the limit of bytes is an error of that
+	 * write. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (!sink_start(&sink, &options, listen_fd))
 		return EXIT_FAILURE;
 	announce(listen_fd);
