@@ -1,5 +1,6 @@
 #include "check/client.h"
 
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -58,6 +59,7 @@ static void set_connection(struct check_client *client, const char *url)
 	curl_easy_reset(curl);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_CONNECT_TO, client->connect_to);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
@@ -231,6 +233,19 @@ static bool add_key(struct check_client *client)
 	return added;
 }
 
+/* The URL has the name without the dot at its end, with which it is looked up. */
+static bool add_lookup_name(struct check_client *client)
+{
+	const char *host = client->config->upstream_host;
+	char line[NI_MAXHOST + 4];
+
+	if (host[strlen(host) - 1] != '.')
+		return true;
+	snprintf(line, sizeof(line), "::%s:", host);
+	client->connect_to = curl_slist_append(NULL, line);
+	return client->connect_to;
+}
+
 bool check_client_init(struct check_client *client, const struct config *config)
 {
 	const char *tenant = config->upstream_tenant;
@@ -241,11 +256,13 @@ bool check_client_init(struct check_client *client, const struct config *config)
 	       (client->curl = curl_easy_init()) &&
 	       add_header(client, "Content-Type", VIEW_LITERAL("application/json")) &&
 	       add_header(client, "Accept", none) && add_header(client, "Expect", none) &&
-	       (!tenant || add_header(client, "X-Scope-OrgID", view_of(tenant))) && add_key(client);
+	       (!tenant || add_header(client, "X-Scope-OrgID", view_of(tenant))) &&
+	       add_key(client) && add_lookup_name(client);
 }
 
 void check_client_release(struct check_client *client)
 {
 	curl_slist_free_all(client->headers);
+	curl_slist_free_all(client->connect_to);
 	curl_easy_cleanup(client->curl);
 }

@@ -22,6 +22,7 @@ struct check_client {
 	CURL *curl;
 	struct curl_slist *headers;
 	const char *key; /* in `headers`; NULL: none */
+	struct curl_slist *connect_to;
 
 	/* Of the last exchange. */
 	struct check_exchange exchange;

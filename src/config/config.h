@@ -64,7 +64,7 @@ struct config {
 	/* FARO_UPSTREAM_URL, split; NULL only where MODE_PRINT went without. url has the path
 	 * filled in (/collect) and is NUL-terminated. */
 	char *upstream_url;
-	char *upstream_host; /* without brackets */
+	char *upstream_host; /* to look up: without brackets, with the dot that url is without */
 	uint16_t upstream_port;
 	bool upstream_tls;
 	const char *upstream_ca_file;      /* the system's unless set; NULL: none, or no https */

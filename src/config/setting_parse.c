@@ -46,12 +46,34 @@ static const char *url_problem(const char *text)
 	return NULL;
 }
 
+/* Keeps the host as it is written, and takes the dot at its end out of the URL: it makes a name
+ * absolute for the lookup, but a Host header and a certificate have names without it. */
+static CURLUcode take_host(struct config *config, CURLU *url)
+{
+	CURLUcode code = curl_url_get(url, CURLUPART_HOST, &config->upstream_host, 0);
+	char *host = config->upstream_host;
+	size_t n = code == CURLUE_OK ? strlen(host) : 0;
+
+	if (n == 0)
+		return code;
+	if (host[n - 1] == '.') {
+		if (n == 1 || host[n - 2] == '.')
+			return CURLUE_BAD_HOSTNAME;
+		host[n - 1] = '\0';
+		code = curl_url_set(url, CURLUPART_HOST, host, 0);
+		host[n - 1] = '.';
+	} else if (host[0] == '[') {
+		memmove(host, host + 1, n - 2);
+		host[n - 2] = '\0';
+	}
+	return code;
+}
+
 /* Copies the parts of the parsed URL into the config. */
 static CURLUcode take_url(struct config *config, CURLU *url)
 {
 	char *scheme = NULL, *path = NULL, *port = NULL, *zone = NULL;
 	CURLUcode code = curl_url_get(url, CURLUPART_PATH, &path, 0);
-	size_t n;
 
 	if (code == CURLUE_OK && strcmp(path, "/") == 0)
 		code = curl_url_set(url, CURLUPART_PATH, "/collect", 0);
@@ -64,17 +86,12 @@ static CURLUcode take_url(struct config *config, CURLU *url)
 	if (code == CURLUE_OK && curl_url_get(url, CURLUPART_ZONEID, &zone, 0) == CURLUE_OK)
 		code = CURLUE_BAD_IPV6;
 	if (code == CURLUE_OK)
-		code = curl_url_get(url, CURLUPART_HOST, &config->upstream_host, 0);
+		code = take_host(config, url);
 	if (code == CURLUE_OK)
 		code = curl_url_get(url, CURLUPART_URL, &config->upstream_url, 0);
 	if (code == CURLUE_OK) {
 		config->upstream_tls = strcmp(scheme, "https") == 0;
 		config->upstream_port = (uint16_t)strtoul(port, NULL, 10);
-		n = strlen(config->upstream_host);
-		if (config->upstream_host[0] == '[') {
-			memmove(config->upstream_host, config->upstream_host + 1, n - 2);
-			config->upstream_host[n - 2] = '\0';
-		}
 	}
 	curl_free(scheme);
 	curl_free(path);

@@ -87,6 +87,7 @@ __attribute__((format(printf, 4, 5))) static void reply_with_text(struct ingest 
 
 /* --- everything but the body --------------------------------------------------------- */
 
+/* Also with a slash at the end, which rules of a whole site add. */
 static bool is_our_path(const struct config *config, const struct request *request)
 {
 	struct view path = request->path, prefix = view_of(config->path);
@@ -99,6 +100,8 @@ static bool is_our_path(const struct config *config, const struct request *reque
 	if (!view_starts_with(path, prefix))
 		return false;
 	rest = (struct view){path.ptr + prefix.len, path.len - prefix.len};
+	if (rest.len > 0 && rest.ptr[rest.len - 1] == '/')
+		rest.len--;
 	return rest.len == 0 || view_equals(rest, VIEW_LITERAL("/collect"));
 }
 

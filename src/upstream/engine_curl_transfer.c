@@ -160,18 +160,21 @@ static struct curl_slist *list_headers(struct curl_transfer *transfer)
 	return list;
 }
 
-/* "host:port:addr,[addr]"; what does not fit is left out whole. */
+/* "host:port:addr,[addr]", with the host as the URL has it, so without a dot at its end; what does
+ * not fit is left out whole. */
 static struct curl_slist *list_addresses(struct curl_transfer *transfer)
 {
 	const struct config *config = transfer->config;
 	const struct resolver_addresses *addresses = &transfer->base.route->addresses;
 	char *line = transfer->address_line;
-	int used, n;
+	int used, n, host_len = (int)strlen(config->upstream_host);
 	size_t i;
 
 	if (addresses->numeric)
 		return NULL;
-	used = snprintf(line, CURL_ADDRESS_LINE_BYTES, "%s:%u", config->upstream_host,
+	if (config->upstream_host[host_len - 1] == '.')
+		host_len--;
+	used = snprintf(line, CURL_ADDRESS_LINE_BYTES, "%.*s:%u", host_len, config->upstream_host,
 			config->upstream_port);
 	for (i = 0; i < addresses->count && used < CURL_ADDRESS_LINE_BYTES; i++) {
 		const struct resolver_address *address = &addresses->list[i];

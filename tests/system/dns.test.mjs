@@ -8,6 +8,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createServer as createHttp } from "node:http";
+import { createServer as createHttps } from "node:https";
 import { test } from "node:test";
 
 import { get, post } from "./lib/client.mjs";
@@ -17,13 +19,14 @@ import { inNamespace } from "./lib/namespace.mjs";
 import { nginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { freePort, scenario } from "./lib/stage.mjs";
+import { makeCertificate } from "./lib/tls.mjs";
 
 const NAME = "alloy.test";
 
 /* The names of this machine stay out of it, and so do search lists and a cache's socket. */
-function takeOverResolver(stage) {
+function takeOverResolver(stage, more = "") {
 	const files = {
-		"/etc/resolv.conf": "nameserver 127.0.0.53\n",
+		"/etc/resolv.conf": `nameserver 127.0.0.53\n${more}`,
 		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 		"/etc/hosts": "127.0.0.1 localhost\n",
 	};
@@ -131,6 +134,39 @@ function inside() {
 		await postUntil(server, 202, [503]);
 		assert.equal(behind.requests.length, 1);
 	});
+
+	/* Without the dot, libc would ask for the name below the search domain first. */
+	for (const scheme of ["http", "https"])
+		scenario(`${scheme}: a name with a dot at its end is looked up as it is written, and sent without the dot`, async (stage) => {
+			const dns = await nameServer(stage, NAME);
+			dns.address = "127.0.0.2";
+			const { key, cert, ca } = await makeCertificate(stage, ["-days", "2", "-addext", `subjectAltName=DNS:${NAME}`]);
+			const got = [];
+			const answer = (request, response) => {
+				got.push([request.headers.host, request.socket.servername]);
+				const bodies = [];
+				request.on("data", (bytes) => bodies.push(bytes));
+				request.on("end", () => response.writeHead(Buffer.concat(bodies).at(-1) === 0x7d ? 202 : 400).end("ok"));
+			};
+			const behind = scheme === "http" ? createHttp(answer) : createHttps({ key, cert }, answer);
+			behind.listen(0, "127.0.0.2");
+			await once(behind, "listening");
+			stage.after(() => behind.closeAllConnections());
+			stage.after(() => behind.close());
+			takeOverResolver(stage, "search svc.test\noptions ndots:5\n");
+			const { port } = behind.address();
+			const url = `${scheme}://${NAME}.:${port}`;
+			const env = { FARO_UPSTREAM_CA_FILE: ca };
+			const ingest = await startIngest(stage, url, { env });
+			const server = { ingest, ...await nginx(stage, { socket: ingest.socket }) };
+			await postUntil(server, 202, [503]);
+			const { code, stdout } = await runIngest(stage, ["--check"], { env: ingestEnv(url, env) });
+			assert.equal(code, 0, stdout.toString());
+			assert.match(stdout.toString(), /^name +alloy\.test\. is 127\.0\.0\.2$/m);
+			assert.equal(got.length, 4);
+			for (const one of got) assert.deepEqual(one, [`${NAME}:${port}`, scheme === "http" ? undefined : NAME]);
+			assert.deepEqual([...dns.names], [NAME]);
+		});
 
 	/* What --check finds with names; the rest of it is in check.test.mjs. */
 	scenario("--check: no such name, no name server, no way there", async (stage) => {

@@ -239,9 +239,17 @@ scenario("204 for OPTIONS", async (stage) => {
 	assert.equal(await answered(server, 204), 1);
 });
 
+scenario("a slash at the end of both paths, as rules of a whole site add it, is taken as without it", async (stage) => {
+	const server = await start(stage);
+	const paths = ["/faro", "/faro/", "/faro/collect", "/faro/collect/"];
+	for (const path of paths) assert.equal((await post(server.port, smallBeacon, {}, { path })).status, 202, path);
+	assert.equal((await send(server.port, { method: "OPTIONS", path: "/faro/" })).status, 204);
+	assert.equal(server.behind.requests.length, paths.length);
+});
+
 scenario("404 for other paths, 405 with Allow for other methods", async (stage) => {
 	const server = await start(stage);
-	for (const path of ["/faro/", "/faro/collect/", "/faro/metrics", "/faro/collectx", "/faro/%2e%2e%2ffaro/x", `/faro/${"a".repeat(2000)}`])
+	for (const path of ["/faro/x", "/faro/collect/x", "/faro/metrics", "/faro/collectx", "/faro/%2e%2e%2ffaro/x", `/faro/${"a".repeat(2000)}`])
 		await assertRefused(server, () => post(server.port, smallBeacon, {}, { path }), 404, "not_found");
 	for (const method of ["GET", "PUT", "DELETE", "PATCH"]) {
 		const reply = await assertRefused(server, () => send(server.port, { method }), 405, "method");

@@ -36,11 +36,12 @@ function writeAnswer(query, question, { address, code = 0 }) {
 }
 
 export async function nameServer(stage, name, { host = "127.0.0.53", port = 53 } = {}) {
-	const server = { queries: 0, address: null, silent: false, waiting: [] };
+	const server = { queries: 0, names: new Set(), address: null, silent: false, waiting: [] };
 	const socket = createSocket("udp4");
 	socket.on("message", (query, { port: from, address: to }) => {
 		const question = readQuestion(query);
 		server.queries++;
+		server.names.add(question.name.toLowerCase());
 		server.waiting = server.waiting.filter(({ n, done }) => server.queries < n || done());
 		if (server.silent) return;
 		const known = question.name.toLowerCase() === name && server.address;

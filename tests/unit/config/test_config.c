@@ -209,6 +209,10 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		 P "--upstream-url=http://a:0" URL_EXPECTED "its host or port is not valid\n"},
 		{"--upstream-url=http://a:65536",
 		 P "--upstream-url=http://a:65536" URL_EXPECTED "its host or port is not valid\n"},
+		{"--upstream-url=http://.",
+		 P "--upstream-url=http://." URL_EXPECTED "its host or port is not valid\n"},
+		{"--upstream-url=http://a..",
+		 P "--upstream-url=http://a.." URL_EXPECTED "its host or port is not valid\n"},
 		{"--upstream-url=http://[::1",
 		 P "--upstream-url=http://[::1" URL_EXPECTED "its host or port is not valid\n"},
 		{"--upstream-url=http://[::1%25eth0]",
@@ -439,6 +443,9 @@ static void test_url__each_good_form__split(void **state)
 		{"http://127.0.0.1:65535", "http://127.0.0.1:65535/collect", "127.0.0.1", 65535,
 		 false},
 		{"http://a/@", "http://a/@", "a", 80, false},
+		/* An absolute name. */
+		{"https://a.b.", "https://a.b/collect", "a.b.", 443, true},
+		{"http://a.:12347/x", "http://a:12347/x", "a.", 12347, false},
 	};
 
 	(void)state;
