@@ -68,7 +68,8 @@ METRIC_GAUGE(BREAKER_OPEN, "breaker_open",
 	     "1 while the receiver is left alone after failures, else 0.")
 METRIC_GAUGE(SPOOL_RECORDS, "spool_records", "Beacons in the spool that wait for the receiver.")
 METRIC_GAUGE(SPOOL_QUARANTINED, "spool_quarantined", "Beacons in the spool's quarantine.")
-METRIC_GAUGE(SPOOL_BYTES, "spool_bytes", "Bytes of the spool's database and log.")
+METRIC_GAUGE(SPOOL_BYTES, "spool_bytes",
+	     "Bytes of the spool's database, its log, and copies that were moved aside.")
 METRIC_GAUGE(SPOOL_MAX_BYTES, "spool_max_bytes", "FARO_SPOOL_MAX_BYTES; 0: there is no spool.")
 METRIC_GAUGE(SPOOL_OLDEST_SECONDS, "spool_oldest_seconds",
 	     "Age of the oldest beacon in the spool; 0: there is none.")

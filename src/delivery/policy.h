@@ -113,6 +113,14 @@ enum {
 	/* A database that failed is opened again after this; what comes meanwhile is answered as if
 	 * there were no spool. */
 	SPOOL_REOPEN_US = 500 * 1000,
+	/* A check or a salvage that was of no use is tried again after this, then after twice as long
+	 * each time. */
+	SALVAGE_PAUSE_MIN_US = 1000 * 1000,
+	SALVAGE_PAUSE_MAX_US = 300 * 1000 * 1000,
+	/* A database that was called damaged and found sound so often has a fault that the check does
+	 * not see, and is salvaged without one; unless that was long ago. */
+	SALVAGE_SOUND_MAX = 3,
+	SALVAGE_FORGET_US = 1000 * 1000 * 1000,
 	/* The end of the drain time in which replay starts nothing new, so that what is in flight
 	 * can still be answered. */
 	SPOOL_CLOSING_US = 1000 * 1000,

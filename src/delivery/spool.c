@@ -5,7 +5,8 @@
  *
  * A batch has at most BATCH_RECORDS records and BATCH_BYTES of bodies (or one record), so that the
  * database's log stays small; the rest is the next turn's, after replay had its turn. A store that
- * failed is opened again at most every SPOOL_REOPEN_US, and a put meanwhile fails at once.
+ * failed is opened again at most every SPOOL_REOPEN_US, and a put meanwhile fails at once; so it
+ * does while a store that seems to be damaged is checked and salvaged in another thread.
  */
 #include "delivery/spool.h"
 
@@ -19,6 +20,7 @@
 #include "base/text.h"
 #include "delivery/policy.h"
 #include "delivery/replay.h"
+#include "delivery/salvager.h"
 
 enum {
 	BATCH_RECORDS = 64,
@@ -33,6 +35,7 @@ struct spool {
 	pthread_t thread;
 	struct store *store;
 	struct replay *replay;
+	struct salvager salvager;
 	struct spool_put *waiting, **waiting_end;
 	struct loop_timer commit_timer, housekeeping_timer, stop_timer;
 	struct message drain_message, stop_message;
@@ -48,15 +51,26 @@ static bool open_if_due(struct spool *spool)
 {
 	if (store_is_open(spool->store))
 		return true;
-	if (loop_now_us() < spool->reopen_us)
-		return false;
-	if (store_open(spool->store) == STORE_OK) {
-		log_event(LOG_INFO, "spool_open", "The spool can be used.",
-			  LOG_NUM("records", store_records(spool->store)));
-		return true;
+	if (loop_now_us() >= spool->reopen_us) {
+		if (store_open(spool->store) == STORE_OK) {
+			log_event(LOG_INFO, "spool_open", "The spool can be used.",
+				  LOG_NUM("records", store_records(spool->store)));
+			return true;
+		}
+		spool->reopen_us = loop_now_us() + SPOOL_REOPEN_US;
 	}
-	spool->reopen_us = loop_now_us() + SPOOL_REOPEN_US;
+	if (store_is_suspected(spool->store))
+		salvager_start(&spool->salvager, loop_now_us());
 	return false;
+}
+
+static void on_salvaged(struct salvager *salvager)
+{
+	struct spool *spool = container_of(salvager, struct spool, salvager);
+
+	spool->reopen_us = 0;
+	if (open_if_due(spool))
+		replay_wake(spool->replay);
 }
 
 /* Takes a batch off the list, which it ends, and returns its first. */
@@ -242,6 +256,7 @@ static void *run_spool(void *arg)
 
 static void free_spool(struct spool *spool)
 {
+	salvager_release(&spool->salvager);
 	replay_free(spool->replay);
 	store_free(spool->store);
 	mailbox_release(&spool->inbox);
@@ -283,6 +298,7 @@ static bool set_up(struct spool *spool, const struct spool_options *options)
 	});
 	if (!spool->store)
 		return false;
+	salvager_init(&spool->salvager, spool->store, &spool->inbox, on_salvaged);
 	metrics_set(METRIC_SPOOL_MAX_BYTES, (int64_t)config->spool_max_bytes);
 	spool->replay = replay_new(options, &spool->loop, spool->store);
 	if (!spool->replay)

@@ -1,48 +1,23 @@
 /*
- * DESIGN: one table of records in the order of their ids, one of the quarantine, and one row of
- * counters that is changed within the same transactions, so that COUNT(*) is never needed. SQLite
- * writes to its write-ahead log and copies it back often (CHECKPOINT_PAGES), so that the log stays
- * small; what was freed by deleting goes back to the file system a few pages at a time.
+ * DESIGN: SQLite writes to its write-ahead log and copies it back often (STORE_CHECKPOINT_PAGES), so
+ * that the log stays small; what was freed by deleting goes back to the file system a few pages at a
+ * time. What is in the tables: store_schema.c.
  *
- * Limits: database and log together stay under max_bytes, but for one batch; and while the file
- * system has less room than DISK_RESERVE_BYTES nothing is inserted (STORE_FULL), because on a full
- * one not even a deletion succeeds. The quarantine has its own share; its oldest go first.
+ * Limits: database, log and what was moved aside stay together under max_bytes, but for one batch;
+ * and while the file system has less room than STORE_DISK_RESERVE_BYTES nothing is inserted
+ * (STORE_FULL), because on a full one not even a deletion succeeds. The quarantine has its own share;
+ * its oldest go first.
  *
- * Versions: user_version is the schema's. A later program converts an older database in one
- * transaction when it opens it; one that is newer than the program is moved aside as spool.db.newer
- * and may be moved back by hand once the program is the newer one again.
+ * Failures: what SQLite calls damage is a failure of the disk where a read has failed since the
+ * database was opened, and a suspicion where none has. A suspected database stays closed, as it is,
+ * until it was checked and, if need be, salvaged.
  */
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "delivery/read_errors.h"
 #include "delivery/store_private.h"
-
-enum {
-	APPLICATION_ID = 0x4661726f, /* "Faro" */
-	SCHEMA_VERSION = 1,
-	CHECKPOINT_PAGES = 64,
-	LOG_KEEP_BYTES = 512 * 1024, /* what stays of a log that had to grow further */
-	LOG_RESERVE_BYTES = (CHECKPOINT_PAGES + 16) * STORE_PAGE_BYTES,
-	BUSY_MS = 250, /* an operator's sqlite3 may hold the lock for a moment */
-};
-
-#define COLUMN_TYPES                                                                             \
-	"id INTEGER PRIMARY KEY, stored_s INTEGER NOT NULL, hash BLOB, session_id TEXT, "        \
-	"idempotency_key TEXT, traceparent TEXT, logs INTEGER NOT NULL, exceptions INTEGER NOT " \
-	"NULL, events INTEGER NOT NULL, measurements INTEGER NOT NULL, spans INTEGER NOT NULL, " \
-	"size INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL"
-
-static const char schema[] =
-	"BEGIN IMMEDIATE;"
-	"CREATE TABLE records(" COLUMN_TYPES ");"
-	"CREATE TABLE quarantine(" COLUMN_TYPES ", reason TEXT NOT NULL);"
-	"CREATE TABLE counters(records INTEGER NOT NULL, quarantined INTEGER NOT NULL, "
-	"quarantined_bytes INTEGER NOT NULL, last_id INTEGER NOT NULL);"
-	"INSERT INTO counters VALUES(0, 0, 0, 0);"
-	"PRAGMA user_version=1;"
-	"PRAGMA application_id=1180791407;" /* APPLICATION_ID */
-	"COMMIT;";
 
 static const char *const texts[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
@@ -51,6 +26,7 @@ static const char *const texts[STATEMENTS] = {
 	[INSERT] = "INSERT INTO records(" STORE_COLUMNS
 		   ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
 	[NEXT] = "SELECT " STORE_COLUMNS " FROM records WHERE id > ?1 ORDER BY id LIMIT 1",
+	[NEXT_TWO] = "SELECT id FROM records WHERE id > ?1 ORDER BY id LIMIT 2",
 	[PEEK] = "SELECT id, stored_s FROM records WHERE id > ?1 ORDER BY id LIMIT 1",
 	[LATEST] = "SELECT stored_s, hash FROM records ORDER BY id DESC LIMIT ?1",
 	[QUARANTINE] = "INSERT OR REPLACE INTO quarantine SELECT *, ?2 FROM records WHERE id = ?1 "
@@ -58,7 +34,7 @@ static const char *const texts[STATEMENTS] = {
 	[DELETE] = "DELETE FROM records WHERE id = ?1",
 	[TRIM_OLDEST] = "SELECT id, length(body) FROM quarantine ORDER BY id LIMIT 1",
 	[TRIM] = "DELETE FROM quarantine WHERE id = ?1",
-	[READ_COUNTERS] = "SELECT records, quarantined, quarantined_bytes, last_id FROM counters",
+	[READ_COUNTERS] = "SELECT " STORE_COUNTERS " FROM counters",
 	[WRITE_COUNTERS] = "UPDATE counters SET records = ?1, quarantined = ?2, "
 			   "quarantined_bytes = ?3, last_id = ?4",
 	[PAGE_COUNT] = "PRAGMA page_count",
@@ -99,6 +75,7 @@ struct store *store_new(const struct store_options *options)
 	if (!store)
 		return NULL;
 	use_few_sizes();
+	read_errors_install();
 	store->options = *options;
 	spool_dir_init(&store->dir, options->directory);
 	buf_init(&store->packed, SIZE_MAX / 2, NULL);
@@ -110,13 +87,17 @@ struct store *store_new(const struct store_options *options)
 	return NULL;
 }
 
-static void close_database(struct store *store)
+/* `as_it_is`: its log is not copied back, which would write into what may be damaged. */
+static void close_database(struct store *store, bool as_it_is)
 {
 	for (size_t i = 0; i < STATEMENTS; i++) {
 		sqlite3_finalize(store->statements[i]);
 		store->statements[i] = NULL;
 	}
-	sqlite3_close(store->db);
+	if (as_it_is)
+		store_disconnect(store->db);
+	else
+		sqlite3_close(store->db);
 	store->db = NULL;
 }
 
@@ -124,7 +105,7 @@ void store_free(struct store *store)
 {
 	if (!store)
 		return;
-	close_database(store);
+	close_database(store, false);
 	spool_dir_release(&store->dir);
 	libdeflate_free_compressor(store->deflater);
 	libdeflate_free_decompressor(store->inflater);
@@ -144,6 +125,11 @@ bool store_is_open(const struct store *store)
 	return store->db != NULL;
 }
 
+bool store_is_suspected(const struct store *store)
+{
+	return store->suspected;
+}
+
 int64_t store_records(const struct store *store)
 {
 	return store->counters.records;
@@ -161,17 +147,22 @@ int64_t store_bytes(const struct store *store)
 
 /* --- failures ----------------------------------------------------------------------------------*/
 
-static void move_aside(struct store *store, const char *suffix, const char *msg)
+static void undo_transaction(struct store *store)
 {
-	/* Else closing would write the log into what is damaged, and remove it. */
-	sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	close_database(store);
-	if (!spool_dir_move_aside(&store->dir, suffix))
-		return;
-	metrics_add(METRIC_SPOOL_MOVED_ASIDE, 1);
-	store->counters = (struct counters){.last_id = store->counters.last_id};
-	log_event(LOG_ERROR, "spool_moved_aside", msg, LOG_STR("path", store->dir.path),
-		  LOG_STR("suffix", suffix));
+	for (size_t i = 0; i < STATEMENTS; i++)
+		sqlite3_reset(store->statements[i]);
+	if (!sqlite3_get_autocommit(store->db))
+		sqlite3_step(store->statements[ROLLBACK]);
+	sqlite3_reset(store->statements[ROLLBACK]);
+}
+
+static void suspect(struct store *store)
+{
+	store->suspected = true;
+	log_limited(LOG_ERROR, "spool_suspected",
+		    "The spool's database seems to be damaged; nothing is stored until it was "
+		    "checked.",
+		    LOG_STR("path", store->dir.path));
 }
 
 enum store_result store_failed(struct store *store, int code)
@@ -184,18 +175,15 @@ enum store_result store_failed(struct store *store, int code)
 		    LOG_NUM("code", code));
 	if (!store->db)
 		return STORE_FAILED;
-	if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) {
-		move_aside(store, "damaged",
-			   "The spool's database is damaged, or is none of ours; a fresh one is "
-			   "begun.");
+	if (store_is_damage(code)) {
+		close_database(store, true);
+		if (read_errors_count() == store->read_errors)
+			suspect(store);
 	} else if (primary == SQLITE_FULL || primary == SQLITE_BUSY) {
-		for (size_t i = 0; i < STATEMENTS; i++)
-			sqlite3_reset(store->statements[i]);
-		if (!sqlite3_get_autocommit(store->db))
-			sqlite3_step(store->statements[ROLLBACK]);
-		sqlite3_reset(store->statements[ROLLBACK]);
+		undo_transaction(store);
 	} else {
-		close_database(store);
+		store->unsynced = store->unsynced || primary == SQLITE_IOERR;
+		close_database(store, false);
 	}
 	return STORE_FAILED;
 }
@@ -230,41 +218,16 @@ int store_read_row(struct store *store, enum statement which, int64_t *columns, 
 
 /* --- opening -----------------------------------------------------------------------------------*/
 
-static int read_pragma(sqlite3 *db, const char *sql, int64_t *value)
-{
-	sqlite3_stmt *statement = NULL;
-	int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
-
-	*value = 0;
-	if (code == SQLITE_OK)
-		code = sqlite3_step(statement);
-	if (code == SQLITE_ROW) {
-		*value = sqlite3_column_int64(statement, 0);
-		code = SQLITE_OK;
-	}
-	sqlite3_finalize(statement);
-	return code == SQLITE_DONE ? SQLITE_OK : code;
-}
-
 static int set_up_connection(struct store *store)
 {
-	int code = sqlite3_open_v2(store->dir.path, &store->db,
-				   SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	int code = store_connect(store->dir.path, false, &store->db);
 
-	if (code != SQLITE_OK)
-		return code;
-	sqlite3_extended_result_codes(store->db, 1);
-	sqlite3_busy_timeout(store->db, BUSY_MS);
-	sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	/* auto_vacuum counts for a new file only. */
-	code = sqlite3_exec(store->db,
-			    "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
-			    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-1024; PRAGMA mmap_size=0;"
-			    "PRAGMA secure_delete=OFF; PRAGMA cell_size_check=ON;"
-			    "PRAGMA wal_autocheckpoint=64;"     /* CHECKPOINT_PAGES */
-			    "PRAGMA journal_size_limit=524288", /* LOG_KEEP_BYTES */
-			    NULL, NULL, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_exec(store->db,
+				    "PRAGMA journal_mode=WAL;"
+				    "PRAGMA wal_autocheckpoint=64;"     /* STORE_CHECKPOINT_PAGES */
+				    "PRAGMA journal_size_limit=524288", /* STORE_LOG_KEEP_BYTES */
+				    NULL, NULL, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(store->db,
 				    store->options.sync_full ? "PRAGMA synchronous=FULL"
@@ -286,76 +249,117 @@ static int prepare_statements(struct store *store)
 
 static int read_counters(struct store *store)
 {
-	int64_t columns[4] = {0}, id = store->counters.last_id;
-	int code = store_read_row(store, READ_COUNTERS, columns, 4);
+	sqlite3_stmt *row = store->statements[READ_COUNTERS];
+	int64_t last_id = store->counters.last_id;
+	int code = sqlite3_step(row);
 
-	if (code != SQLITE_OK)
-		return code == SQLITE_NOTFOUND ? SQLITE_CORRUPT : code;
-	for (int i = 0; i < 4; i++)
-		if (columns[i] < 0 || columns[i] > INT64_MAX / 2)
-			return SQLITE_CORRUPT;
-	store->counters = (struct counters){columns[0], columns[1], columns[2], columns[3]};
-	if (store->counters.last_id < id)
-		store->counters.last_id = id;
-	return SQLITE_OK;
+	if (code == SQLITE_ROW)
+		code = store_read_counters(row, &store->counters) ? SQLITE_OK : SQLITE_CORRUPT;
+	else if (code == SQLITE_DONE)
+		code = SQLITE_CORRUPT;
+	sqlite3_reset(row);
+	if (store->counters.last_id < last_id)
+		store->counters.last_id = last_id;
+	store->known = store->known || code == SQLITE_OK;
+	return code;
 }
 
-/* Finds out what the file is. Of a newer version, or foreign: it is moved aside. */
-static int take_schema(struct store *store)
-{
-	int64_t application = 0, version = 0, tables = 0;
-	int code = read_pragma(store->db, "PRAGMA application_id", &application);
-
-	if (code == SQLITE_OK)
-		code = read_pragma(store->db, "PRAGMA user_version", &version);
-	if (code == SQLITE_OK)
-		code = read_pragma(store->db, "SELECT count(*) FROM sqlite_schema", &tables);
-	if (code != SQLITE_OK)
-		return code;
-	if (application == APPLICATION_ID && version > SCHEMA_VERSION) {
-		move_aside(store, "newer",
-			   "The spool was written by a newer version; move it back once that runs "
-			   "again. A fresh one is begun.");
-		return SQLITE_SCHEMA;
-	}
-	if (application == 0 && version == 0 && tables == 0) {
-		code = sqlite3_exec(store->db, schema, NULL, NULL, NULL);
-		if (code == SQLITE_OK)
-			spool_dir_sync_directory(&store->dir);
-		return code;
-	}
-	return application == APPLICATION_ID && version == SCHEMA_VERSION ? SQLITE_OK
-									  : SQLITE_NOTADB;
-}
-
-static enum store_result open_once(struct store *store)
+static int take_schema(struct store *store, enum store_kind kind)
 {
 	int code;
 
-	if (!spool_dir_prepare(&store->dir))
-		return STORE_FAILED;
-	code = set_up_connection(store);
+	if (kind == KIND_OURS)
+		return SQLITE_OK;
+	if (kind != KIND_EMPTY)
+		return SQLITE_NOTADB;
+	code = store_create_tables(store->db);
 	if (code == SQLITE_OK)
-		code = take_schema(store);
+		spool_dir_sync_directory(&store->dir);
+	return code;
+}
+
+/* After a failed fsync the kernel calls those pages of the log clean that never reached the disk, and
+ * the next fsync succeeds: after a power cut the log would end there, whatever was committed behind it.
+ * So all of it goes to the database, and a new log begins. */
+static int renew_log(struct store *store)
+{
+	int code = SQLITE_OK;
+
+	if (store->unsynced)
+		code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+						 NULL);
+	if (code == SQLITE_OK)
+		store->unsynced = false;
+	return code;
+}
+
+static int open_database(struct store *store, enum store_kind *kind)
+{
+	int code = set_up_connection(store);
+
+	if (code == SQLITE_OK)
+		code = store_kind_of(store->db, kind);
+	if (code != SQLITE_OK || *kind == KIND_NEWER)
+		return code;
+	code = take_schema(store, *kind);
+	if (code == SQLITE_OK)
+		code = renew_log(store);
 	if (code == SQLITE_OK)
 		code = prepare_statements(store);
 	if (code == SQLITE_OK)
 		code = read_counters(store);
+	return code;
+}
+
+/* Closing copies its log back, so that one file is moved, at once. */
+static bool move_newer_aside(struct store *store)
+{
+	char copy[SPOOL_NAME_MAX_BYTES];
+
+	close_database(store, false);
+	if (!spool_dir_move_aside(&store->dir, "newer", copy))
+		return false;
+	metrics_add(METRIC_SPOOL_MOVED_ASIDE, 1);
+	store->counters = (struct counters){.last_id = store->counters.last_id};
+	log_event(LOG_ERROR, "spool_moved_aside",
+		  "The spool was written by a newer version; move it back once that runs again. A "
+		  "fresh one is begun.",
+		  LOG_STR("path", store->dir.path), LOG_VIEW("copy", view_of(copy)));
+	return true;
+}
+
+/* STORE_NONE: what was there was moved aside. */
+static enum store_result open_once(struct store *store)
+{
+	enum store_kind kind = KIND_EMPTY;
+	int code;
+
+	if (!spool_dir_prepare(&store->dir))
+		return STORE_FAILED;
+	store->read_errors = read_errors_count();
+	code = open_database(store, &kind);
+	if (code == SQLITE_OK && kind == KIND_NEWER)
+		return move_newer_aside(store) ? STORE_NONE : STORE_FAILED;
 	if (code == SQLITE_OK)
 		return STORE_OK;
-	if (store->db)
-		store_failed(store, code);
+	store_failed(store, code);
 	/* Also where store_failed() would go on with it: it is not completely open yet. */
-	close_database(store);
+	close_database(store, false);
 	return STORE_FAILED;
 }
 
 enum store_result store_open(struct store *store)
 {
+	enum store_result result;
+
 	if (store->db)
 		return STORE_OK;
-	/* The second time for the fresh one, if the first was moved aside. */
-	return open_once(store) == STORE_OK ? STORE_OK : open_once(store);
+	if (store->suspected)
+		return STORE_FAILED;
+	result = open_once(store);
+	if (result == STORE_NONE)
+		result = open_once(store);
+	return result == STORE_OK ? STORE_OK : STORE_FAILED;
 }
 
 /* --- transactions ------------------------------------------------------------------------------*/
@@ -366,14 +370,14 @@ int store_begin_transaction(struct store *store)
 	int code = store_run(store, BEGIN);
 
 	/* The log is longer while somebody else reads for long. */
-	if (log_bytes < LOG_RESERVE_BYTES)
-		log_bytes = LOG_RESERVE_BYTES;
-
+	if (log_bytes < STORE_LOG_RESERVE_BYTES)
+		log_bytes = STORE_LOG_RESERVE_BYTES;
 	if (code == SQLITE_OK)
 		code = store_read_row(store, PAGE_COUNT, &pages, 1);
 	if (code == SQLITE_OK)
 		code = store_read_row(store, FREE_COUNT, &unused, 1);
-	store->used_bytes = (pages - unused) * STORE_PAGE_BYTES + log_bytes;
+	store->used_bytes = (pages - unused) * STORE_PAGE_BYTES + log_bytes +
+			    spool_dir_copies_bytes(&store->dir);
 	store->room_bytes = spool_dir_room(&store->dir) - STORE_DISK_RESERVE_BYTES;
 	store->next = store->counters;
 	return code;

@@ -1,13 +1,15 @@
 /*
- * store: the spool's records in SQLite; the only file that knows it. One thread uses a store.
+ * store: the spool's records in SQLite, which only the files store_* know. One thread uses a store.
  *
  *	store_new → store_open (again on failure) ─┬─ store_begin → store_insert* → store_commit
  *	                                           ├─ store_next
  *	                                           └─ store_finish          → store_free
  *
- * Results: STORE_FAILED is a matter of the disk or of memory; the store is then closed, nothing of
- * the transaction is stored, and store_open() may be tried again. What is found to be no database
- * of ours, or a damaged one, is moved aside, and the next store_open() begins a fresh one.
+ * Results: STORE_FAILED is a matter of the disk or of memory; the store is then closed, and
+ * store_open() may be tried again. The transaction was not promised to anybody, though where fsync
+ * failed it may be found there later. What seems to be no database of ours, or a damaged one, is
+ * suspected: it stays closed until a salvage (store_salvage.h) has ended. One of a newer version is
+ * moved aside, and a fresh one is begun.
  *
  * An id is never given twice, neither after a restart nor in a fresh database: it is the time in
  * microseconds, or one more than the last one.
@@ -66,6 +68,8 @@ void store_free(struct store *store);
 /* STORE_OK at once where it is open. */
 enum store_result store_open(struct store *store);
 bool store_is_open(const struct store *store);
+/* It cannot be opened before store_end_salvage(). */
+bool store_is_suspected(const struct store *store);
 
 /* A failure of one of the three fails the whole; STORE_FULL of an insert leaves out that record. */
 enum store_result store_begin(struct store *store);
@@ -90,7 +94,7 @@ void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_s, i
 
 int64_t store_records(const struct store *store); /* without quarantine */
 int64_t store_quarantined(const struct store *store);
-/* Of the database and its log, on the disk. */
+/* Of the database, its log, and what was moved aside, on the disk. */
 int64_t store_bytes(const struct store *store);
 
 #endif

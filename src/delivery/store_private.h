@@ -11,16 +11,15 @@
 
 #include "delivery/spool_dir.h"
 #include "delivery/store.h"
+#include "delivery/store_schema.h"
 
 enum {
-	STORE_PAGE_BYTES = 4096,
 	STORE_VACUUM_PAGES = 64,
 	STORE_DISK_RESERVE_BYTES = 1024 * 1024, /* a log, and the pages that it is copied to */
+	STORE_CHECKPOINT_PAGES = 64,
+	STORE_LOG_KEEP_BYTES = 512 * 1024, /* what stays of a log that had to grow further */
+	STORE_LOG_RESERVE_BYTES = (STORE_CHECKPOINT_PAGES + 16) * STORE_PAGE_BYTES,
 };
-
-#define STORE_COLUMNS                                                                              \
-	"id, stored_s, hash, session_id, idempotency_key, traceparent, logs, exceptions, events, " \
-	"measurements, spans, size, crc, body"
 
 enum statement {
 	BEGIN,
@@ -28,6 +27,7 @@ enum statement {
 	ROLLBACK,
 	INSERT,
 	NEXT,
+	NEXT_TWO,
 	PEEK,
 	LATEST,
 	QUARANTINE,
@@ -42,15 +42,15 @@ enum statement {
 	STATEMENTS
 };
 
-struct counters {
-	int64_t records, quarantined, quarantined_bytes, last_id;
-};
-
 struct store {
 	struct store_options options;
 	struct spool_dir dir;
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENTS];
+	bool suspected;           /* of damage; closed until a salvage has ended */
+	bool known;               /* counters were read, or written */
+	bool unsynced;            /* the log may have what is not on the disk */
+	uint64_t read_errors;     /* when it was opened */
 	struct counters counters; /* as committed */
 	struct counters next;     /* as of the transaction */
 	int64_t used_bytes;       /* of the transaction, estimated */
@@ -68,8 +68,11 @@ int store_read_row(struct store *store, enum statement which, int64_t *columns, 
 int store_begin_transaction(struct store *store);
 int store_commit_transaction(struct store *store);
 
+/* Whether the checksum fits what a row of STORE_COLUMNS says. */
+bool store_row_is_whole(sqlite3_stmt *row);
+
 /* Undoes the transaction where SQLite can go on; else closes the database, which is examined again
- * when it is next opened. */
+ * when it is next opened. What looks like damage is suspected, unless a read has failed. */
 enum store_result store_failed(struct store *store, int code);
 
 #endif

@@ -74,27 +74,28 @@ static void leave_out_long(struct view *value)
 		*value = (struct view){NULL, 0};
 }
 
+/* A column's parameter is its number and one. */
 static void bind_record(sqlite3_stmt *insert, const struct spool_record *record, struct view packed)
 {
 	const uint32_t counts[] = {record->counts.logs, record->counts.exceptions,
 				   record->counts.events, record->counts.measurements,
 				   record->counts.spans};
 
-	sqlite3_bind_int64(insert, 1, record->id);
-	sqlite3_bind_int64(insert, 2, record->stored_s);
+	sqlite3_bind_int64(insert, 1 + COLUMN_ID, record->id);
+	sqlite3_bind_int64(insert, 1 + COLUMN_STORED_S, record->stored_s);
 	if (dedup_hash_is_empty(&record->hash))
-		sqlite3_bind_null(insert, 3);
+		sqlite3_bind_null(insert, 1 + COLUMN_HASH);
 	else
-		sqlite3_bind_blob(insert, 3, record->hash.bytes, sizeof(record->hash.bytes),
-				  SQLITE_STATIC);
-	bind_view(insert, 4, record->forwarded.session_id);
-	bind_view(insert, 5, record->forwarded.idempotency_key);
-	bind_view(insert, 6, record->forwarded.traceparent);
+		sqlite3_bind_blob(insert, 1 + COLUMN_HASH, record->hash.bytes,
+				  sizeof(record->hash.bytes), SQLITE_STATIC);
+	bind_view(insert, 1 + COLUMN_SESSION_ID, record->forwarded.session_id);
+	bind_view(insert, 1 + COLUMN_IDEMPOTENCY_KEY, record->forwarded.idempotency_key);
+	bind_view(insert, 1 + COLUMN_TRACEPARENT, record->forwarded.traceparent);
 	for (int i = 0; i < 5; i++)
-		sqlite3_bind_int64(insert, 7 + i, counts[i]);
-	sqlite3_bind_int64(insert, 12, (int64_t)record->body.len);
-	sqlite3_bind_int64(insert, 13, checksum(record, packed));
-	sqlite3_bind_blob64(insert, 14, packed.ptr, packed.len, SQLITE_STATIC);
+		sqlite3_bind_int64(insert, 1 + COLUMN_LOGS + i, counts[i]);
+	sqlite3_bind_int64(insert, 1 + COLUMN_SIZE, (int64_t)record->body.len);
+	sqlite3_bind_int64(insert, 1 + COLUMN_CRC, checksum(record, packed));
+	sqlite3_bind_blob64(insert, 1 + COLUMN_BODY, packed.ptr, packed.len, SQLITE_STATIC);
 }
 
 /* A small record shares its page; a large one has its own, the last of which is not full. */
@@ -148,22 +149,39 @@ static struct view read_id(sqlite3_stmt *row, int column)
 static void read_columns(sqlite3_stmt *row, struct spool_record *record)
 {
 	*record = (struct spool_record){
-		.id = sqlite3_column_int64(row, 0),
-		.stored_s = sqlite3_column_int64(row, 1),
-		.forwarded = {.session_id = read_id(row, 3),
-			      .idempotency_key = read_id(row, 4),
-			      .traceparent = read_id(row, 5)},
-		.body = {NULL, (size_t)sqlite3_column_int64(row, 11)},
+		.id = sqlite3_column_int64(row, COLUMN_ID),
+		.stored_s = sqlite3_column_int64(row, COLUMN_STORED_S),
+		.forwarded = {.session_id = read_id(row, COLUMN_SESSION_ID),
+			      .idempotency_key = read_id(row, COLUMN_IDEMPOTENCY_KEY),
+			      .traceparent = read_id(row, COLUMN_TRACEPARENT)},
+		.body = {NULL, (size_t)sqlite3_column_int64(row, COLUMN_SIZE)},
 	};
-	if (sqlite3_column_bytes(row, 2) == DEDUP_HASH_BYTES)
-		memcpy(record->hash.bytes, sqlite3_column_blob(row, 2), DEDUP_HASH_BYTES);
+	if (sqlite3_column_bytes(row, COLUMN_HASH) == DEDUP_HASH_BYTES)
+		memcpy(record->hash.bytes, sqlite3_column_blob(row, COLUMN_HASH), DEDUP_HASH_BYTES);
 	record->counts = (struct beacon_counts){
-		.logs = (uint32_t)sqlite3_column_int64(row, 6),
-		.exceptions = (uint32_t)sqlite3_column_int64(row, 7),
-		.events = (uint32_t)sqlite3_column_int64(row, 8),
-		.measurements = (uint32_t)sqlite3_column_int64(row, 9),
-		.spans = (uint32_t)sqlite3_column_int64(row, 10),
+		.logs = (uint32_t)sqlite3_column_int64(row, COLUMN_LOGS),
+		.exceptions = (uint32_t)sqlite3_column_int64(row, COLUMN_EXCEPTIONS),
+		.events = (uint32_t)sqlite3_column_int64(row, COLUMN_EVENTS),
+		.measurements = (uint32_t)sqlite3_column_int64(row, COLUMN_MEASUREMENTS),
+		.spans = (uint32_t)sqlite3_column_int64(row, COLUMN_SPANS),
 	};
+}
+
+static bool is_whole(sqlite3_stmt *row, const struct spool_record *record)
+{
+	struct view packed = {sqlite3_column_blob(row, COLUMN_BODY),
+			      (size_t)sqlite3_column_bytes(row, COLUMN_BODY)};
+
+	return record->body.len <= INT32_MAX &&
+	       checksum(record, packed) == (uint32_t)sqlite3_column_int64(row, COLUMN_CRC);
+}
+
+bool store_row_is_whole(sqlite3_stmt *row)
+{
+	struct spool_record record;
+
+	read_columns(row, &record);
+	return is_whole(row, &record);
 }
 
 /* The buffer is large enough. */
@@ -182,12 +200,12 @@ static void move_to(struct buf *buf, struct view *value)
 static enum store_result read_record(struct store *store, sqlite3_stmt *row,
 				     struct spool_record *record, struct buf *body)
 {
-	struct view packed = {sqlite3_column_blob(row, 13), (size_t)sqlite3_column_bytes(row, 13)};
+	struct view packed = {sqlite3_column_blob(row, COLUMN_BODY),
+			      (size_t)sqlite3_column_bytes(row, COLUMN_BODY)};
 	enum buf_result room;
 
 	read_columns(row, record);
-	if (record->body.len > INT32_MAX ||
-	    checksum(record, packed) != (uint32_t)sqlite3_column_int64(row, 12))
+	if (!is_whole(row, record))
 		return STORE_DAMAGED;
 	buf_clear(body);
 	room = buf_reserve(body, record->body.len + 3 * ID_MAX_BYTES);
@@ -204,6 +222,23 @@ static enum store_result read_record(struct store *store, sqlite3_stmt *row,
 	return STORE_OK;
 }
 
+/* Whether a damaged record stands where its id belongs. Else others would be skipped: SQLite finds
+ * nothing wrong with it while it reads. */
+static int check_order(struct store *store, int64_t after, int64_t id)
+{
+	sqlite3_stmt *row = store->statements[NEXT_TWO];
+	int code;
+
+	sqlite3_bind_int64(row, 1, after);
+	code = sqlite3_step(row);
+	if (code == SQLITE_ROW)
+		code = sqlite3_step(row);
+	if (id <= after || (code == SQLITE_ROW && sqlite3_column_int64(row, 0) <= id))
+		code = SQLITE_CORRUPT;
+	sqlite3_reset(row);
+	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
 enum store_result store_next(struct store *store, int64_t after, struct spool_record *record,
 			     struct buf *body)
 {
@@ -216,7 +251,11 @@ enum store_result store_next(struct store *store, int64_t after, struct spool_re
 	if (code == SQLITE_ROW)
 		result = read_record(store, row, record, body);
 	sqlite3_reset(row);
-	return code == SQLITE_ROW || code == SQLITE_DONE ? result : store_failed(store, code);
+	if (result == STORE_DAMAGED)
+		code = check_order(store, after, record->id);
+	return code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE
+		       ? result
+		       : store_failed(store, code);
 }
 
 enum store_result store_peek(struct store *store, int64_t after, int64_t *id, int64_t *stored_s)

@@ -153,6 +153,7 @@ void beacon_count_items(const struct beacon_counts *counts)
 /* --- what can fail -----------------------------------------------------------------------------*/
 
 static _Atomic bool threads_fail;
+static _Atomic long threads, thread_fails_at = -1;
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
 			  void *arg);
@@ -180,7 +181,9 @@ int __wrap_sqlite3_step(sqlite3_stmt *statement)
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
 			  void *arg)
 {
-	return threads_fail ? EAGAIN : __real_pthread_create(thread, attributes, run, arg);
+	return threads_fail || atomic_fetch_add(&threads, 1) == thread_fails_at
+		       ? EAGAIN
+		       : __real_pthread_create(thread, attributes, run, arg);
 }
 
 /* --- the stage ---------------------------------------------------------------------------------*/
@@ -236,6 +239,8 @@ static int set_up(void **state)
 	inserts = 0;
 	insert_fails_at = -1;
 	threads_fail = false;
+	threads = 0;
+	thread_fails_at = -1;
 	spool = NULL;
 	return dedup && loop_init(&loop) && mailbox_init(&mailbox, &loop) ? 0 : -1;
 }
@@ -406,7 +411,7 @@ static void test_put__no_directory__failed_until_there_is_one(void **state)
 /* Whatever fails while it stores and delivers: what it promised arrives, once it does no more. */
 static void test_put__the_database_fails_now_and_then__no_false_promise(void **state)
 {
-	static const long each[] = {5, 7, 11, 13, 17};
+	static const long each[] = {5, 7, 11, 13, 17, 31, 61};
 	int promised = 0;
 
 	(void)state;
@@ -629,6 +634,62 @@ static void test_replay__a_damaged_record__dropped_and_the_others_pass(void **st
 	assert_true(noted_count <= 2);
 }
 
+/* A spool with 20 records that nobody took, whose database cannot be used as it is. */
+static void leave_damaged(void)
+{
+	answer = HOLD;
+	spool = open_spool();
+	for (int n = 0; n < 20; n++)
+		assert_int_equal(put("ok", n), SPOOL_STORED);
+	assert_int_equal(end(0), 20);
+	damage("UPDATE counters SET records = -1");
+	answer = ACCEPT;
+}
+
+static void test_salvage__damaged__what_is_readable_is_delivered_and_new_ones_taken(void **state)
+{
+	int64_t before = metrics_get(METRIC_SPOOL_MOVED_ASIDE);
+
+	(void)state;
+	leave_damaged();
+	spool = open_spool();
+	while (put("ok", 20) != SPOOL_STORED)
+		usleep(1000);
+	wait_until_noted(21);
+	assert_int_equal(metrics_get(METRIC_SPOOL_MOVED_ASIDE), before + 1);
+	assert_int_equal(end(5 * SECOND), 0);
+}
+
+static void test_salvage__no_thread_for_it__tried_again(void **state)
+{
+	(void)state;
+	leave_damaged();
+	threads = 0;
+	thread_fails_at = 0; /* the next is the spool's own */
+	spool = open_spool();
+	assert_non_null(spool);
+	assert_int_equal(put("ok", 20), SPOOL_FAILED);
+	wait_until_noted(20);
+	assert_int_equal(end(5 * SECOND), 0);
+}
+
+/* Nothing was changed, and the next process does it all. */
+static void test_salvage__the_process_ends__cancelled_and_nothing_lost(void **state)
+{
+	(void)state;
+	leave_damaged();
+	for (int n = 0; n < 20; n++) {
+		spool = open_spool();
+		usleep((useconds_t)n * 200);
+		answer = HOLD;
+		end(0);
+	}
+	answer = ACCEPT;
+	spool = open_spool();
+	wait_until_noted(20);
+	assert_int_equal(end(5 * SECOND), 0);
+}
+
 /* What is in flight at the end stays, and the thread does not wait for it beyond its deadline. */
 static void test_free__a_call_without_end__kept_at_the_deadline(void **state)
 {
@@ -712,6 +773,9 @@ int main(void)
 		TEST(test_replay__too_old__dropped_and_counted),
 		TEST(test_replay__too_old_and_in_flight__not_dropped),
 		TEST(test_replay__a_damaged_record__dropped_and_the_others_pass),
+		TEST(test_salvage__damaged__what_is_readable_is_delivered_and_new_ones_taken),
+		TEST(test_salvage__no_thread_for_it__tried_again),
+		TEST(test_salvage__the_process_ends__cancelled_and_nothing_lost),
 		TEST(test_free__a_call_without_end__kept_at_the_deadline),
 		TEST(test_new__any_allocation_or_the_thread_fails__null),
 		TEST(test_new__no_descriptor_left__null),

@@ -18,6 +18,7 @@
 #include "delivery/policy.h"
 #include "delivery/store.h"
 #include "fakes/faulty_vfs.h"
+#include "fakes/salvage_now.h"
 #include "fakes/spool_folder.h"
 
 /* Links the store with its files, dedup, mailbox, loop, metrics, log, buf. */
@@ -318,6 +319,48 @@ static void path_of(char *path, size_t size, const char *name)
 	snprintf(path, size, "%s/%s", directory, name);
 }
 
+/* Reads whatever is there as replay does. What is read is what was written. */
+static int read_all(void)
+{
+	struct spool_record record;
+	enum store_result result;
+	int64_t last = INT64_MIN;
+	int found = 0;
+
+	for (;;) {
+		result = store_next(store, last, &record, &body);
+		if (result == STORE_DAMAGED) {
+			last = record.id > last ? record.id : last + 1;
+			continue;
+		}
+		if (result != STORE_OK)
+			break;
+		assert_true(record.id > last);
+		assert_in_range(record.counts.logs, 0, RECORDS);
+		assert_true(is_the_same(&record, (int)record.counts.logs));
+		last = record.id;
+		found++;
+	}
+	return found;
+}
+
+static void remove_named(const char *name)
+{
+	char path[160];
+
+	path_of(path, sizeof(path), name);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void rename_named(const char *from, const char *to)
+{
+	char old[160], new[160];
+
+	path_of(old, sizeof(old), from);
+	path_of(new, sizeof(new), to);
+	assert_int_equal(rename(old, new), 0);
+}
+
 static void execute(const char *sql)
 {
 	char path[160];
@@ -329,43 +372,92 @@ static void execute(const char *sql)
 	sqlite3_close(db);
 }
 
-static void check_moved_aside(const char *suffix)
+static bool is_there(const char *name)
 {
-	int64_t before = metrics_get(METRIC_SPOOL_MOVED_ASIDE);
-	char path[160], name[64];
+	char path[160];
 
-	snprintf(name, sizeof(name), "spool.db.%s", suffix);
 	path_of(path, sizeof(path), name);
-	store = open_new(64 << 20);
-	assert_int_equal(store_open(store), STORE_OK);
-	assert_int_equal(metrics_get(METRIC_SPOOL_MOVED_ASIDE), before + 1);
-	assert_int_equal(access(path, F_OK), 0);
-	assert_int_equal(store_records(store), 0);
-	assert_int_equal(put(1), STORE_OK);
+	return access(path, F_OK) == 0;
 }
 
-static void test_open__foreign_newer_or_no_database__moved_aside(void **state)
+/* With one record in it, and `sql` done to it. */
+static void make_other(const char *sql)
+{
+	store_free(store);
+	remove_files();
+	store = open_new(64 << 20);
+	assert_int_equal(store_open(store), STORE_OK);
+	assert_int_equal(put(1), STORE_OK);
+	store_free(store);
+	execute(sql);
+	store = open_new(64 << 20);
+}
+
+static void test_open__of_a_newer_version__moved_aside_whole(void **state)
+{
+	int64_t before = metrics_get(METRIC_SPOOL_MOVED_ASIDE);
+	struct spool_record record;
+
+	(void)state;
+	make_other("PRAGMA user_version=2");
+	assert_int_equal(store_open(store), STORE_OK);
+	assert_int_equal(metrics_get(METRIC_SPOOL_MOVED_ASIDE), before + 1);
+	assert_int_equal(store_records(store), 0);
+	assert_int_equal(put(2), STORE_OK);
+	/* A second one goes beside the first. */
+	store_free(store);
+	execute("PRAGMA user_version=2");
+	store = open_new(64 << 20);
+	assert_int_equal(store_open(store), STORE_OK);
+	assert_true(is_there("spool.db.newer.2"));
+	/* As an operator moves the first one back. */
+	store_free(store);
+	remove_named("spool.db");
+	rename_named("spool.db.newer", "spool.db");
+	execute("PRAGMA user_version=1");
+	store = open_new(64 << 20);
+	assert_int_equal(store_open(store), STORE_OK);
+	assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
+	assert_true(is_the_same(&record, 1));
+}
+
+static void test_open__foreign_or_changed__suspected_and_carried_over(void **state)
 {
 	static const struct {
-		const char *sql, *suffix;
+		const char *sql;
+		int carried;
+		bool kept;
 	} rows[] = {
-		{"PRAGMA user_version=2", "newer"},
-		{"PRAGMA application_id=1", "damaged"},
-		{"PRAGMA application_id=0; PRAGMA user_version=0", "damaged"},
-		{"DROP TABLE quarantine", "damaged"},
-		{"DELETE FROM counters", "damaged"},
-		{"UPDATE counters SET records=-1", "damaged"},
-		{"UPDATE counters SET quarantined=9223372036854775807", "damaged"},
+		{"PRAGMA application_id=1", 1, false},
+		{"PRAGMA application_id=0; PRAGMA user_version=0", 1, false},
+		{"DROP TABLE quarantine", 1, true},
+		{"DELETE FROM counters", 1, true},
+		{"UPDATE counters SET records=-1", 1, true},
+		{"UPDATE counters SET quarantined=9223372036854775807", 1, true},
 		/* Nor does the next id begin there. */
-		{"UPDATE counters SET last_id=9223372036854775807", "damaged"},
-		{"ALTER TABLE records RENAME COLUMN body TO text", "damaged"},
+		{"UPDATE counters SET last_id=9223372036854775807", 1, true},
+		{"ALTER TABLE records RENAME COLUMN body TO text", 0, true},
+		{"DROP TABLE records; DROP TABLE counters; PRAGMA application_id=7", 0, true},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		store_free(store);
-		execute(rows[i].sql);
-		check_moved_aside(rows[i].suffix);
+		int64_t before = metrics_get(METRIC_SPOOL_MOVED_ASIDE);
+
+		make_other(rows[i].sql);
+		assert_int_equal(store_open(store), STORE_FAILED);
+		assert_true(store_is_suspected(store));
+		assert_int_equal(store_open(store), STORE_FAILED);
+		assert_int_equal(metrics_get(METRIC_SPOOL_MOVED_ASIDE), before);
+		assert_int_equal(salvage_now(store), SALVAGE_DONE);
+		assert_int_equal(store_open(store), STORE_OK);
+		assert_int_equal(metrics_get(METRIC_SPOOL_MOVED_ASIDE), before + 1);
+		if (is_there("spool.db.damaged") != rows[i].kept)
+			fail_msg("kept or not: %s", rows[i].sql);
+		assert_false(is_there("spool.db.salvaged"));
+		assert_int_equal(store_records(store), rows[i].carried);
+		assert_int_equal(read_all(), rows[i].carried);
+		assert_int_equal(put(1), STORE_OK);
 	}
 }
 
@@ -433,7 +525,7 @@ static void test_ids__after_a_restart_or_in_a_fresh_database__never_twice(void *
 			store_free(store);
 			execute("PRAGMA application_id=1");
 			store = open_new(64 << 20);
-			assert_int_equal(store_open(store), STORE_OK);
+			assert_int_equal(open_or_salvage(store), STORE_OK);
 		}
 	}
 }
@@ -506,31 +598,6 @@ static void write_file(const char *name, const char *bytes, size_t size)
 	fclose(file);
 }
 
-/* Reads whatever is there as replay does. What is read is what was written. */
-static int read_all(void)
-{
-	struct spool_record record;
-	enum store_result result;
-	int64_t last = INT64_MIN;
-	int found = 0;
-
-	for (;;) {
-		result = store_next(store, last, &record, &body);
-		if (result == STORE_DAMAGED) {
-			last = record.id > last ? record.id : last + 1;
-			continue;
-		}
-		if (result != STORE_OK)
-			break;
-		assert_true(record.id > last);
-		assert_in_range(record.counts.logs, 0, RECORDS);
-		assert_true(is_the_same(&record, (int)record.counts.logs));
-		last = record.id;
-		found++;
-	}
-	return found;
-}
-
 static int damage_and_use(const char *name, char *bytes, size_t size, int round)
 {
 	size_t at = (size_t)(((uint64_t)size - 1) * (uint64_t)round / DAMAGES);
@@ -545,12 +612,15 @@ static int damage_and_use(const char *name, char *bytes, size_t size, int round)
 		bytes[at] = (char)(bytes[at] ^ (1 << round % 8));
 	}
 	store = open_new(64 << 20);
-	assert_int_equal(store_open(store), STORE_OK);
+	assert_int_equal(open_or_salvage(store), STORE_OK);
 	found = read_all();
-	/* Damage that is found when it is used may cost one transaction. */
-	store_open(store);
+	/* Damage that is found when it is used. */
+	if (!store_is_open(store)) {
+		assert_int_equal(open_or_salvage(store), STORE_OK);
+		found = read_all();
+	}
 	if (put(RECORDS) != STORE_OK) {
-		assert_int_equal(store_open(store), STORE_OK);
+		assert_int_equal(open_or_salvage(store), STORE_OK);
 		assert_int_equal(put(RECORDS), STORE_OK);
 	}
 	return found;
@@ -627,8 +697,7 @@ static void work(struct promise *promise)
 		last = record.id;
 		if (record.counts.logs % 12 != 0)
 			continue;
-		/* Where the end fails it may be found to have happened, after the log is read
-		 * anew. */
+		/* Where the end fails it may be found to have happened, after the log is read anew. */
 		promise->tried[record.counts.logs / 6] = true;
 		if (end_record(record.id, STORE_DELIVERED) == STORE_OK)
 			promise->ended[record.counts.logs / 6] = true;
@@ -688,8 +757,7 @@ static void test_faults__each_call_once_and_for_ever__no_false_promise_and_heale
 
 /* --- fsync -------------------------------------------------------------------------------------*/
 
-/* A transaction is on the disk when it is committed, or else before the log that has it is used
- * anew. */
+/* A transaction is on the disk when it is committed, or else before the log that has it is used anew. */
 static void test_sync__full_or_normal__each_commit_or_each_checkpoint(void **state)
 {
 	(void)state;
@@ -730,7 +798,8 @@ int main(void)
 		TEST(test_dedup__after_a_restart__known),
 		TEST(test_dedup__older_than_it_remembers__not_told),
 		TEST(test_begin__not_open__failed),
-		TEST(test_open__foreign_newer_or_no_database__moved_aside),
+		TEST(test_open__of_a_newer_version__moved_aside_whole),
+		TEST(test_open__foreign_or_changed__suspected_and_carried_over),
 		TEST(test_record__anything_in_it_changed__is_damaged_alone),
 		TEST(test_ids__after_a_restart_or_in_a_fresh_database__never_twice),
 		TEST(test_ids__last_one_in_the_future__go_on_from_there),
