@@ -205,8 +205,10 @@ static inline const char *pass_scalar(struct json *json, const char *at)
 	}
 }
 
-/* `at` is a key's opening quote. Returns where its value begins, or NULL with the error set. */
-static inline const char *pass_key(struct json *json, const char *at, struct json_string *key)
+/* `at` is a key's opening quote. Returns where its value begins, or NULL with the error set. Where
+ * nobody looks at *key, it costs nothing to fill it in: this is always inlined. */
+static ALWAYS_INLINE const char *pass_key(struct json *json, const char *at,
+					  struct json_string *key)
 {
 	const char *quote;
 
@@ -288,7 +290,7 @@ bool json_enter(struct json *json, enum json_type type)
 
 /* Goes to the container's next item. At its end, leaves it and returns false; false also with the
  * error set. */
-static bool go_to_item(struct json *json, char closing)
+static inline bool go_to_item(struct json *json, char closing)
 {
 	const char *at;
 
@@ -297,6 +299,7 @@ static bool go_to_item(struct json *json, char closing)
 	at = pass_space(json, json->at);
 	if (byte_at(json, at) == closing) {
 		json->depth--;
+		json->was_empty = json->fresh;
 		json->fresh = false;
 		json->at = at + 1;
 		return false;
@@ -374,22 +377,21 @@ static inline const char *pass_between(struct json *json, const char *at, unsign
 	return at;
 }
 
-bool json_skip(struct json *json)
+/* The end of the object or array at `at`, or NULL with the error set. */
+static const char *pass_container(struct json *json, const char *at)
 {
 	struct json_string key;
-	const char *at = json->at;
 	uint64_t objects = 0;
 	unsigned depth = 0;
 
-	if (json_failed(json))
-		return false;
-	at = pass_space(json, at);
 	do {
 		char c = byte_at(json, at);
 
 		if (c == '{' || c == '[') {
-			if (json->depth + depth == JSON_MAX_DEPTH)
-				return fail_at(json, at, JSON_TOO_DEEP);
+			if (UNLIKELY(json->depth + depth == JSON_MAX_DEPTH)) {
+				fail_at(json, at, JSON_TOO_DEEP);
+				return NULL;
+			}
 			depth++;
 			objects = objects << 1 | (c == '{');
 			at = pass_space(json, at + 1);
@@ -397,19 +399,83 @@ bool json_skip(struct json *json)
 				if (c == '{')
 					at = pass_key(json, at, &key);
 				if (!at)
-					return false;
+					return NULL;
 				continue;
 			}
 		} else {
 			at = pass_scalar(json, at);
 			if (!at)
-				return false;
+				return NULL;
 		}
 		at = pass_between(json, at, &depth, &objects);
 		if (!at)
-			return false;
+			return NULL;
 	} while (depth > 0);
-	json->at = at;
+	return at;
+}
+
+/* The end of the value at `at`, or NULL with the error set. */
+static inline const char *pass_value(struct json *json, const char *at)
+{
+	char c = byte_at(json, at);
+
+	return c == '{' || c == '[' ? pass_container(json, at) : pass_scalar(json, at);
+}
+
+bool json_skip(struct json *json)
+{
+	const char *at;
+
+	if (json_failed(json))
+		return false;
+	at = pass_value(json, pass_space(json, json->at));
+	if (at)
+		json->at = at;
+	return at != NULL;
+}
+
+void json_names_add(struct json_names *names, struct view name)
+{
+	names->letters[name.len] |= (uint32_t)1 << (name.ptr[0] & 31);
+}
+
+bool json_named_member(struct json *json, const struct json_names *names, struct json_string *key)
+{
+	while (go_to_item(json, '}')) {
+		struct json_string found;
+		const char *at = pass_key(json, json->at, &found);
+
+		if (!at)
+			return false;
+		if (json_names_may_have(names, found)) {
+			*key = found;
+			json->at = at;
+			return true;
+		}
+		at = pass_value(json, at);
+		if (!at)
+			return false;
+		json->at = at;
+	}
+	return false;
+}
+
+bool json_read_hex(struct json *json, size_t digits, bool *is_zero)
+{
+	const char *at = json->at;
+	uint64_t eight, any = 0;
+
+	if (json_failed(json) || (size_t)(json->end - at) < digits + 2 || at[0] != '"' ||
+	    at[digits + 1] != '"')
+		return false;
+	for (size_t i = 1; i < digits; i += sizeof(eight)) {
+		memcpy(&eight, at + i, sizeof(eight));
+		if (!are_hex_digits(eight))
+			return false;
+		any |= eight ^ 0x3030303030303030u; /* eight times '0' */
+	}
+	json->at = at + digits + 2;
+	*is_zero = any == 0;
 	return true;
 }
 

@@ -59,6 +59,7 @@ struct json {
 	enum json_error error;
 	unsigned depth;
 	bool fresh;             /* a container was just entered: no comma may follow */
+	bool was_empty;         /* the container that was left last had no items */
 	bool refuse_empty_keys; /* the caller may change it at any time */
 	size_t separator;       /* offset of the last comma before a member or element */
 };
@@ -84,9 +85,29 @@ bool json_enter(struct json *json, enum json_type type);
 /* Goes to the value of the innermost object's next member and returns its key. At the object's end:
  * leaves it and returns false. */
 bool json_member(struct json *json, struct json_string *key);
+/* Which keys may be one of several names. It knows them by length and first letter, without case. */
+struct json_names {
+	uint32_t letters[32]; /* for each length, a bit for each letter */
+};
+
+/* `name` is ASCII, begins with a letter, and has less than 32 bytes. */
+void json_names_add(struct json_names *names, struct view name);
+/* False for a key that is none of the names, in any spelling; true for most others as well if it is
+ * not plain. */
+static inline bool json_names_may_have(const struct json_names *names, struct json_string key)
+{
+	if (!key.plain)
+		return true;
+	return key.len > 0 && key.len < 32 && names->letters[key.len] >> (*key.ptr & 31) & 1;
+}
+/* Like json_member(), but skips the members that are none of the names. */
+bool json_named_member(struct json *json, const struct json_names *names, struct json_string *key);
 /* Goes to the array's next element. At the array's end: leaves it and returns false. */
 bool json_element(struct json *json);
 bool json_read_string(struct json *json, struct json_string *string);
+/* Reads a string of exactly so many hexadecimal digits, a multiple of 8, without escapes. False,
+ * without having moved, if something else comes next; white space must have been skipped. */
+bool json_read_hex(struct json *json, size_t digits, bool *is_zero);
 /* Validates and skips one value of any type. */
 bool json_skip(struct json *json);
 /* True if only white space follows the top-level value. */

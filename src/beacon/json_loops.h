@@ -18,8 +18,9 @@
 #define JSON_WIDE 0
 #endif
 
-#define LIKELY(x)   __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define LIKELY(x)     __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)   __builtin_expect(!!(x), 0)
 
 static inline bool is_space(char c)
 {
@@ -97,6 +98,18 @@ static inline const char *find_stop_by_word(const char *at, const char *end)
 }
 
 #endif
+
+/* Are all eight bytes hexadecimal digits? In no step does one byte borrow from the next: the top bit
+ * of each is set first, and then tells whether the byte was large enough. */
+static inline bool are_hex_digits(uint64_t eight)
+{
+	const uint64_t ones = 0x0101010101010101u, tops = ones << 7;
+	uint64_t plain = eight | tops, lower = plain | ones * 0x20;
+	uint64_t digits = (plain - ones * '0') & ~(plain - ones * ('9' + 1));
+	uint64_t letters = (lower - ones * 'a') & ~(lower - ones * ('f' + 1));
+
+	return ((digits | letters) & ~eight & tops) == tops;
+}
 
 static inline const char *find_stop(const char *at, const char *end)
 {

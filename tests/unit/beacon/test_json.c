@@ -599,6 +599,132 @@ static void test_decode__cut__is_longer_than_what_it_is_compared_with(void **sta
 	}
 }
 
+static void test_named_member__passes_the_others_and_checks_them(void **state)
+{
+	static const char text[] =
+		"{\"kind\":{\"key\":[]},\"k\\u0065y\":1,\"\":2,\"KEY\":3, \"key\" : 4,"
+		"\"keys\":5,\"a key that is longer than thirty-one bytes\":6,\"zey\":7}";
+	static const char *const wanted[] = {"k\\u0065y", "KEY", "key"};
+	struct json_names names = {{0}};
+	struct json_string key;
+	struct json json;
+	size_t found = 0;
+
+	(void)state;
+	json_names_add(&names, VIEW_LITERAL("key"));
+	json_init(&json, view_of(text));
+	assert_true(json_enter(&json, JSON_OBJECT));
+	for (; json_named_member(&json, &names, &key); found++) {
+		assert_in_range(found, 0, ARRAY_LEN(wanted) - 1);
+		assert_true(view_equals((struct view){key.ptr, key.len}, view_of(wanted[found])));
+		assert_true(json_skip(&json));
+	}
+	assert_int_equal(found, ARRAY_LEN(wanted));
+	assert_true(json_finish(&json));
+	assert_false(json.was_empty);
+}
+
+static void test_named_member__malformed_among_the_others__rejected_at_the_byte(void **state)
+{
+	static const struct row rows[] = {
+		ROW("{\"a\":1,}", JSON_SYNTAX, 7),
+		ROW("{\"a\":01}", JSON_BAD_NUMBER, 7),
+		ROW("{\"a\":1", JSON_TRUNCATED, 6),
+		ROW("{\"a\" 1}", JSON_SYNTAX, 5),
+		ROW("{\"a\":[1,]}", JSON_SYNTAX, 8),
+		ROW("{\"a\":1 \"b\":2}", JSON_SYNTAX, 7),
+		ROW("{\"\xff\":1}", JSON_BAD_UTF8, 2),
+		ROW("{\"a\":\"\n\"}", JSON_BAD_STRING, 6),
+		ROW("{\"a\":{\"\":1}}", JSON_EMPTY_KEY, 6),
+		ROW("{\"\":1}", JSON_EMPTY_KEY, 1),
+	};
+	struct json_names names = {{0}};
+
+	(void)state;
+	json_names_add(&names, VIEW_LITERAL("key"));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct json_string key;
+		struct json json;
+
+		json_init(&json, rows[i].text);
+		json.refuse_empty_keys = true;
+		assert_true(json_enter(&json, JSON_OBJECT));
+		assert_false(json_named_member(&json, &names, &key));
+		if (json.error != rows[i].error || json_offset(&json) != rows[i].offset)
+			fail_msg("row %zu: error %d at %zu", i, (int)json.error,
+				 json_offset(&json));
+	}
+}
+
+static void test_container__left__tells_whether_it_was_empty(void **state)
+{
+	static const struct {
+		const char *text;
+		bool was_empty;
+	} rows[] = {{"{}", true}, {"{ }", true}, {"{\"a\":1}", false}, {"{\"a\":{}}", false}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct json_string key;
+		struct json json;
+
+		json_init(&json, view_of(rows[i].text));
+		assert_true(json_enter(&json, JSON_OBJECT));
+		while (json_member(&json, &key))
+			assert_true(json_skip(&json));
+		assert_true(json_finish(&json));
+		assert_int_equal(json.was_empty, rows[i].was_empty);
+	}
+}
+
+/* True if `text`, copied to the very end of an allocation, is read as digits and nothing is left. */
+static bool reads_hex(const char *text, size_t len, size_t digits, bool *is_zero)
+{
+	char *copy = malloc(len);
+	struct json json;
+	bool read;
+
+	assert_non_null(copy);
+	memcpy(copy, text, len);
+	json_init(&json, (struct view){copy, len});
+	read = json_read_hex(&json, digits, is_zero);
+	assert_int_equal(json_offset(&json), read ? digits + 2 : 0);
+	assert_false(json_failed(&json));
+	free(copy);
+	return read;
+}
+
+static void test_hex__any_byte_at_any_place__only_digits_are_read(void **state)
+{
+	(void)state;
+	for (size_t place = 1; place <= 16; place++)
+		for (int byte = 0; byte < 256; byte++) {
+			char text[] = "\"0000000000000000\"";
+			bool is_digit = byte && strchr("0123456789abcdefABCDEF", byte);
+			bool is_zero = false;
+
+			text[place] = (char)byte;
+			assert_int_equal(reads_hex(text, 18, 16, &is_zero), is_digit);
+			if (is_digit)
+				assert_int_equal(is_zero, byte == '0');
+		}
+}
+
+static void test_hex__another_length__not_read(void **state)
+{
+	static const char text[] = "\"0123456789abcdef0123456789abcdef\"";
+	bool is_zero;
+
+	(void)state;
+	for (size_t len = 0; len < 34; len++)
+		assert_false(reads_hex(text, len, 32, &is_zero));
+	assert_true(reads_hex(text, 34, 32, &is_zero));
+	assert_false(is_zero);
+	assert_false(reads_hex(text, 34, 16, &is_zero));
+	assert_false(reads_hex("x0123456789abcdef\"", 18, 16, &is_zero));
+	assert_false(reads_hex("\"0123456789abcdefx", 18, 16, &is_zero));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -617,6 +743,12 @@ int main(void)
 		cmocka_unit_test(test_cursor__first_error_sticks),
 		cmocka_unit_test(test_cursor__wrong_type__is_an_error),
 		cmocka_unit_test(test_empty_keys__only_where_asked__rejected),
+		cmocka_unit_test(test_named_member__passes_the_others_and_checks_them),
+		cmocka_unit_test(
+			test_named_member__malformed_among_the_others__rejected_at_the_byte),
+		cmocka_unit_test(test_container__left__tells_whether_it_was_empty),
+		cmocka_unit_test(test_hex__any_byte_at_any_place__only_digits_are_read),
+		cmocka_unit_test(test_hex__another_length__not_read),
 		cmocka_unit_test(test_match__folds_as_go_does),
 		cmocka_unit_test(test_compare__after_decoding),
 		cmocka_unit_test(test_decode__cut__is_longer_than_what_it_is_compared_with),
