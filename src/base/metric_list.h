@@ -10,6 +10,8 @@
 #define FAMILY_REJECTED "rejected_total", "Requests answered with an error, by reason."
 #define FAMILY_ACCEPTED "accepted_total", "Beacons answered 202, by what the promise rests on."
 #define FAMILY_ITEMS    "items_total", "Items in the beacons that the receiver took, by kind."
+#define FAMILY_DROPPED_ITEMS \
+	"dropped_items_total", "Items that were removed from beacons, by reason."
 #define FAMILY_REQUESTS "upstream_requests_total", "Requests to the receiver, by outcome."
 #define FAMILY_DROPPED                                                                \
 	"spool_dropped_total", "Spooled beacons that were not delivered, by reason; " \
@@ -36,6 +38,8 @@ METRIC_COUNTER(RECEIVED_BYTES, "received_bytes_total", "Body bytes as they came 
 METRIC_COUNTER(DECODED_BYTES, "decoded_bytes_total", "Body bytes after inflating.")
 METRIC_COUNTER(SPOOFED, "spoofed_total",
 	       "Claims of browsers about labels that were replaced or removed.")
+
+METRIC_SERIES(DROPPED_BAD_SPAN, DROPPED_ITEMS, "reason=\"bad_span\"")
 
 METRIC_SERIES(UPSTREAM_OK, REQUESTS, "outcome=\"ok\"")
 #define UPSTREAM_VERDICT(name, status, reason, ...) \
@@ -77,6 +81,7 @@ METRIC_GAUGE(SPOOL_OLDEST_SECONDS, "spool_oldest_seconds",
 #undef FAMILY_REJECTED
 #undef FAMILY_ACCEPTED
 #undef FAMILY_ITEMS
+#undef FAMILY_DROPPED_ITEMS
 #undef FAMILY_REQUESTS
 #undef FAMILY_DROPPED
 #undef METRIC_COUNTER

@@ -18,10 +18,11 @@ struct forwarded_headers {
 	struct view session_id, idempotency_key, traceparent;
 };
 
-/* How many items a beacon has, by kind, and how many claims about labels were replaced or removed. */
+/* How many items a beacon has, by kind, and what was changed in it. */
 struct beacon_counts {
 	uint32_t logs, exceptions, events, measurements, spans;
-	uint32_t spoofed;
+	uint32_t spoofed;   /* claims about labels that were replaced or removed */
+	uint32_t bad_spans; /* removed for their ids; not among `spans` */
 };
 
 /* Counts the items of a beacon that the upstream took. */

@@ -1,6 +1,6 @@
 /*
- * DESIGN. The rows of one level stand together, and there are few, so a level is searched row by row.
- * Most keys have no rule; the set of lengths of a level's names tells most of them.
+ * DESIGN. The rows of one level stand together, and there are few, so a level is searched row by
+ * row. Most keys have no rule; their length and first letter tell (json_names).
  */
 #include "beacon/enrich_rules.h"
 
@@ -16,6 +16,8 @@
 	{               \
 		NULL, 0 \
 	}
+
+#define SPAN "traces.resourceSpans[].scopeSpans[].spans[]"
 
 const struct enrich_rule enrich_rules[] = {
 	{AT_TOP, "", NAME("meta"), NONE, JSON_OBJECT, DO_META, "made if missing or null"},
@@ -69,7 +71,21 @@ const struct enrich_rule enrich_rules[] = {
 	 "spans counted if scopeSpans has none"},
 
 	{AT_SCOPE_SPANS, "traces.resourceSpans[].scopeSpans[]", NAME("spans"), NONE, JSON_ARRAY,
-	 DO_SPANS, "counted"},
+	 DO_SPANS, "counted; those without good ids are removed"},
+
+	{AT_SPAN, SPAN, NAME("traceId"), NAME("trace_id"), JSON_NONE, DO_TRACE_ID,
+	 "32 hexadecimal digits, not all 0, or the span is removed"},
+	{AT_SPAN, SPAN, NAME("spanId"), NAME("span_id"), JSON_NONE, DO_SPAN_ID,
+	 "16 hexadecimal digits, not all 0, or the span is removed"},
+	{AT_SPAN, SPAN, NAME("parentSpanId"), NAME("parent_span_id"), JSON_NONE, DO_PARENT_SPAN_ID,
+	 "missing, empty or 16 hexadecimal digits, or the span is removed"},
+	{AT_SPAN, SPAN, NAME("links"), NONE, JSON_NONE, DO_LINKS,
+	 "missing, null or an array of objects, or the span is removed"},
+
+	{AT_LINK, SPAN ".links[]", NAME("traceId"), NAME("trace_id"), JSON_NONE, DO_TRACE_ID,
+	 "missing or 32 hexadecimal digits, or the span is removed"},
+	{AT_LINK, SPAN ".links[]", NAME("spanId"), NAME("span_id"), JSON_NONE, DO_SPAN_ID,
+	 "missing or 16 hexadecimal digits, or the span is removed"},
 
 	{AT_RESOURCE, "traces.resourceSpans[].resource", NAME("attributes"), NONE, JSON_ARRAY,
 	 DO_ATTRIBUTES, "labels set in it, what came under their keys or k8s.* removed"},
@@ -91,9 +107,9 @@ void enrich_rule_sets_init(struct enrich_rule_set sets[ENRICH_LEVELS])
 
 		if (set->count++ == 0)
 			set->rules = rule;
-		set->lengths |= (uint32_t)1 << rule->name.len;
+		json_names_add(&set->names, rule->name);
 		if (rule->also.ptr)
-			set->lengths |= (uint32_t)1 << rule->also.len;
+			json_names_add(&set->names, rule->also);
 	}
 }
 
@@ -104,6 +120,8 @@ static enum json_match match(const struct enrich_rule *rule, struct json_string 
 	/* Fast path for most keys. */
 	if (key.plain && key.len != rule->name.len && key.len != rule->also.len)
 		return JSON_DIFFERENT;
+	if (key.len == rule->name.len && memcmp(key.ptr, rule->name.ptr, key.len) == 0)
+		return JSON_SAME;
 	found = json_string_match(key, rule->name);
 	if (found != JSON_SAME && rule->also.ptr)
 		also = json_string_match(key, rule->also);

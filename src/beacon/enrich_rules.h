@@ -20,6 +20,8 @@ enum enrich_level {
 	AT_TRACES,
 	AT_RESOURCE_SPANS,
 	AT_SCOPE_SPANS,
+	AT_SPAN,
+	AT_LINK,
 	AT_RESOURCE,
 	AT_ATTRIBUTE,
 	ENRICH_LEVELS
@@ -53,6 +55,10 @@ enum enrich_action {
 	DO_SCOPE_SPANS,
 	DO_DEPRECATED_SCOPE_SPANS,
 	DO_SPANS,
+	DO_TRACE_ID,
+	DO_SPAN_ID,
+	DO_PARENT_SPAN_ID,
+	DO_LINKS,
 };
 
 struct enrich_rule {
@@ -78,8 +84,8 @@ enum enrich_key_fault {
 /* The rules of one level. */
 struct enrich_rule_set {
 	const struct enrich_rule *rules;
-	unsigned count;   /* at most 32: a bit each in *seen */
-	uint32_t lengths; /* bit n: a name has n bytes; names are shorter than 32 */
+	unsigned count;          /* at most 32: a bit each in *seen */
+	struct json_names names; /* tells most keys that have no rule */
 };
 
 /* Fills in the sets of all levels. */
@@ -90,12 +96,6 @@ void enrich_rule_sets_init(struct enrich_rule_set sets[ENRICH_LEVELS]);
 const struct enrich_rule *enrich_rule_find(const struct enrich_rule_set *set,
 					   struct json_string key, uint32_t *seen,
 					   enum enrich_key_fault *fault);
-
-/* False for most keys that have no rule, at almost no cost. */
-static inline bool enrich_rule_may_exist(const struct enrich_rule_set *set, struct json_string key)
-{
-	return !key.plain || (key.len < 32 && set->lengths >> key.len & 1);
-}
 
 /* A sentence for a body that json rejected: what is wrong and what to do. */
 const char *enrich_json_text(enum json_error error);

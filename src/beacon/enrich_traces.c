@@ -1,9 +1,18 @@
 /*
  * DESIGN. In traces, the attributes of every resource are labelled (rule 4), and spans are counted.
- * The receiver reads this part with another decoder than the rest (pdata): names are
- * case-sensitive, and an empty key ends an object.
+ * The receiver reads this part with another decoder than the rest (pdata): names are case-sensitive,
+ * and an empty key ends an object.
+ *
+ * A span with bad ids is removed (rule 8). Ids of zeros, or none, pass the receiver, but Tempo then
+ * refuses all spans of that push, those of other services too. At ids of another form, or another
+ * type, the receiver refuses the whole beacon.
  */
 #include "beacon/enrich_walk.h"
+
+enum {
+	TRACE_ID_DIGITS = 32,
+	SPAN_ID_DIGITS = 16
+};
 
 static void read_attribute_value(struct walk *walk, struct claim *claim)
 {
@@ -102,6 +111,115 @@ static void walk_resource(struct walk *walk)
 		walk_add_member(walk, &members, TEXT_RESOURCE_ATTRIBUTES);
 }
 
+enum id_form {
+	ID_MALFORMED,
+	ID_EMPTY,
+	ID_ZERO,
+	ID_GOOD
+};
+
+/* The receiver decodes no escapes in an id. */
+static enum id_form walk_id(struct walk *walk, size_t digits)
+{
+	struct json_string id;
+	bool is_zero;
+
+	if (json_read_hex(&walk->json, digits, &is_zero))
+		return is_zero ? ID_ZERO : ID_GOOD;
+	if (json_peek(&walk->json) != JSON_STRING) {
+		json_skip(&walk->json);
+		return ID_MALFORMED;
+	}
+	return json_read_string(&walk->json, &id) && id.len == 0 ? ID_EMPTY : ID_MALFORMED;
+}
+
+static enum id_form walk_id_of(struct walk *walk, enum enrich_action action)
+{
+	return walk_id(walk, action == DO_TRACE_ID ? TRACE_ID_DIGITS : SPAN_ID_DIGITS);
+}
+
+/* A link to nothing, with ids of zeros, is what an SDK writes for a context that it does not know. */
+static bool walk_link(struct walk *walk)
+{
+	struct members members = walk_members(walk, AT_LINK);
+	enum json_type type = json_peek(&walk->json);
+	const struct enrich_rule *rule;
+	bool good = true;
+
+	if (type != JSON_OBJECT)
+		return json_skip(&walk->json) && type == JSON_NULL;
+	json_enter(&walk->json, JSON_OBJECT);
+	while ((rule = walk_next_known(walk, &members)) != NULL)
+		good = walk_id_of(walk, rule->action) >= ID_ZERO && good;
+	return good;
+}
+
+static bool walk_links(struct walk *walk)
+{
+	enum json_type type = json_peek(&walk->json);
+	bool good = true;
+
+	if (type != JSON_ARRAY)
+		return json_skip(&walk->json) && type == JSON_NULL;
+	json_enter(&walk->json, JSON_ARRAY);
+	while (json_element(&walk->json))
+		good = walk_link(walk) && good;
+	return good;
+}
+
+/* False for a span that is to be removed. */
+static bool walk_span(struct walk *walk)
+{
+	struct members members = walk_members(walk, AT_SPAN);
+	bool trace_id = false, span_id = false, others = true;
+	const struct enrich_rule *rule;
+
+	if (json_peek(&walk->json) != JSON_OBJECT) {
+		json_skip(&walk->json);
+		return false;
+	}
+	json_enter(&walk->json, JSON_OBJECT);
+	while ((rule = walk_next_known(walk, &members)) != NULL)
+		switch (rule->action) {
+		case DO_TRACE_ID:
+			trace_id = walk_id_of(walk, rule->action) == ID_GOOD;
+			break;
+		case DO_SPAN_ID:
+			span_id = walk_id_of(walk, rule->action) == ID_GOOD;
+			break;
+		case DO_PARENT_SPAN_ID:
+			others = walk_id(walk, SPAN_ID_DIGITS) != ID_MALFORMED && others;
+			break;
+		default:
+			others = walk_links(walk) && others;
+			break;
+		}
+	return trace_id && span_id && others;
+}
+
+/* Returns how many spans stay. */
+static uint32_t walk_spans(struct walk *walk)
+{
+	struct edits_items items = {0};
+	uint32_t good = 0;
+
+	if (!walk_enter_array(walk))
+		return 0;
+	while (json_element(&walk->json)) {
+		size_t from = json_offset(&walk->json);
+
+		walk_next_item(walk, &items);
+		if (walk_span(walk)) {
+			good++;
+		} else {
+			walk_remove_item(walk, &items, from);
+			walk->counts->bad_spans++;
+		}
+	}
+	walk_close(walk, &items, false);
+	return good;
+}
+
 /* Returns the number of scopes, and adds their spans to *spans. */
 static uint32_t walk_scopes(struct walk *walk, uint32_t *spans)
 {
@@ -115,7 +233,7 @@ static uint32_t walk_scopes(struct walk *walk, uint32_t *spans)
 		if (!walk_enter_object(walk))
 			continue;
 		while (walk_next_known(walk, &members))
-			*spans += walk_count_items(walk);
+			*spans += walk_spans(walk);
 	}
 	return scopes;
 }

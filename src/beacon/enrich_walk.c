@@ -102,10 +102,23 @@ void walk_replace_next(struct walk *walk, enum enrich_text text)
  * What is no value at all passes too: json_skip() will set the error. */
 static bool has_wrong_type(struct walk *walk, const struct enrich_rule *rule)
 {
-	enum json_type type = json_peek(&walk->json);
+	enum json_type type;
 
-	return rule->takes != JSON_NONE && type != rule->takes && type != JSON_NULL &&
-	       type != JSON_NONE;
+	if (rule->takes == JSON_NONE)
+		return false;
+	type = json_peek(&walk->json);
+	return type != rule->takes && type != JSON_NULL && type != JSON_NONE;
+}
+
+/* The next member that may have a rule. */
+static bool next_member(struct walk *walk, struct members *members, struct json_string *key)
+{
+	if (!members->items)
+		return json_named_member(&walk->json, &members->set->names, key);
+	if (!json_member(&walk->json, key))
+		return false;
+	walk_next_item(walk, members->items);
+	return true;
 }
 
 const struct enrich_rule *walk_next_known(struct walk *walk, struct members *members)
@@ -114,24 +127,20 @@ const struct enrich_rule *walk_next_known(struct walk *walk, struct members *mem
 	enum enrich_key_fault fault;
 	struct json_string key;
 
-	while (json_member(&walk->json, &key)) {
-		members->any = true;
-		if (members->items)
-			walk_next_item(walk, members->items);
-		rule = enrich_rule_may_exist(members->set, key)
-			       ? enrich_rule_find(members->set, key, &members->seen, &fault)
-			       : NULL;
-		if (!rule)
+	while (next_member(walk, members, &key)) {
+		rule = enrich_rule_find(members->set, key, &members->seen, &fault);
+		if (!rule) {
 			json_skip(&walk->json);
-		else if (fault != KEY_GOOD)
+		} else if (fault != KEY_GOOD) {
 			refuse_key(walk, key.offset, fault);
-		else if (has_wrong_type(walk, rule))
+		} else if (has_wrong_type(walk, rule)) {
 			refuse_type(walk, rule->takes);
-		else {
+		} else {
 			members->from = key.offset;
 			return rule;
 		}
 	}
+	members->any = !walk->json.was_empty;
 	return NULL;
 }
 

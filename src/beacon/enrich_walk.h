@@ -40,7 +40,7 @@ struct walk {
 struct members {
 	const struct enrich_rule_set *set;
 	uint32_t seen;
-	bool any;
+	bool any;                  /* known at the end of the object */
 	size_t from;               /* where the member begins that walk_next_known() has found */
 	struct edits_items *items; /* NULL unless members may be removed */
 };

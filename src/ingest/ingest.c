@@ -239,6 +239,7 @@ bool ingest_label(struct ingest *ingest, struct request *request)
 	if (verdict != VERDICT_OK)
 		return reject_content(ingest, request, verdict, detail, offset);
 	metrics_add(METRIC_SPOOFED, request->counts.spoofed);
+	metrics_add(METRIC_DROPPED_BAD_SPAN, request->counts.bad_spans);
 	return true;
 }
 

@@ -17,6 +17,8 @@ type fake struct {
 	keepEmptyKeys, keepReserved, keepReservedLookalikes       bool
 	keepUnset, removeAllApp, removeMeasurement                bool
 	keepGeo, keepServiceName, removeOverrides                 bool
+	isGoodSpan                                                func(span *node) bool
+	forgetDeprecated, forgetBadSpans                          bool
 	forgetSpans, onlyFirstResource, keepForged, keepOtherK8s  bool
 	keepSessionLookalikes, forgetSession                      bool
 	trustApp, overwriteVersion, keepEnvironment               bool
@@ -39,12 +41,15 @@ func (f *fake) label(body []byte) outcome {
 	}
 	gone := f.remove(root)
 	came, err := receive(root.bytes())
-	did := outcome{counts: came.counts(), spoofed: gone.claims + 1}
+	did := outcome{counts: came.counts(), spoofed: gone.claims + 1, badSpans: gone.spans}
 	if verifySpoofs(f.id, came, 1) != nil {
 		did.spoofed--
 	}
 	if f.forgetSpoofs {
 		did.spoofed = 0
+	}
+	if f.forgetBadSpans {
+		did.badSpans = 0
 	}
 	f.change(root, came.Meta.App.Name)
 	if f.miscount {
@@ -56,6 +61,13 @@ func (f *fake) label(body []byte) outcome {
 		did.counts = went.counts()
 	}
 	return did
+}
+
+func (n *node) raws() []byte {
+	if n == nil {
+		return nil
+	}
+	return n.raw
 }
 
 // need is the member, made (in front) where it is missing or null; nil where it is something else.
@@ -93,6 +105,16 @@ func (f *fake) remove(root *node) removed {
 	if f.keepUnset {
 		id.unset = nil
 	}
+	if f.isGoodSpan != nil {
+		gone := id.removeRest(root)
+		gone.add(removeValues(root, id.isReserved))
+		gone.add(removeSpans(root, f.isGoodSpan))
+		return gone
+	}
+	if f.forgetDeprecated {
+		defer func(all []string) { spanLists = all }(spanLists)
+		spanLists = spanLists[:2]
+	}
 	if about := root.at("meta"); f.keepGeo && about.isObject() {
 		kept := slices.Clone(about.members)
 		gone := id.remove(root)
@@ -111,9 +133,12 @@ func (f *fake) remove(root *node) removed {
 	}
 	switch {
 	case f.keepReserved:
-		return id.removeRest(root)
+		gone := id.removeRest(root)
+		gone.add(removeSpans(root, isGoodSpan))
+		return gone
 	case f.keepReservedLookalikes || f.removeAllApp:
 		gone := id.removeRest(root)
+		gone.add(removeSpans(root, isGoodSpan))
 		gone.add(removeValues(root, func(name string) bool {
 			if f.removeAllApp {
 				return id.isReserved(name) || strings.HasPrefix(name, "app_")
@@ -284,7 +309,32 @@ func TestOracle_WrongLabeller_IsFound(t *testing.T) {
 	foldsRaw := func(m member, name string) bool {
 		return strings.EqualFold(string(m.raw), `"`+name+`"`)
 	}
+	spanRule := func(isGood func(span *node) bool) func(f *fake) {
+		return func(f *fake) { f.isGoodSpan = isGood }
+	}
+	but := func(name string) func(f *fake) { // without looking at this member of a span
+		return spanRule(func(span *node) bool {
+			if !span.isObject() {
+				return isGoodSpan(span)
+			}
+			seen := *span
+			seen.members = slices.DeleteFunc(slices.Clone(span.members), func(m member) bool { return m.key == name })
+			return isGoodSpan(&seen)
+		})
+	}
 	for fault, inject := range map[string]func(f *fake){
+		"keeps every span":                        spanRule(func(*node) bool { return true }),
+		"removes every span":                      spanRule(func(*node) bool { return false }),
+		"keeps what is no object among the spans": spanRule(func(span *node) bool { return !span.isObject() || isGoodSpan(span) }),
+		"keeps ids of zeros": spanRule(func(span *node) bool {
+			return isGoodSpan(span) || zeroForm.Match(span.at("traceId").raws()) || zeroForm.Match(span.at("spanId").raws())
+		}),
+		"looks at no parent":                      but("parentSpanId"),
+		"looks at no links":                       but("links"),
+		"does not know trace_id":                  but("trace_id"),
+		"does not know parent_span_id":            but("parent_span_id"),
+		"forgets deprecatedScopeSpans":            func(f *fake) { f.forgetDeprecated = true },
+		"counts no bad spans":                     func(f *fake) { f.forgetBadSpans = true },
 		"forgets spans":                           func(f *fake) { f.forgetSpans = true },
 		"labels the first resource only":          func(f *fake) { f.onlyFirstResource = true },
 		"does not know resource_spans":            func(f *fake) { f.forgetSnakeCase = true },

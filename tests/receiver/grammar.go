@@ -316,15 +316,46 @@ func (g *generator) scopeSpans() {
 	g.object(fields...)
 }
 
-func (g *generator) span() {
-	id := func(bytes int) func() {
-		return func() { g.raw(`"` + strings.Repeat("4f", bytes) + `"`) }
+// spanID writes an id of so many bytes, and now and then something that no decoder, or no store, takes.
+func (g *generator) spanID(bytes int) func() {
+	good := strings.Repeat("4f", bytes)
+	return func() {
+		if g.random.IntN(40) > 0 && !(g.trick() && g.seldom()) {
+			g.raw(`"` + pick(g, good, good, strings.ToUpper(good)) + `"`)
+			return
+		}
+		g.raw(pick(g, `""`, "null", "0", "[]", `"x"`, `"`+good+good+`"`, `"`+good[1:]+`"`, `"`+good[1:]+`g"`,
+			`"`+strings.Repeat("00", bytes)+`"`, `"`+good[1:]+`\u0034"`, `"`+good[6:]+`\u0034"`, `{"x":`+`"`+good+`"}`,
+			`"`+good[1:]+`\""`, `"`+strings.Repeat("00", bytes-1)+`01"`, `"`+good[2:]+`é"`))
 	}
+}
+
+func (g *generator) links() {
+	g.list(2, func() {
+		g.object(field{pick(g, "traceId", "trace_id"), g.spanID(16)}, field{pick(g, "spanId", "span_id"), g.spanID(8)},
+			field{"attributes", func() { g.list(1, func() { g.spanAttribute(1) }) }})
+	})
+}
+
+func (g *generator) span() {
 	nanos := func() {
 		g.raw(pick(g, "1754042400123456789", `"1754042400123456789"`, "0", `"18446744073709551615"`, "9007199254740993"))
 	}
-	fields := []field{{"traceId", id(16)}, {"spanId", id(8)}, {"name", g.someText},
+	fields := []field{{pick(g, "traceId", "traceId", "trace_id"), g.spanID(16)},
+		{pick(g, "spanId", "spanId", "span_id"), g.spanID(8)}, {"name", g.someText},
 		{"startTimeUnixNano", nanos}, {"endTimeUnixNano", nanos}}
+	if g.random.IntN(30) == 0 {
+		fields = fields[1:]
+	}
+	if g.seldom() {
+		fields = append(fields, field{pick(g, "parentSpanId", "parent_span_id"), g.spanID(8)})
+	}
+	if g.seldom() {
+		fields = append(fields, field{"links", g.links})
+	}
+	if g.seldom() {
+		g.random.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
+	}
 	if g.seldom() {
 		fields = append(fields, field{"kind", func() { g.raw(pick(g, "1", "3", `"SPAN_KIND_CLIENT"`)) }})
 	}

@@ -110,7 +110,8 @@ func (c *cLabeller) label(body []byte) outcome {
 			Logs: int(result.logs), Exceptions: int(result.exceptions), Events: int(result.events),
 			Measurements: int(result.measurements), Spans: int(result.spans),
 		},
-		spoofed: int(result.spoofed),
+		spoofed:  int(result.spoofed),
+		badSpans: int(result.bad_spans),
 	}
 	if result.refusal != nil {
 		did.refusal, did.detail = C.GoString(result.refusal), C.GoString(result.detail)

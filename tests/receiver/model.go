@@ -10,10 +10,10 @@ import "strings"
 type known [][]string
 
 var (
-	knownTop     = known{{"meta"}, {"logs"}, {"exceptions"}, {"events"}, {"measurements"}, {"traces"}}
-	knownMeta    = known{{"sdk"}, {"app"}, {"user"}, {"session"}, {"page"}, {"browser"}, {"view"}, {"geo"}}
-	knownApp     = known{{"name"}, {"namespace"}, {"release"}, {"version"}, {"environment"}}
-	knownSession = known{{"id"}, {"attributes"}, {"overrides"}}
+	knownTop       = known{{"meta"}, {"logs"}, {"exceptions"}, {"events"}, {"measurements"}, {"traces"}}
+	knownMeta      = known{{"sdk"}, {"app"}, {"user"}, {"session"}, {"page"}, {"browser"}, {"view"}, {"geo"}}
+	knownApp       = known{{"name"}, {"namespace"}, {"release"}, {"version"}, {"environment"}}
+	knownSession   = known{{"id"}, {"attributes"}, {"overrides"}}
 	knownOverrides = known{{"serviceName"}}
 	// Values that are merged could split a reserved name from the check of it.
 	knownMeasurement = known{{"type"}, {"values"}, {"timestamp"}, {"trace"}, {"context"}}
@@ -25,6 +25,8 @@ var (
 		{"entityRefs", "entity_refs"}}
 	knownAttribute  = known{{"key"}, {"value"}, {"keyStrindex", "key_strindex"}}
 	knownScopeSpans = known{{"scope"}, {"spans"}, {"schemaUrl", "schema_url"}}
+	knownSpan       = known{{"traceId", "trace_id"}, {"spanId", "span_id"}, {"parentSpanId", "parent_span_id"}, {"links"}}
+	knownLink       = known{{"traceId", "trace_id"}, {"spanId", "span_id"}}
 )
 
 // reader is a notion of when a key is a name. The rules ask for the receiver's; the tests of the
@@ -66,7 +68,8 @@ type level struct {
 }
 
 var (
-	levelScopeSpans = &level{names: knownScopeSpans, list: true}
+	levelSpans      = &level{names: knownSpan, list: true, deeper: map[string]*level{"links": {names: knownLink, list: true}}}
+	levelScopeSpans = &level{names: knownScopeSpans, list: true, deeper: map[string]*level{"spans": levelSpans}}
 	levelBody       = &level{names: knownTop, deeper: map[string]*level{
 		"meta": {names: knownMeta, deeper: map[string]*level{
 			"app":     {names: knownApp},

@@ -16,9 +16,10 @@ type outcome struct {
 	offset  int
 	detail  string
 
-	output  []byte
-	counts  counts
-	spoofed int
+	output   []byte
+	counts   counts
+	spoofed  int
+	badSpans int
 }
 
 // labeller is the C code, or a test's stand-in for it.
@@ -32,7 +33,7 @@ type tally struct {
 	healed                     int // refused as they came, accepted as labelled
 	lines, spans               int // looked at in what was labelled
 	badJSON, ambiguous, fair   int // refusals; of those, bodies that the receiver would take
-	removed                    int // claims that were taken out
+	removed, badSpans          int // claims and spans that were taken out
 }
 
 func (t *tally) add(o *tally) {
@@ -45,14 +46,15 @@ func (t *tally) add(o *tally) {
 	t.badJSON += o.badJSON
 	t.ambiguous += o.ambiguous
 	t.removed += o.removed
+	t.badSpans += o.badSpans
 	t.fair += o.fair
 }
 
 func (t *tally) String() string {
 	return fmt.Sprintf("%d bodies: the receiver takes %d as they came, %d were labelled (%d only thanks to"+
-		" that), %d claims removed, %d log lines and %d spans looked at; refused: %d bad_json, %d"+
+		" that), %d claims and %d spans removed, %d log lines and %d spans looked at; refused: %d bad_json, %d"+
 		" ambiguous_key, of which the receiver would have taken %d",
-		t.bodies, t.received, t.labelled, t.healed, t.removed, t.lines, t.spans, t.badJSON, t.ambiguous, t.fair)
+		t.bodies, t.received, t.labelled, t.healed, t.removed, t.badSpans, t.lines, t.spans, t.badJSON, t.ambiguous, t.fair)
 }
 
 // verify runs one body through the labeller and returns the rule that was broken, or nil.
@@ -80,6 +82,7 @@ func verify(id *identity, by labeller, body []byte, t *tally) error {
 	rest := parse(body)
 	gone := id.remove(rest)
 	t.removed += gone.claims
+	t.badSpans += gone.spans
 	came, comeErr = receive(rest.bytes())
 	went, err := receive(did.output)
 	if err != nil {
@@ -93,6 +96,9 @@ func verify(id *identity, by labeller, body []byte, t *tally) error {
 		// The decoder may have stopped before the name: any allowed one will do.
 		t.healed++
 		claim = went.Meta.App.Name
+	}
+	if did.badSpans != gone.spans {
+		return fmt.Errorf("%d bad spans counted, not %d", did.badSpans, gone.spans)
 	}
 	if did.counts != went.counts() {
 		return fmt.Errorf("the labeller counts %+v, the receiver %+v", did.counts, went.counts())
@@ -260,6 +266,22 @@ func verifyResources(id *identity, app string, p *payload, t *tally) error {
 		}
 		if err := verifyResource(id, want, attributes); err != nil {
 			return fmt.Errorf("resource %d: %w", i, err)
+		}
+		if err := verifyIDs(all.At(i)); err != nil {
+			return fmt.Errorf("resource %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// verifyIDs looks for what makes Tempo refuse a whole push.
+func verifyIDs(resource ptrace.ResourceSpans) error {
+	for i := 0; i < resource.ScopeSpans().Len(); i++ {
+		spans := resource.ScopeSpans().At(i).Spans()
+		for k := 0; k < spans.Len(); k++ {
+			if spans.At(k).TraceID().IsEmpty() || spans.At(k).SpanID().IsEmpty() {
+				return fmt.Errorf("a span has the ids %s and %s", spans.At(k).TraceID(), spans.At(k).SpanID())
+			}
 		}
 	}
 	return nil

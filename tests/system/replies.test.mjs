@@ -426,6 +426,36 @@ scenario("a value named like a label is removed, and what stands beside it arriv
 	}
 });
 
+scenario("a span with bad ids is removed, and what stands beside it arrives", async (stage) => {
+	const server = await start(stage);
+	const dropped = async () => (await metrics(server)).get("dropped_items_total", 'reason="bad_span"');
+	const items = async () => (await metrics(server)).get("items_total", 'kind="span"');
+	const good = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" };
+	const bad = [
+		null, {}, { ...good, traceId: "nothex" }, { ...good, spanId: "0000000000000000" }, { ...good, parentSpanId: "7" },
+		{ ...good, links: [good, { ...good, spanId: 7 }] },
+	];
+	const body = (list, spans) => JSON.stringify({
+		exceptions: [{ type: "Error", value: "beside it" }],
+		traces: { resourceSpans: [{ [list]: [{ spans }, { spans: [good] }] }] },
+	});
+	for (const list of ["scopeSpans", "deprecatedScopeSpans"])
+		for (const [spans, left] of [
+			[[...bad, good, ...bad], [good]],
+			[bad, []],
+			[[good, { ...good, parentSpanId: "", links: null }], [good, { ...good, parentSpanId: "", links: null }]],
+		]) {
+			const before = [await dropped(), await items()];
+			assert.equal((await post(server.port, body(list, spans))).status, 202);
+			const arrived = JSON.parse(server.behind.requests.at(-1).body);
+			const sent = JSON.parse(body(list, spans));
+			assert.deepEqual(arrived.exceptions, sent.exceptions);
+			assert.deepEqual(arrived.traces.resourceSpans[0][list], [{ spans: left }, { spans: [good] }]);
+			assert.equal(await dropped() - before[0], spans.length - left.length);
+			assert.equal(await items() - before[1], left.length + 1);
+		}
+});
+
 scenario("status pages: metrics, health, ready; other methods 405", async (stage) => {
 	const server = await start(stage);
 	await server.behind.stop();

@@ -131,4 +131,5 @@ void label_run(struct label *label, const char *in, size_t len, struct label_res
 	result->measurements = counts.measurements;
 	result->spans = counts.spans;
 	result->spoofed = counts.spoofed;
+	result->bad_spans = counts.bad_spans;
 }

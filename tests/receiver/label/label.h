@@ -27,7 +27,7 @@ struct label_result {
 	size_t offset;
 	const char *out; /* until the next label_run() or label_free() */
 	size_t out_len;
-	uint32_t logs, exceptions, events, measurements, spans, spoofed;
+	uint32_t logs, exceptions, events, measurements, spans, spoofed, bad_spans;
 };
 
 /* NULL when the settings are not valid or memory is short; the complaints are on stderr. */

@@ -385,6 +385,162 @@ static void test_depth__64_accepted_65_refused(void **state)
 	buf_release(&out);
 }
 
+/* ---- spans ---- */
+
+#define TRACE "\"traceId\":\"0af7651916cd43dd8448eb211c80319c\""
+#define SPAN  "\"spanId\":\"b7ad6b7169203331\""
+#define IDS   TRACE "," SPAN
+
+#define GOOD_SPAN "{" IDS "}"
+
+struct span_row {
+	const char *span;
+	bool stays;
+};
+
+static const struct span_row span_rows[] = {
+	{GOOD_SPAN, true},
+	{"{ " SPAN " , \"name\" : \"x\" , " TRACE " }", true},
+	{"{\"trace_id\":\"0AF7651916CD43DD8448EB211C80319C\",\"span_id\":\"0000000000000001\"}",
+	 true},
+	{"{\"unknown\":{\"traceId\":1,\"links\":1}," IDS ",\"name\":\"\\ud800\"}", true},
+	/* No object, or no id. */
+	{"null", false},
+	{"1", false},
+	{"[]", false},
+	{"\"b7ad6b7169203331\"", false},
+	{"{}", false},
+	{"{" TRACE "}", false},
+	{"{" SPAN "}", false},
+	/* Not so many digits. */
+	{"{" SPAN ",\"traceId\":\"\"}", false},
+	{"{" SPAN ",\"traceId\":\"0af7651916cd43dd8448eb211c80319\"}", false},
+	{"{" SPAN ",\"traceId\":\"0af7651916cd43dd8448eb211c80319c0\"}", false},
+	{"{" SPAN ",\"traceId\":\"b7ad6b7169203331\"}", false},
+	{"{" TRACE ",\"spanId\":\"\"}", false},
+	{"{" TRACE ",\"spanId\":\"b7ad6b716920333\"}", false},
+	{"{" TRACE ",\"spanId\":\"b7ad6b71692033311\"}", false},
+	{"{" TRACE ",\"spanId\":\"0af7651916cd43dd8448eb211c80319c\"}", false},
+	/* No digits. */
+	{"{" SPAN ",\"traceId\":\"0af7651916cd43dd8448eb211c80319g\"}", false},
+	{"{" SPAN ",\"traceId\":\"0af7651916cd43d 8448eb211c80319c\"}", false},
+	{"{" TRACE ",\"spanId\":\"-7ad6b7169203331\"}", false},
+	{"{" TRACE ",\"spanId\":\"b7ad6b71692033\xc3\xa9\"}", false},
+	/* The receiver decodes no escapes in ids. */
+	{"{" TRACE ",\"spanId\":\"b7ad6b716920333\\u0031\"}", false},
+	{"{" TRACE ",\"spanId\":\"b7ad6b71692\\u0031\"}", false},
+	{"{" TRACE ",\"spanId\":\"b7ad6b716920\\\"31\"}", false},
+	/* All zero. */
+	{"{" SPAN ",\"traceId\":\"00000000000000000000000000000000\"}", false},
+	{"{" TRACE ",\"spanId\":\"0000000000000000\"}", false},
+	{"{" SPAN ",\"traceId\":\"00000000000000000000000000000001\"}", true},
+	{"{" SPAN ",\"traceId\":\"10000000000000000000000000000000\"}", true},
+	/* No string. */
+	{"{" SPAN ",\"traceId\":null}", false},
+	{"{" SPAN ",\"traceId\":1}", false},
+	{"{" TRACE ",\"spanId\":[\"b7ad6b7169203331\"]}", false},
+	{"{" TRACE ",\"span_id\":{}}", false},
+	/* A parent that is none is one too many for nobody; null is one for the receiver. */
+	{"{" IDS ",\"parentSpanId\":\"\"}", true},
+	{"{" IDS ",\"parentSpanId\":\"0000000000000000\"}", true},
+	{"{" IDS ",\"parent_span_id\":\"00f067aa0ba902b7\"}", true},
+	{"{" IDS ",\"parentSpanId\":null}", false},
+	{"{" IDS ",\"parentSpanId\":\"00f067aa0ba902b\"}", false},
+	{"{" IDS ",\"parent_span_id\":7}", false},
+	/* Links. */
+	{"{" IDS ",\"links\":null}", true},
+	{"{" IDS ",\"links\":[]}", true},
+	{"{" IDS ",\"links\":[{" IDS "},{\"trace_id\":\"00000000000000000000000000000000\","
+	 "\"span_id\":\"0000000000000000\"},{},null,{\"x\":1}]}",
+	 true},
+	{"{" IDS ",\"links\":{}}", false},
+	{"{" IDS ",\"links\":\"x\"}", false},
+	{"{" IDS ",\"links\":[{" IDS "},1]}", false},
+	{"{" IDS ",\"links\":[{" IDS "},[]]}", false},
+	{"{" IDS ",\"links\":[{\"traceId\":\"\"}]}", false},
+	{"{" IDS ",\"links\":[{\"spanId\":\"x\"},{" IDS "}]}", false},
+	{"{" IDS ",\"links\":[{\"trace_id\":null}]}", false},
+	{"{" IDS ",\"links\":[{" TRACE ",\"span_id\":1}]}", false},
+};
+
+/* In which list, and what stands around the span there. */
+static void check_span(const struct span_row *row, const char *list, const char *before,
+		       const char *after)
+{
+	struct enricher *enricher = enricher_new(&test_labels);
+	bool beside = before[0] != '\0' || after[0] != '\0';
+	struct buf in, wanted, out;
+	struct checked checked;
+
+	assert_non_null(enricher);
+	buf_init(&in, 1 << 20, NULL);
+	buf_init(&wanted, 1 << 20, NULL);
+	buf_init(&out, 1 << 20, NULL);
+	for (int removed = 0; removed <= !row->stays; removed++)
+		buf_printf(removed ? &wanted : &in,
+			   "{" META ",\"events\":[{}],\"traces\":{\"resourceSpans\":[{" RESOURCE
+			   ",\"%s\":[{\"spans\":[%s%s%s%s%s]}]}]}}",
+			   list, before, before[0] && !removed ? "," : "", removed ? "" : row->span,
+			   after[0] && (!removed || before[0]) ? "," : "", after);
+	checked = check_beacon(enricher, (struct view){in.data, in.len}, &out);
+	if (checked.verdict != VERDICT_OK || checked.wrong)
+		fail_msg("%s: %s", in.data, checked.wrong ? checked.wrong : checked.detail);
+	if (row->stays)
+		buf_append(&wanted, in.data, in.len);
+	if (!view_equals((struct view){out.data, out.len}, (struct view){wanted.data, wanted.len}))
+		fail_msg("%.*s\nbecame %.*s\nnot    %.*s", (int)in.len, in.data, (int)out.len,
+			 out.data, (int)wanted.len, wanted.data);
+	assert_int_equal(checked.counts.bad_spans, !row->stays);
+	assert_int_equal(checked.counts.spans, row->stays + (beside ? 1 : 0));
+	assert_int_equal(checked.counts.events, 1);
+	assert_int_equal(checked.counts.spoofed, 0);
+	enricher_free(enricher);
+	buf_release(&in);
+	buf_release(&wanted);
+	buf_release(&out);
+}
+
+static void test_spans__with_bad_ids__go_alone(void **state)
+{
+	static const char *const lists[] = {"scopeSpans", "scope_spans", "deprecatedScopeSpans",
+					    "deprecated_scope_spans"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(span_rows); i++)
+		for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+			check_span(&span_rows[i], lists[k], "", "");
+			check_span(&span_rows[i], lists[k], GOOD_SPAN, "");
+			check_span(&span_rows[i], lists[k], "", GOOD_SPAN);
+		}
+}
+
+#define SENT_LIST(spans)                                                                           \
+	"{" META ",\"traces\":{\"resourceSpans\":[{" RESOURCE ",\"scopeSpans\":[{\"spans\":" spans \
+	"}]}]}}"
+
+static void test_spans__several_bad__the_others_stay(void **state)
+{
+	static const struct pin pins[] = {
+		{SENT_LIST("[{},{},{}]"), SENT_LIST("[]"), 0},
+		{SENT_LIST("[ {} , null ]"), SENT_LIST("[   ]"), 0},
+		{SENT_LIST("[{},{}," GOOD_SPAN "," GOOD_SPAN ",{},{}]"),
+		 SENT_LIST("[" GOOD_SPAN "," GOOD_SPAN "]"), 0},
+		{SENT_LIST("[" GOOD_SPAN ",{},{}," GOOD_SPAN "]"),
+		 SENT_LIST("[" GOOD_SPAN "," GOOD_SPAN "]"), 0},
+		{SENT_LIST("[{}," GOOD_SPAN ",{}," GOOD_SPAN ",{}]"),
+		 SENT_LIST("[" GOOD_SPAN "," GOOD_SPAN "]"), 0},
+		/* Behind an empty list, the resource is added. */
+		{"{" META ",\"traces\":{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{}]}]}]}}",
+		 "{" META
+		 ",\"traces\":{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[]}]," RESOURCE
+		 "}]}}",
+		 0},
+	};
+
+	(void)state;
+	CHECK(pins);
+}
+
 /* ---- counts ---- */
 
 static void test_counts__items_by_kind(void **state)
@@ -399,14 +555,21 @@ static void test_counts__items_by_kind(void **state)
 		 {.logs = 3, .exceptions = 1, .measurements = 2}},
 		{"{\"events\":[{\"a\":[1,2]},{}],\"traces\":null}", {.events = 2}},
 		{"{\"logs\":null,\"exceptions\":null,\"measurements\":null}", {0}},
-		{"{\"traces\":{\"resource_spans\":[{\"scope_spans\":[{\"spans\":[{},{}]},{"
-		 "\"spans\":"
-		 "[{}]},null]},{\"scopeSpans\":null},null]}}",
+		{"{\"traces\":{\"resource_spans\":[{\"scope_spans\":[{\"spans\":[" GOOD_SPAN
+		 "," GOOD_SPAN "]},{\"spans\":[" GOOD_SPAN
+		 "]},null]},{\"scopeSpans\":null},null]}}",
 		 {.spans = 3}},
 		/* The receiver takes the deprecated list only where the other is empty. */
-		{"{\"traces\":{\"resourceSpans\":[{\"deprecatedScopeSpans\":[{\"spans\":[{},{}]}]},"
-		 "{\"deprecated_scope_spans\":[{\"spans\":[{}]}],\"scopeSpans\":[{}]}]}}",
+		{"{\"traces\":{\"resourceSpans\":[{\"deprecatedScopeSpans\":[{\"spans\":[" GOOD_SPAN
+		 "," GOOD_SPAN "]}]},"
+		 "{\"deprecated_scope_spans\":[{\"spans\":[" GOOD_SPAN
+		 "]}],\"scopeSpans\":[{}]}]}}",
 		 {.spans = 2}},
+		/* Removed spans are counted in any list, and by themselves. */
+		{"{\"traces\":{\"resourceSpans\":[{\"deprecatedScopeSpans\":[{\"spans\":[{}," GOOD_SPAN
+		 "]}]},{\"deprecatedScopeSpans\":[{\"spans\":[{}]}],\"scopeSpans\":[{\"spans\":[{},"
+		 "null," GOOD_SPAN "]}]}]}}",
+		 {.spans = 2, .bad_spans = 4}},
 	};
 	struct enricher *enricher = enricher_new(&test_labels);
 	struct buf out;
@@ -466,6 +629,21 @@ static void test_refusals__verdict_offset_and_rule(void **state)
 		{"{\"meta\":{\"session\":{\"overrides\":{\"servicename\":\"x\"}}}}",
 		 VERDICT_AMBIGUOUS_KEY, 33, "Rule 2 (ambiguous_key)"},
 		{"{\"meta\":{\"session\":{\"overrides\":x}}}", VERDICT_BAD_JSON, 32, "Rule 1"},
+		{SENT_LIST("[{" TRACE ",\"trace_id\":\"\"}]"), VERDICT_AMBIGUOUS_KEY,
+		 sizeof(SENT_LIST("[{" TRACE ",")) - sizeof("}]}]}}"), "Rule 2 (ambiguous_key)"},
+		{SENT_LIST("[{" SPAN "," SPAN "}]"), VERDICT_AMBIGUOUS_KEY,
+		 sizeof(SENT_LIST("[{" SPAN ",")) - sizeof("}]}]}}"), "Rule 2 (ambiguous_key)"},
+		{SENT_LIST("[{\"SpanID\":1}]"), VERDICT_AMBIGUOUS_KEY,
+		 sizeof(SENT_LIST("[{")) - sizeof("}]}]}}"), "Rule 2 (ambiguous_key)"},
+		{SENT_LIST("[{\"links\":[{\"trace_id\":1,\"traceId\":1}]}]"), VERDICT_AMBIGUOUS_KEY,
+		 sizeof(SENT_LIST("[{\"links\":[{\"trace_id\":1,")) - sizeof("}]}]}}"),
+		 "Rule 2 (ambiguous_key)"},
+		{SENT_LIST("[{\"\":1}]"), VERDICT_AMBIGUOUS_KEY,
+		 sizeof(SENT_LIST("[{")) - sizeof("}]}]}}"), "Rule 2 (ambiguous_key)"},
+		{SENT_LIST("[{\"traceId\":x}]"), VERDICT_BAD_JSON,
+		 sizeof(SENT_LIST("[{\"traceId\":")) - sizeof("}]}]}}"), "Rule 1"},
+		{SENT_LIST("[{\"links\":[x]}]"), VERDICT_BAD_JSON,
+		 sizeof(SENT_LIST("[{\"links\":[")) - sizeof("}]}]}}"), "Rule 1"},
 		{"{\"traces\":{\"a\":{\"\":1}}}", VERDICT_AMBIGUOUS_KEY, 16,
 		 "Rule 2 (ambiguous_key)"},
 	};
@@ -830,7 +1008,7 @@ static void test_rules__each_row_is_found(void **state)
 			enum enrich_key_fault fault;
 			uint32_t seen = 0;
 
-			assert_true(enrich_rule_may_exist(set, key));
+			assert_true(json_names_may_have(&set->names, key));
 			assert_ptr_equal(enrich_rule_find(set, key, &seen, &fault), rule);
 			assert_int_equal(fault, KEY_GOOD);
 			assert_ptr_equal(enrich_rule_find(set, key, &seen, &fault), rule);
@@ -851,6 +1029,8 @@ int main(void)
 		cmocka_unit_test(test_resource__gets_the_app_that_meta_names_later),
 		cmocka_unit_test(test_bytes__odd_values__arrive_as_they_came),
 		cmocka_unit_test(test_depth__64_accepted_65_refused),
+		cmocka_unit_test(test_spans__with_bad_ids__go_alone),
+		cmocka_unit_test(test_spans__several_bad__the_others_stay),
 		cmocka_unit_test(test_counts__items_by_kind),
 		cmocka_unit_test(test_refusals__verdict_offset_and_rule),
 		cmocka_unit_test(test_values__with_the_name_of_a_label__go_alone),

@@ -39,7 +39,11 @@ static const struct slot slots[] = {
 	{"TRACES", "\"traces\":@TRACESVALUE@"},
 	{"TRACESVALUE", "{@traces@\"resourceSpans\":@RS@}"},
 	{"RS", "[@rs@{@rsmember@\"resource\":@RES@,\"scopeSpans\":@SCOPES@}]"},
-	{"SCOPES", "[{@scope@\"spans\":[{@span@\"startTimeUnixNano\":1741944413589000001}]}]"},
+	{"SCOPES", "[{@scope@\"spans\":@SPANS@}]"},
+	{"SPANS",
+	 "[@spans@{@span@@TRACEID@@SPANID@\"startTimeUnixNano\":1741944413589000001}@spansend@]"},
+	{"TRACEID", "\"traceId\":\"0af7651916cd43dd8448eb211c80319c\","},
+	{"SPANID", "\"spanId\":\"b7ad6b7169203331\","},
 	{"RES", "{@res@\"attributes\":@ATTRS@}"},
 	{"ATTRS", "[@attr@ @ATTR@ @attrend@]"},
 	{"ATTR", "{@attrmember@\"key\":\"telemetry.sdk.language\",\"value\":{\"stringValue\":"
@@ -229,6 +233,25 @@ static const struct mutation mutations[] = {
 	{"sessionend", ",\"overrides\":{\"serviceName\":\"shop-web\",\"a\":1}", OK},
 	{"sessionend", ",\"overrides\":{\"service\\u004eame\":\"evil\"}", AMBIGUOUS},
 	{"sessionend", ",\"Overrides\":{\"serviceName\":\"evil\"}", AMBIGUOUS},
+	/* Rule 8. */
+	{"spans", "{},null,", OK},
+	{"spansend", ",{\"links\":1}", OK},
+	{"spansend", " , {\"traceId\":\"0af7651916cd43dd8448eb211c80319c\"} ", OK},
+	{"SPANS", "[]", OK},
+	{"SPANS", "[[],\"\"]", OK},
+	{"SPANS", "null", OK},
+	{"TRACEID", "", OK},
+	{"TRACEID", "\"trace_id\":\"0af7651916cd43dd8448eb211c80319C\",", OK},
+	{"TRACEID", "\"traceId\":\"0\\u0061f7651916cd43dd8448eb211c80319c\",", OK},
+	{"SPANID", "\"spanId\":\"0000000000000000\",", OK},
+	{"span", "\"parentSpanId\":null,", OK},
+	{"span", "\"links\":[{\"spanId\":\"b7ad6b7169203331\"},{}],", OK},
+	{"span", "\"parentSpanId\":\"\",\"traceState\":null,", OK},
+	{"span", "\"TraceId\":\"\",", AMBIGUOUS},
+	{"span", "\"\\u0073panId\":\"\",", AMBIGUOUS},
+	{"span", "\"lin\xe2\x84\xaas\":[],", AMBIGUOUS},
+	{"span", "\"parent_span_id\":\"\",\"parentSpanId\":\"\",", AMBIGUOUS},
+	{"span", "\"links\":[{\"spanId\":\"\",\"span_id\":\"\"}],", AMBIGUOUS},
 	/* What nobody may touch. */
 	{"log", "\"n\":[18446744073709551617,1.0E-2,-0,0.1e+1],", OK},
 	{"log", "\"a\":1,\"a\":2,\"A\":\"\\u00e9\\/\",", OK},
@@ -316,7 +339,8 @@ static bool is_harmless(const struct mutation *m, const struct mutation *other)
 /* Do both bring the same known name into one object? */
 static bool repeat_each_other(const struct fill *fill)
 {
-	static const char *const names[] = {"\"geo\":", "\"overrides\":"};
+	static const char *const names[] = {
+		"\"geo\":", "\"overrides\":", "\"parentSpanId\":", "\"links\":["};
 
 	for (size_t i = 0; fill->used[0] && fill->used[1] && i < ARRAY_LEN(names); i++)
 		if (strstr(fill->chosen[0]->text, names[i]) &&
