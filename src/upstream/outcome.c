@@ -54,6 +54,9 @@ static enum verdict verdict_of_status(int status)
 		return VERDICT_ACCEPTED;
 	if (status == 429)
 		return VERDICT_UPSTREAM_THROTTLED;
+	/* "Too slow", "too early": the next attempt may fare better. */
+	if (status == 408 || status == 425)
+		return VERDICT_UPSTREAM_UNAVAILABLE;
 	if (status >= 300 && status <= 499)
 		return VERDICT_UPSTREAM_MISCONFIGURED;
 	return VERDICT_UPSTREAM_UNAVAILABLE;
