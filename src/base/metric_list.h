@@ -15,7 +15,7 @@
 #define FAMILY_REQUESTS "upstream_requests_total", "Requests to the receiver, by outcome."
 #define FAMILY_DROPPED                                                                \
 	"spool_dropped_total", "Spooled beacons that were not delivered, by reason; " \
-			       "rejected and ambiguous ones are in quarantine."
+			       "rejected, refused and ambiguous ones are in quarantine."
 
 #define BROWSER_VERDICT(name, status, reason, text) \
 	METRIC_SERIES(REJECTED_##name, REJECTED, "reason=\"" reason "\"")
@@ -55,6 +55,7 @@ METRIC_COUNTER(SPOOL_REPLAYED, "spool_replayed_total",
 METRIC_SERIES(SPOOL_DROPPED_AGE, DROPPED, "reason=\"age\"")
 METRIC_SERIES(SPOOL_DROPPED_DAMAGED, DROPPED, "reason=\"damaged\"")
 METRIC_SERIES(SPOOL_DROPPED_REJECTED, DROPPED, "reason=\"rejected\"")
+METRIC_SERIES(SPOOL_DROPPED_REFUSED, DROPPED, "reason=\"refused\"")
 METRIC_SERIES(SPOOL_DROPPED_AMBIGUOUS, DROPPED, "reason=\"ambiguous\"")
 METRIC_COUNTER(SPOOL_MOVED_ASIDE, "spool_moved_aside_total",
 	       "Databases of the spool that were damaged, foreign or newer, and moved aside.")

@@ -62,7 +62,7 @@ static void on_spool_answer(struct spool_put *put)
 }
 
 /* `otherwise` is the verdict where the spool fails. */
-static void hand_to_spool(struct delivery *delivery, enum verdict otherwise)
+static void hand_to_spool(struct delivery *delivery, enum verdict otherwise, bool got_error)
 {
 	const struct relay_call *call = &delivery->call;
 
@@ -74,6 +74,7 @@ static void hand_to_spool(struct delivery *delivery, enum verdict otherwise)
 			   .forwarded = call->forwarded,
 			   .counts = delivery->counts,
 			   .body = call->body},
+		.got_error = got_error,
 		.mailbox = &delivery->context->mailbox,
 		.done = on_spool_answer,
 	};
@@ -92,9 +93,10 @@ static void on_upstream_answer(struct relay_call *call)
 	struct delivery *delivery = container_of(call, struct delivery, call);
 
 	if (delivery->context->spool)
-		breaker_report(delivery->context->breaker, policy_of(call)->breaker, loop_now_us());
+		breaker_report(delivery->context->breaker, policy_of(call)->breaker,
+			       policy_beacon(call), loop_now_us());
 	if (is_for_spool(delivery))
-		hand_to_spool(delivery, call->verdict);
+		hand_to_spool(delivery, call->verdict, policy_is_error(call));
 	else
 		end_and_tell_owner(delivery, call->verdict);
 }
@@ -106,7 +108,7 @@ static enum verdict attempt(struct delivery *delivery)
 	struct relay_call *call = &delivery->call;
 
 	if (context->spool && !breaker_admits(context->breaker, loop_now_us())) {
-		hand_to_spool(delivery, VERDICT_UPSTREAM_UNAVAILABLE);
+		hand_to_spool(delivery, VERDICT_UPSTREAM_UNAVAILABLE, false);
 		return VERDICT_OK;
 	}
 	call->done = on_upstream_answer;
@@ -114,10 +116,9 @@ static enum verdict attempt(struct delivery *delivery)
 	call->verdict = relay_start(context->relay, call);
 	if (call->verdict == VERDICT_OK)
 		return VERDICT_OK;
-	breaker_cancel_attempt(context->breaker);
 	if (!is_for_spool(delivery))
 		return end_delivery(delivery, call->verdict);
-	hand_to_spool(delivery, call->verdict);
+	hand_to_spool(delivery, call->verdict, false);
 	return VERDICT_OK;
 }
 
@@ -168,24 +169,18 @@ enum verdict delivery_start(struct delivery_context *context, struct delivery *d
 
 /* --- ending it early ---------------------------------------------------------------------------*/
 
-static void cancel_attempt(struct delivery *delivery)
-{
-	relay_cancel(delivery->context->relay, &delivery->call);
-	breaker_cancel_attempt(delivery->context->breaker);
-}
-
 void delivery_spool_now(struct delivery *delivery)
 {
 	if (delivery->phase != DELIVERY_AT_RELAY || !delivery->context->spool)
 		return;
-	cancel_attempt(delivery);
-	hand_to_spool(delivery, VERDICT_UPSTREAM_TIMEOUT);
+	relay_cancel(delivery->context->relay, &delivery->call);
+	hand_to_spool(delivery, VERDICT_UPSTREAM_TIMEOUT, false);
 }
 
 void delivery_cancel(struct delivery *delivery)
 {
 	if (delivery->phase == DELIVERY_AT_RELAY)
-		cancel_attempt(delivery);
+		relay_cancel(delivery->context->relay, &delivery->call);
 	if (delivery->phase == DELIVERY_WAITS)
 		dedup_leave(delivery->context->dedup, &delivery->hash, &delivery->waiter);
 	delivery->phase = DELIVERY_NONE;

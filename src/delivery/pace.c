@@ -4,16 +4,21 @@
 
 #include "delivery/policy.h"
 
+static double start_rate(const struct pace *pace)
+{
+	double rate = pace->max_rate / RATE_START_DIVISOR;
+
+	return rate < RATE_MIN ? RATE_MIN : rate;
+}
+
 void pace_init(struct pace *pace, struct breaker *breaker, double max_rate, int64_t now_us)
 {
 	*pace = (struct pace){.breaker = breaker,
 			      .max_rate = max_rate,
-			      .rate = max_rate / RATE_START_DIVISOR,
 			      .cut_us = now_us - RATE_CUT_INTERVAL_US,
 			      .troubles = atomic_load(&breaker->troubles),
 			      .random = (unsigned)now_us};
-	if (pace->rate < RATE_MIN)
-		pace->rate = RATE_MIN;
+	pace->rate = start_rate(pace);
 }
 
 void pace_flush(struct pace *pace)
@@ -23,14 +28,26 @@ void pace_flush(struct pace *pace)
 		pace->pause_until_us = 0;
 }
 
-static void cut_rate(struct pace *pace, int64_t now_us)
+/* Not below `least`. */
+static void cut_rate(struct pace *pace, double least, int64_t now_us)
 {
-	if (now_us - pace->cut_us < RATE_CUT_INTERVAL_US)
+	if (now_us - pace->cut_us < RATE_CUT_INTERVAL_US || pace->rate <= least)
 		return;
 	pace->cut_us = now_us;
 	pace->rate /= RATE_CUT_DIVISOR;
-	if (pace->rate < RATE_MIN)
-		pace->rate = RATE_MIN;
+	if (pace->rate < least)
+		pace->rate = least;
+}
+
+static int64_t pause_bound_us(const struct pace *pace)
+{
+	int64_t bound_us = PAUSE_MIN_US;
+
+	if (pace->flushing)
+		return PAUSE_DRAINING_US;
+	for (int i = 1; i < pace->failures && bound_us < PAUSE_MAX_US; i++)
+		bound_us *= 2;
+	return bound_us < PAUSE_MAX_US ? bound_us : PAUSE_MAX_US;
 }
 
 static void follow_live_traffic(struct pace *pace, int64_t now_us)
@@ -39,38 +56,39 @@ static void follow_live_traffic(struct pace *pace, int64_t now_us)
 	uint64_t accepted = atomic_load(&pace->breaker->accepted);
 
 	if (troubles != pace->troubles)
-		cut_rate(pace, now_us);
+		cut_rate(pace, RATE_MIN, now_us);
 	pace->troubles = troubles;
 	if (pace->failures == 0 || accepted == pace->accepted)
 		return;
 	/* The upstream took a beacon of somebody else meanwhile: a short pause is enough. */
 	pace->accepted = accepted;
+	pace->failures = 1;
 	if (pace->pause_until_us > now_us + PAUSE_MIN_US)
 		pace->pause_until_us = now_us + PAUSE_MIN_US;
 }
 
+bool pace_is_in_trouble(const struct pace *pace)
+{
+	return pace->failures > 0 || breaker_is_open(pace->breaker);
+}
+
 int64_t pace_blocked_until(struct pace *pace, int64_t now_us)
 {
-	int64_t opens_us = breaker_retry_at_us(pace->breaker, now_us);
+	int64_t until_us = pace->told_until_us;
 
 	follow_live_traffic(pace, now_us);
-	if (opens_us == INT64_MAX)
-		return now_us + REPLAY_POLL_US;
-	if (opens_us != 0)
-		pace->probe_us = opens_us + PROBE_DELAY_US;
-	if (pace->probe_us > now_us && breaker_is_open(pace->breaker))
-		return pace->probe_us;
-	if (pace->told_until_us > now_us)
-		return pace->told_until_us;
-	if (pace->pause_until_us > now_us)
-		return pace->pause_until_us;
-	if (!pace->flushing && pace->next_us > now_us)
-		return pace->next_us;
-	return 0;
+	if (pace->pause_until_us > until_us)
+		until_us = pace->pause_until_us;
+	if (pace_is_in_trouble(pace) && pace->sent_us + pause_bound_us(pace) / 2 > until_us)
+		until_us = pace->sent_us + pause_bound_us(pace) / 2;
+	if (!pace->flushing && pace->next_us > until_us)
+		until_us = pace->next_us;
+	return until_us > now_us ? until_us : 0;
 }
 
 void pace_sent(struct pace *pace, int64_t now_us)
 {
+	pace->sent_us = now_us;
 	/* Time in which nothing was sent is not made up for. */
 	if (pace->next_us < now_us)
 		pace->next_us = now_us;
@@ -80,29 +98,43 @@ void pace_sent(struct pace *pace, int64_t now_us)
 void pace_after_success(struct pace *pace)
 {
 	pace->failures = 0;
+	pace->pause_until_us = 0;
 	pace->rate += pace->max_rate / RATE_GROWTH_DIVISOR / pace->rate;
 	if (pace->rate > pace->max_rate)
 		pace->rate = pace->max_rate;
 }
 
-void pace_after_rejection(struct pace *pace)
+static void follow_retry_after(struct pace *pace, unsigned retry_after_s, int64_t now_us)
 {
+	int64_t until_us = now_us + (int64_t)retry_after_s * 1000000;
+
+	if (until_us > pace->told_until_us)
+		pace->told_until_us = until_us;
+}
+
+bool pace_after_error(struct pace *pace, unsigned retry_after_s, int64_t now_us)
+{
+	if (breaker_is_open(pace->breaker)) {
+		pace_after_failure(pace, retry_after_s, now_us);
+		return true;
+	}
+	/* It can be reached. */
 	pace->failures = 0;
+	if (!breaker_sees_errors(pace->breaker))
+		return false;
+	cut_rate(pace, start_rate(pace), now_us);
+	follow_retry_after(pace, retry_after_s, now_us);
+	return true;
 }
 
 void pace_after_failure(struct pace *pace, unsigned retry_after_s, int64_t now_us)
 {
-	int64_t bound_us = PAUSE_MIN_US;
-
-	for (int i = 0; i < pace->failures && bound_us < PAUSE_MAX_US; i++)
-		bound_us *= 2;
-	if (bound_us > PAUSE_MAX_US)
-		bound_us = PAUSE_MAX_US;
-	if (pace->flushing)
-		bound_us = PAUSE_DRAINING_US;
-	cut_rate(pace, now_us);
-	pace->failures++;
+	cut_rate(pace, RATE_MIN, now_us);
+	if (pace->failures < INT16_MAX)
+		pace->failures++;
 	pace->accepted = atomic_load(&pace->breaker->accepted);
-	pace->pause_until_us = now_us + rand_r(&pace->random) % bound_us;
-	pace->told_until_us = now_us + (int64_t)retry_after_s * 1000000;
+	/* What ends during a pause does not prolong it. */
+	if (pace->pause_until_us <= now_us)
+		pace->pause_until_us = now_us + rand_r(&pace->random) % pause_bound_us(pace);
+	follow_retry_after(pace, retry_after_s, now_us);
 }

@@ -1,13 +1,14 @@
 #include "delivery/policy.h"
 
+#include <xxhash.h>
+
 /* What an attempt came to. Answered errors, silence and missing connections are told apart, since
  * they say different things about the beacon and about the upstream. */
 enum outcome_class {
 	TAKEN,
 	REJECTED,
 	THROTTLED,
-	MISCONFIGURED,
-	FAILING,
+	ANSWERED,
 	UNANSWERED,
 	UNREACHED,
 	NOT_MADE,
@@ -15,31 +16,29 @@ enum outcome_class {
 
 static const struct policy policies[] = {
 	/* 2xx. */
-	[TAKEN] = {.spools = false, BREAKER_SUCCESS, REPLAY_DELIVERED},
-	/* 400, 413, 422: the beacon's fault, which no further attempt changes. It shows that the
-	 * upstream is alive. */
-	[REJECTED] = {.spools = false, BREAKER_ALIVE, REPLAY_QUARANTINE},
+	[TAKEN] = {false, BREAKER_SUCCESS, BREAKER_SUCCESS, REPLAY_DELIVERED, STORE_DELIVERED},
+	/* 400, 413, 422: the beacon's fault, and its sender is told; so a live one says nothing
+	 * about the upstream. A record has no sender any more, and an upstream may say so of
+	 * everything for a while. */
+	[REJECTED] = {false, BREAKER_ALIVE, BREAKER_ERROR, REPLAY_BACK_OFF, STORE_REJECTED},
 	/* 429: alive, and it wants less, which is for replay's rate to follow. */
-	[THROTTLED] = {.spools = true, BREAKER_THROTTLED, REPLAY_AGAIN},
-	/* 401, 403, 404 and other answers that no receiver of beacons gives: the operator's
-	 * mistake, which lasts until somebody corrects it, and then all that was spooled is still
-	 * good. */
-	[MISCONFIGURED] = {.spools = true, BREAKER_FAILURE, REPLAY_AGAIN},
-	/* 5xx: it will pass. */
-	[FAILING] = {.spools = true, BREAKER_FAILURE, REPLAY_AGAIN},
+	[THROTTLED] = {true, BREAKER_THROTTLED, BREAKER_THROTTLED, REPLAY_AGAIN, STORE_REFUSED},
+	/* 401, 403, 404, 5xx and other answers: the operator's mistake, the upstream's trouble, or
+	 * something in between or behind it that does not like this beacon. */
+	[ANSWERED] = {true, BREAKER_ERROR, BREAKER_ERROR, REPLAY_BACK_OFF, STORE_REFUSED},
 	/* Sent, and no answer: the upstream may have it, or may fail because of it. */
-	[UNANSWERED] = {.spools = true, BREAKER_FAILURE, REPLAY_BACK_OFF},
+	[UNANSWERED] = {true, BREAKER_FAILURE, BREAKER_FAILURE, REPLAY_BACK_OFF, STORE_AMBIGUOUS},
 	/* No address, no connection, a certificate that is not trusted: nothing was sent. */
-	[UNREACHED] = {.spools = true, BREAKER_FAILURE, REPLAY_AGAIN},
+	[UNREACHED] = {true, BREAKER_FAILURE, BREAKER_FAILURE, REPLAY_AGAIN, STORE_REFUSED},
 	/* FARO_UPSTREAM_MAX_INFLIGHT or memory, which says nothing about the upstream. The breaker
 	 * is not told of it. */
-	[NOT_MADE] = {.spools = true, BREAKER_ALIVE, REPLAY_AGAIN},
+	[NOT_MADE] = {true, BREAKER_ALIVE, BREAKER_ALIVE, REPLAY_AGAIN, STORE_REFUSED},
 };
 
 const struct breaker_limits policy_breaker = {
-	.failures = BREAKER_FAILURES,
-	.open_min_us = BREAKER_OPEN_MIN_US,
-	.open_max_us = BREAKER_OPEN_MAX_US,
+	.different = BREAKER_DIFFERENT,
+	.errors_us = BREAKER_ERRORS_US,
+	.probe_us = BREAKER_PROBE_US,
 };
 
 /* A verdict that is not named here is an error like any other: its beacon is kept. */
@@ -59,10 +58,24 @@ static enum outcome_class class_of(const struct relay_call *call)
 	}
 	if (call->status == 0)
 		return call->sent ? UNANSWERED : UNREACHED;
-	return call->verdict == VERDICT_UPSTREAM_MISCONFIGURED ? MISCONFIGURED : FAILING;
+	return ANSWERED;
 }
 
 const struct policy *policy_of(const struct relay_call *call)
 {
 	return &policies[class_of(call)];
+}
+
+uint64_t policy_beacon(const struct relay_call *call)
+{
+	uint64_t hash = call->sent ? XXH3_64bits(call->body.ptr, call->body.len) : 0;
+
+	return call->sent && hash == 0 ? 1 : hash;
+}
+
+bool policy_is_error(const struct relay_call *call)
+{
+	enum outcome_class class = class_of(call);
+
+	return class == REJECTED || class == ANSWERED;
 }

@@ -10,35 +10,43 @@
 #ifndef FARO_DELIVERY_POLICY_H
 #define FARO_DELIVERY_POLICY_H
 
+#include "delivery/store.h"
 #include "upstream/breaker.h"
 #include "upstream/relay.h"
 
 /* What replay does with a record after an attempt. */
 enum replay_action {
-	REPLAY_DELIVERED,  /* deletes it */
-	REPLAY_QUARANTINE, /* moves it to quarantine, where an operator may look at it */
-	REPLAY_AGAIN,      /* sends it again when the pace lets it, before any younger one */
-	REPLAY_BACK_OFF, /* the same after a time of its own, and after all that is due (RETRY_…) */
+	REPLAY_DELIVERED, /* deletes it */
+	REPLAY_AGAIN, /* sends it again when the pace lets it: nothing speaks against the record */
+	REPLAY_BACK_OFF, /* after a time of its own, and not for ever: it may be the record's fault */
 };
 
 struct policy {
 	bool spools; /* a live beacon goes to the spool, where there is one */
-	enum breaker_report breaker;
+	/* What the breaker learns from a live beacon, and from a replayed one. */
+	enum breaker_report breaker, breaker_of_replay;
 	enum replay_action replay;
+	enum store_end end; /* of a record that has been tried too often */
 };
 
 /* By verdict, status and sent. For a call that ended, or was not started (VERDICT_OVERLOADED). */
 const struct policy *policy_of(const struct relay_call *call);
+/* Tells apart the beacons whose fault a failure may be; 0: nothing of it was sent. */
+uint64_t policy_beacon(const struct relay_call *call);
+/* It was answered, with an error that may be its own fault. */
+bool policy_is_error(const struct relay_call *call);
 
 /* --- the breaker: while it is open, live beacons go to the spool at once -----------------------*/
 
 enum {
-	/* In a row: fewer may be one replica of several that restarts. */
-	BREAKER_FAILURES = 5,
-	/* The first opening is short, since most troubles are a restart; each probe that fails
-	 * doubles it. The longest bounds how late an upstream that is back is noticed. */
-	BREAKER_OPEN_MIN_US = 1000 * 1000,
-	BREAKER_OPEN_MAX_US = 30 * 1000 * 1000,
+	/* Different beacons in a row: fewer may be one replica of several that restarts, or one
+	 * beacon that the upstream chokes on. */
+	BREAKER_DIFFERENT = 5,
+	/* Answers are quick, so that there is time to see whether the upstream takes others. */
+	BREAKER_ERRORS_US = 10 * 1000 * 1000,
+	/* One live beacon in this time is tried while it is open, however long that has been: it
+	 * bounds how late an upstream that is back is noticed. */
+	BREAKER_PROBE_US = 1000 * 1000,
 };
 
 extern const struct breaker_limits policy_breaker;
@@ -46,9 +54,8 @@ extern const struct breaker_limits policy_breaker;
 /* --- replay: how many, how long, how fast ------------------------------------------------------*/
 
 enum {
-	/* Records in flight, and after a failure, when one is enough to find out. */
+	/* Records in flight. */
 	REPLAY_AT_ONCE = 8,
-	REPLAY_AT_ONCE_IN_TROUBLE = 1,
 	/* Nobody waits for a replayed beacon, so the upstream gets more time: this often
 	 * FARO_UPSTREAM_TIMEOUT_MS, and at least so much. */
 	REPLAY_TIMEOUT_FACTOR = 3,
@@ -57,10 +64,13 @@ enum {
 	REPLAY_LIVE_SHARE = 2,
 	/* How soon replay looks again where nobody says that something has changed. */
 	REPLAY_POLL_US = 50 * 1000,
+	/* Records that are passed over at once, because they are known already. */
+	REPLAY_PASSED_AT_ONCE = 64,
 };
 
 /* The rate grows from a part of FARO_REPLAY_RATE by a tenth of that a second, and is halved after
- * any trouble, live traffic's included. */
+ * any trouble, live traffic's included. Errors that are answered do not bring it below where it
+ * began: they may be the records' own fault, and the others wait behind them. */
 enum {
 	RATE_START_DIVISOR = 4,
 	RATE_GROWTH_DIVISOR = 10,
@@ -70,24 +80,34 @@ enum {
 	RATE_MIN = 1, /* records a second */
 };
 
-/* After a failure replay pauses for a random time up to a bound (full jitter, so that many pods do
- * not come back together), which doubles from the least to the most with each failure in a row. */
+/* In trouble (a failure of replay's own, or the breaker is open) replay only tries whether the
+ * upstream is back. After a failure it pauses for a random time up to a bound (full jitter, so that
+ * many pods do not come back together), which doubles from the least to the most with each failure
+ * in a row; and there is at least half of the bound between two attempts, which need not wait for
+ * each other's end. The most, and a connect timeout of 1 s, bound how late replay notices an
+ * upstream that is back: within 5 s. */
 enum {
 	PAUSE_MIN_US = 500 * 1000,
-	PAUSE_MAX_US = 30 * 1000 * 1000,
+	PAUSE_MAX_US = 3 * 1000 * 1000,
 	/* When the process is about to end there is no time for long ones. */
 	PAUSE_DRAINING_US = 200 * 1000,
-	/* Once the breaker admits a probe, live traffic has the first chance to make it. */
-	PROBE_DELAY_US = 200 * 1000,
 };
 
-/* --- a record that is left unanswered: because of itself, or the upstream has it ---------------*/
+/* --- a record that gets errors or no answer: because of itself, or of the upstream -------------*/
 
 enum {
-	/* Its time doubles from this with each attempt: 1, 2, 4, 8 s. */
+	/* Its time doubles from this with each attempt that counts: 1, 2, 4, 8 s …; half of it is
+	 * random. */
 	RETRY_MIN_US = 500 * 1000,
-	/* So many attempts, and it goes to quarantine. Only those count after which the upstream
-	 * took some other beacon: where it answers nobody, that says nothing about this one. */
+	/* After an attempt that does not count: the upstream took nobody meanwhile, and where this
+	 * record is the only one, it is to be tried soon after the upstream's return. */
+	RETRY_UNCOUNTED_US = 3 * 1000 * 1000,
+	/* So many errors, or so many attempts without an answer, and it goes to quarantine. Only
+	 * those count since the last of which the upstream took some other beacon: where it takes
+	 * nobody, that says nothing about this one. Ten take some 6 minutes, in which a replica
+	 * that alone is broken is restarted, and other connections lead to other replicas. What is
+	 * not answered may come twice, so that it is not tried for so long. */
+	ERRORS_MAX = 10,
 	UNANSWERED_MAX = 5,
 };
 

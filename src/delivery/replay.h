@@ -2,7 +2,8 @@
  * replay: sends the records of the store, oldest first, and ends them there; in the spool's thread.
  *
  * It is slower than FARO_REPLAY_RATE where the upstream throttles or fails, replay or live traffic,
- * and waits while the breaker is open or live traffic takes half of the calls in flight.
+ * only tries from time to time while the breaker is open, and waits while live traffic takes half
+ * of the calls in flight. A record that is answered with an error waits by itself; the others pass.
  */
 #ifndef FARO_DELIVERY_REPLAY_H
 #define FARO_DELIVERY_REPLAY_H
@@ -19,6 +20,8 @@ void replay_free(struct replay *replay);
 
 /* There may be something to do: a record was stored, or a second has passed. */
 void replay_wake(struct replay *replay);
+/* This record was answered with an error before it was stored: new ones go before it. */
+void replay_stored(struct replay *replay, int64_t id);
 /* The process is about to end: from now on at full speed. */
 void replay_flush(struct replay *replay);
 /* Sends nothing more; what is in flight may still end. */

@@ -107,6 +107,7 @@ static enum spool_result insert_all(struct spool *spool, struct spool_put *first
 		if (result == STORE_FAILED)
 			return SPOOL_FAILED;
 		put->result = result == STORE_OK ? SPOOL_STORED : SPOOL_FULL;
+		put->record.id = store_last_id(spool->store);
 	}
 	return store_commit(spool->store) == STORE_OK ? SPOOL_STORED : SPOOL_FAILED;
 }
@@ -143,6 +144,8 @@ static void commit_batch(struct loop_timer *timer)
 				    "The spool is full and takes no more beacons; fix the "
 				    "receiver, raise FARO_SPOOL_MAX_BYTES, or free the disk.",
 				    LOG_NUM("bytes", store_bytes(spool->store)));
+		if (put->result == SPOOL_STORED && put->got_error)
+			replay_stored(spool->replay, put->record.id);
 		put->message.open = on_batch_answer;
 		mailbox_post(put->mailbox, &put->message);
 	}

@@ -28,6 +28,7 @@ struct spool;
 struct spool_put {
 	struct message message;     /* the spool's until done() */
 	struct spool_record record; /* but for id and time, which the store gives */
+	bool got_error;             /* the upstream answered it with an error just now */
 	struct mailbox *mailbox;    /* of the loop in which done() is called */
 	void (*done)(struct spool_put *put);
 	enum spool_result result;

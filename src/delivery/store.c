@@ -140,6 +140,11 @@ int64_t store_quarantined(const struct store *store)
 	return store->counters.quarantined;
 }
 
+int64_t store_last_id(const struct store *store)
+{
+	return store->next.last_id;
+}
+
 int64_t store_bytes(const struct store *store)
 {
 	return spool_dir_bytes(&store->dir);

@@ -43,9 +43,11 @@ struct spool_record {
 enum store_end {
 	STORE_DELIVERED,
 	STORE_EXPIRED,
-	STORE_BROKEN,    /* was STORE_DAMAGED */
-	STORE_REJECTED,  /* into quarantine: the upstream rejects it */
-	STORE_AMBIGUOUS, /* into quarantine: tried too often without an answer */
+	STORE_BROKEN, /* was STORE_DAMAGED */
+	/* Into quarantine, since it was tried too often: */
+	STORE_REJECTED,  /* the upstream says that it is wrong */
+	STORE_REFUSED,   /* the upstream answers it with another error */
+	STORE_AMBIGUOUS, /* without an answer */
 };
 
 struct store_finished {
@@ -75,6 +77,8 @@ bool store_is_suspected(const struct store *store);
 enum store_result store_begin(struct store *store);
 enum store_result store_insert(struct store *store, const struct spool_record *record);
 enum store_result store_commit(struct store *store);
+/* What store_insert() gave last. */
+int64_t store_last_id(const struct store *store);
 
 /* The first record with an id above `after`. Its body is inflated into `body`, where its views
  * point, too. STORE_FULL: `body` cannot grow just now; STORE_TOO_LARGE: it never can. */

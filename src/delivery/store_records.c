@@ -325,6 +325,13 @@ static int trim_quarantine(struct store *store)
 	return code;
 }
 
+/* NULL: it does not go there. */
+static const char *const quarantine_reasons[] = {
+	[STORE_REJECTED] = "rejected",
+	[STORE_REFUSED] = "refused",
+	[STORE_AMBIGUOUS] = "ambiguous",
+};
+
 static int quarantine(struct store *store, const struct store_finished *finished)
 {
 	sqlite3_stmt *statement = store->statements[QUARANTINE];
@@ -332,8 +339,7 @@ static int quarantine(struct store *store, const struct store_finished *finished
 	int code;
 
 	sqlite3_bind_int64(statement, 1, finished->id);
-	sqlite3_bind_text(statement, 2, finished->end == STORE_REJECTED ? "rejected" : "ambiguous",
-			  -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 2, quarantine_reasons[finished->end], -1, SQLITE_STATIC);
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
 		bytes = sqlite3_column_int64(statement, 0);
 		store->next.quarantined++;
@@ -347,7 +353,7 @@ static int remove_record(struct store *store, const struct store_finished *finis
 {
 	int code = SQLITE_OK;
 
-	if (finished->end == STORE_REJECTED || finished->end == STORE_AMBIGUOUS)
+	if (quarantine_reasons[finished->end])
 		code = quarantine(store, finished);
 	if (code != SQLITE_OK)
 		return code;

@@ -9,75 +9,86 @@ void breaker_init(struct breaker *breaker, const struct breaker_limits *limits)
 
 bool breaker_admits(struct breaker *breaker, int64_t now_us)
 {
-	bool closed, probes;
+	bool admitted;
 
 	pthread_mutex_lock(&breaker->mutex);
-	closed = breaker->open_until_us == 0;
-	probes = !closed && now_us >= breaker->open_until_us && !breaker->probing;
-	breaker->probing |= probes;
+	admitted = !breaker->is_open || now_us >= breaker->probe_us;
+	if (breaker->is_open && admitted)
+		breaker->probe_us = now_us + breaker->limits->probe_us;
 	pthread_mutex_unlock(&breaker->mutex);
-	return closed || probes;
+	return admitted;
 }
 
-static void close_again(struct breaker *breaker)
+static bool is_full(const struct breaker *breaker, const struct breaker_row *row)
 {
-	breaker->failures = 0;
-	if (breaker->open_until_us == 0)
-		return;
-	breaker->open_us = 0;
-	breaker->open_until_us = 0;
-	breaker->probing = false;
-	metrics_set(METRIC_BREAKER_OPEN, 0);
+	return row->count >= breaker->limits->different;
 }
 
-/* Calls that began before it opened end later, and say nothing new: only the probe prolongs. */
-static void open_for_longer(struct breaker *breaker, int64_t now_us)
+static void add_to_row(const struct breaker *breaker, struct breaker_row *row, uint64_t beacon,
+		       int64_t now_us)
 {
-	if (breaker->open_until_us != 0 && (now_us < breaker->open_until_us || !breaker->probing))
-		return;
-	breaker->open_us *= 2;
-	if (breaker->open_us < breaker->limits->open_min_us)
-		breaker->open_us = breaker->limits->open_min_us;
-	if (breaker->open_us > breaker->limits->open_max_us)
-		breaker->open_us = breaker->limits->open_max_us;
-	breaker->open_until_us = now_us + breaker->open_us;
-	breaker->probing = false;
-	metrics_set(METRIC_BREAKER_OPEN, 1);
+	if (row->count == 0)
+		row->since_us = now_us;
+	for (int i = 0; i < row->count && beacon != 0; i++)
+		if (row->beacons[i] == beacon)
+			return;
+	if (!is_full(breaker, row))
+		row->beacons[row->count++] = beacon;
 }
 
-void breaker_report(struct breaker *breaker, enum breaker_report report, int64_t now_us)
+static void set_open(struct breaker *breaker, bool is_open, int64_t now_us)
+{
+	if (breaker->is_open == is_open)
+		return;
+	breaker->is_open = is_open;
+	breaker->probe_us = now_us + breaker->limits->probe_us;
+	metrics_set(METRIC_BREAKER_OPEN, is_open);
+}
+
+static void learn(struct breaker *breaker, enum breaker_report report, uint64_t beacon,
+		  int64_t now_us)
+{
+	struct breaker_row *failures = &breaker->failures, *errors = &breaker->errors;
+
+	/* Whoever answers can be reached. */
+	if (report != BREAKER_FAILURE)
+		failures->count = 0;
+	switch (report) {
+	case BREAKER_SUCCESS:
+		errors->count = 0;
+		set_open(breaker, false, now_us);
+		break;
+	case BREAKER_ALIVE:
+	case BREAKER_THROTTLED:
+		if (!is_full(breaker, errors))
+			set_open(breaker, false, now_us);
+		break;
+	case BREAKER_ERROR:
+		add_to_row(breaker, errors, beacon, now_us);
+		if (!is_full(breaker, errors))
+			set_open(breaker, false, now_us);
+		else if (now_us - errors->since_us >= breaker->limits->errors_us)
+			set_open(breaker, true, now_us);
+		break;
+	case BREAKER_FAILURE:
+		add_to_row(breaker, failures, beacon, now_us);
+		if (is_full(breaker, failures))
+			set_open(breaker, true, now_us);
+		break;
+	}
+}
+
+void breaker_report(struct breaker *breaker, enum breaker_report report, uint64_t beacon,
+		    int64_t now_us)
 {
 	pthread_mutex_lock(&breaker->mutex);
+	learn(breaker, report, beacon, now_us);
 	if (report == BREAKER_SUCCESS)
 		atomic_fetch_add(&breaker->accepted, 1);
-	if (report == BREAKER_THROTTLED || report == BREAKER_FAILURE)
+	if (report == BREAKER_THROTTLED || report == BREAKER_FAILURE ||
+	    (report == BREAKER_ERROR && breaker->is_open))
 		atomic_fetch_add(&breaker->troubles, 1);
-	if (report != BREAKER_FAILURE)
-		close_again(breaker);
-	else if (++breaker->failures >= breaker->limits->failures)
-		open_for_longer(breaker, now_us);
 	pthread_mutex_unlock(&breaker->mutex);
-}
-
-void breaker_cancel_attempt(struct breaker *breaker)
-{
-	/* Whoever else probes just now is then not the only one, which does no harm. */
-	pthread_mutex_lock(&breaker->mutex);
-	breaker->probing = false;
-	pthread_mutex_unlock(&breaker->mutex);
-}
-
-int64_t breaker_retry_at_us(struct breaker *breaker, int64_t now_us)
-{
-	int64_t opens_us = 0;
-
-	pthread_mutex_lock(&breaker->mutex);
-	if (now_us < breaker->open_until_us)
-		opens_us = breaker->open_until_us;
-	else if (breaker->probing)
-		opens_us = INT64_MAX;
-	pthread_mutex_unlock(&breaker->mutex);
-	return opens_us;
 }
 
 bool breaker_is_open(struct breaker *breaker)
@@ -85,7 +96,17 @@ bool breaker_is_open(struct breaker *breaker)
 	bool is_open;
 
 	pthread_mutex_lock(&breaker->mutex);
-	is_open = breaker->open_until_us != 0;
+	is_open = breaker->is_open;
 	pthread_mutex_unlock(&breaker->mutex);
 	return is_open;
+}
+
+bool breaker_sees_errors(struct breaker *breaker)
+{
+	bool sees;
+
+	pthread_mutex_lock(&breaker->mutex);
+	sees = is_full(breaker, &breaker->errors);
+	pthread_mutex_unlock(&breaker->mutex);
+	return sees;
 }

@@ -1,14 +1,17 @@
 /*
  * breaker: whether the upstream is worth an attempt, shared by all loops.
  *
- *	closed ──limits.failures in a row──> open, min ──over──> one probe ──no failure──> closed
- *	                                       ^ twice as long, at most max │
- *	                                       └──────────failure───────────┘
+ *	closed ─┬─ failures of `different` beacons in a row ─────────────────────┬─> open
+ *	   ^    └─ errors for as many, and none accepted for limits.errors_us ───┘     │
+ *	   └── answered, unless with the errors of a full row; one each probe_us asks ──┘
  *
- * While it is open, beacons go straight to the spool; so it is used where there is one. It also
- * counts what the upstream said to anybody, by which replay sees how live traffic fares. What
- * counts as a failure, and the limits, are its user's to say. Every function may be called from any
- * thread.
+ * A failure is that no answer came; an error is an answer that is one. A single beacon, however
+ * often it is sent, opens nothing: what the upstream always answers with an error may be that
+ * beacon's fault. While it is open, live beacons go straight to the spool, but for one each
+ * probe_us, whether the last one has been answered or not; so it is used where there is a spool. It
+ * also counts what the upstream said to anybody, by which replay sees how live traffic fares. What
+ * counts as a failure or an error, and the limits, are its user's to say. Every function may be
+ * called from any thread.
  */
 #ifndef FARO_UPSTREAM_BREAKER_H
 #define FARO_UPSTREAM_BREAKER_H
@@ -18,38 +21,51 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct breaker_limits {
-	int failures; /* so many in a row open it */
-	int64_t open_min_us, open_max_us;
+enum {
+	BREAKER_DIFFERENT_MAX = 8
 };
 
-/* How an attempt ended. All but a failure close it. */
+struct breaker_limits {
+	int different;     /* beacons in a row that open it; at most BREAKER_DIFFERENT_MAX */
+	int64_t errors_us; /* for so long a row of errors must last */
+	int64_t probe_us;
+};
+
+/* How an attempt ended. */
 enum breaker_report {
-	BREAKER_SUCCESS,
-	BREAKER_ALIVE,     /* answered, and neither a success nor trouble */
-	BREAKER_THROTTLED, /* answered, and counted as trouble */
-	BREAKER_FAILURE,   /* counted as trouble */
+	BREAKER_SUCCESS,   /* accepted: ends both rows */
+	BREAKER_ALIVE,     /* answered, no error: ends the failures only, like the next two */
+	BREAKER_THROTTLED, /* the same, and counted as trouble */
+	BREAKER_ERROR,     /* answered with an error; trouble while it is open */
+	BREAKER_FAILURE,   /* not answered, and counted as trouble */
+};
+
+/* Different beacons without one that ends the row. */
+struct breaker_row {
+	uint64_t beacons[BREAKER_DIFFERENT_MAX];
+	int count;
+	int64_t since_us;
 };
 
 struct breaker {
 	const struct breaker_limits *limits;
 	pthread_mutex_t mutex; /* of all but the counters */
-	int failures;          /* in a row; limits->failures or more while it is open */
-	int64_t open_until_us; /* 0: closed */
-	int64_t open_us;       /* the length of the last opening */
-	bool probing;
+	struct breaker_row failures, errors;
+	bool is_open;
+	int64_t probe_us; /* while it is open: when the next one is admitted */
 	_Atomic uint64_t accepted, troubles;
 };
 
 /* `limits` must outlive it. */
 void breaker_init(struct breaker *breaker, const struct breaker_limits *limits);
-/* True: make the attempt, and tell its end by breaker_report() or breaker_cancel_attempt(). */
+/* True: make the attempt, and tell its end by breaker_report(), unless it was not made after all. */
 bool breaker_admits(struct breaker *breaker, int64_t now_us);
-void breaker_report(struct breaker *breaker, enum breaker_report report, int64_t now_us);
-/* The attempt was not made, or was cancelled: another one may probe. */
-void breaker_cancel_attempt(struct breaker *breaker);
+/* `beacon` tells beacons apart; 0: nothing was sent of it, so that it cannot be its fault. */
+void breaker_report(struct breaker *breaker, enum breaker_report report, uint64_t beacon,
+		    int64_t now_us);
 bool breaker_is_open(struct breaker *breaker);
-/* When it next admits somebody; 0: now. INT64_MAX: a probe is under way. */
-int64_t breaker_retry_at_us(struct breaker *breaker, int64_t now_us);
+/* As many different beacons as open it were answered with an error since the last acceptance: the
+ * upstream may be in trouble. */
+bool breaker_sees_errors(struct breaker *breaker);
 
 #endif

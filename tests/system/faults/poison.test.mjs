@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 
-import { counter, eventually, numbered, pause, Sender, sendOne, status } from "../lib/beacons.mjs";
+import { counter, eventually, numbered, pause, Sender, status } from "../lib/beacons.mjs";
 import { clock } from "../lib/clock.mjs";
 import { startIngest } from "../lib/faro.mjs";
 import { scenario } from "../lib/stage.mjs";
@@ -77,7 +77,7 @@ function poisoned(code) {
 
 /* While others are taken, which is what tells the beacon's fault from the receiver's; ten times as fast. Answers
  * count after the first `before`, while nobody else was there. */
-async function assertQuarantined(socket, time, poison, before = 0) {
+async function assertQuarantined(stage, { socket, time, poison }, reason, before = 0) {
 	const user = new User(socket, "meanwhile", 200);
 	time.set({ rate: 10 });
 	await eventually("quarantine", async () => (await status(socket))("spool_quarantined") === 1, 120);
@@ -86,6 +86,10 @@ async function assertQuarantined(socket, time, poison, before = 0) {
 	const answers = poison.asked("poison");
 	assert.ok(answers - before <= ANSWERS_MAX, `${answers - before} answers before it was in quarantine`);
 	await eventually("empty spool", async () => (await status(socket))("spool_records") === 0);
+	assert.equal((await status(socket))("spool_dropped_total", `reason="${reason}"`), 1);
+	const { stdout } = await stage.finish("sqlite3", "sqlite3", ["-readonly", stage.path("spool/spool.db"),
+		"SELECT reason, sqlar_uncompress(body, size) FROM quarantine"]);
+	assert.match(stdout.toString(), new RegExp(`^${reason}\\|\\{"meta":.*id=poison;`));
 	await sendAll(socket, ["afterwards"]);
 	assert.equal(poison.asked("poison"), answers, "what is in quarantine is not sent");
 }
@@ -100,9 +104,11 @@ async function poisonedReceiver(stage, code) {
 	return { time, poison, receiver, socket };
 }
 
-for (const code of POISONED)
+/* 400 and 413 blame the beacon, which a live one's sender is told at once. */
+for (const code of [...POISONED, 400, 413])
 	scenario(`one beacon is answered ${code}, after an outage: the 20 behind it, and live ones, are delivered`, async (stage) => {
-		const { time, poison, receiver, socket } = await poisonedReceiver(stage, code);
+		const set = await poisonedReceiver(stage, code);
+		const { receiver, socket } = set;
 		await receiver.stop();
 		const spooled = ids("spooled", 20);
 		await sendAll(socket, ["poison", ...spooled]);
@@ -110,13 +116,14 @@ for (const code of POISONED)
 		const user = new User(socket, "live", 250);
 		await allDelivered(receiver, spooled, "that were in the spool");
 		await allDelivered(receiver, await user.stop(), "live ones");
-		await assertQuarantined(socket, time, poison);
+		await assertQuarantined(stage, set, [400, 413].includes(code) ? "rejected" : "refused");
 		assert.equal(receiver.duplicates, 0);
 	}, { timeout: 240_000 });
 
 for (const code of POISONED)
 	scenario(`one beacon is answered ${code} by a healthy receiver for a quiet hour: 22 live ones are delivered`, async (stage) => {
-		const { time, poison, receiver, socket } = await poisonedReceiver(stage, code);
+		const set = await poisonedReceiver(stage, code);
+		const { time, poison, receiver, socket } = set;
 		await sendAll(socket, ["poison"]);
 		time.set({ rate: HOUR.rate });
 		await pause(HOUR.ms);
@@ -128,7 +135,7 @@ for (const code of POISONED)
 			await pause(100);
 		}
 		await allDelivered(receiver, live, "live ones");
-		await assertQuarantined(socket, time, poison, before);
+		await assertQuarantined(stage, set, "refused", before);
 		assert.equal(receiver.duplicates, 0);
 	}, { timeout: 240_000 });
 

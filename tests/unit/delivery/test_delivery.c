@@ -141,14 +141,14 @@ static void check_ended(const struct sent *sent, enum verdict verdict)
 	assert_int_equal(sent->delivery.call.verdict, verdict);
 }
 
-/* Only one probe at a time may find out about the receiver. */
+/* It admits one now, and the next one a second later. */
 static void open_breaker_until_now(void)
 {
-	const int64_t past_us = loop_now_us() - BREAKER_OPEN_MAX_US;
+	const int64_t past_us = loop_now_us() - BREAKER_PROBE_US;
 
-	for (int i = 0; i < BREAKER_FAILURES; i++)
-		breaker_report(&breaker, BREAKER_FAILURE, past_us);
-	assert_int_equal(breaker_retry_at_us(&breaker, loop_now_us()), 0);
+	breaker_init(&breaker, &policy_breaker);
+	for (int i = 0; i < BREAKER_DIFFERENT; i++)
+		breaker_report(&breaker, BREAKER_FAILURE, 0, past_us);
 	assert_true(breaker_is_open(&breaker));
 }
 
@@ -224,7 +224,7 @@ static void test_relay_overloaded__spool_or_a_word_at_once(void **state)
 	deliver(&first, NULL, "{}");
 	check_ended(&first, VERDICT_OVERLOADED);
 	/* It says nothing about the receiver. */
-	assert_int_equal(breaker.failures, 0);
+	assert_int_equal(breaker.failures.count, 0);
 	assert_int_equal(breaker.troubles, 0);
 }
 
@@ -265,21 +265,21 @@ static void test_put__what_replay_needs__is_in_the_record(void **state)
 static void test_breaker__failures_in_a_row__the_next_goes_straight_to_the_spool(void **state)
 {
 	(void)state;
-	for (int i = 0; i < BREAKER_FAILURES; i++) {
+	for (int i = 0; i < BREAKER_DIFFERENT; i++) {
 		deliver(&first, NULL, "{}");
 		assert_int_equal(fake_relay.started, i + 1);
 		receiver_says(VERDICT_UPSTREAM_UNAVAILABLE, 0);
 		spool_says(SPOOL_STORED);
 	}
 	deliver(&first, NULL, "{}");
-	assert_int_equal(fake_relay.started, BREAKER_FAILURES);
+	assert_int_equal(fake_relay.started, BREAKER_DIFFERENT);
 	assert_int_equal(first.delivery.phase, DELIVERY_AT_SPOOL);
 	spool_says(SPOOL_STORED);
 	check_ended(&first, VERDICT_SPOOLED);
 	deliver(&first, NULL, "{}");
 	spool_says(SPOOL_FAILED);
 	check_ended(&first, VERDICT_UPSTREAM_UNAVAILABLE);
-	assert_int_equal(fake_relay.started, BREAKER_FAILURES);
+	assert_int_equal(fake_relay.started, BREAKER_DIFFERENT);
 }
 
 /* What is not sent is lost there, so that every one is tried. */
@@ -287,11 +287,11 @@ static void test_breaker__no_spool__neither_asked_nor_told(void **state)
 {
 	(void)state;
 	context.spool = NULL;
-	for (int i = 0; i < 2 * BREAKER_FAILURES; i++) {
+	for (int i = 0; i < 2 * BREAKER_DIFFERENT; i++) {
 		deliver(&first, NULL, "{}");
 		receiver_says(VERDICT_UPSTREAM_UNAVAILABLE, 0);
 	}
-	assert_int_equal(fake_relay.started, 2 * BREAKER_FAILURES);
+	assert_int_equal(fake_relay.started, 2 * BREAKER_DIFFERENT);
 	assert_false(breaker_is_open(&breaker));
 	assert_int_equal(breaker.troubles, 0);
 	open_breaker_until_now();
@@ -302,30 +302,38 @@ static void test_breaker__no_spool__neither_asked_nor_told(void **state)
 	receiver_says(VERDICT_ACCEPTED, 202);
 }
 
-static void test_breaker__probe_not_made_or_cancelled__another_may(void **state)
+static void test_breaker__open__one_a_second_and_the_others_go_to_the_spool(void **state)
 {
 	(void)state;
 	open_breaker_until_now();
-	fake_relay.limit = 0;
-	deliver(&first, NULL, "{}");
-	spool_says(SPOOL_STORED);
-	fake_relay.limit = FAKE_RELAY_CALLS_MAX;
-
 	deliver(&first, NULL, "{}");
 	assert_int_equal(fake_relay.count, 1);
 	deliver(&second, NULL, "{}"); /* while the first one probes */
 	assert_int_equal(second.delivery.phase, DELIVERY_AT_SPOOL);
+	assert_false(the_spool.puts[0]->got_error);
 	spool_says(SPOOL_STORED);
-	delivery_cancel(&first.delivery);
-
-	deliver(&first, NULL, "{}");
-	assert_int_equal(fake_relay.count, 1);
-	delivery_spool_now(&first.delivery);
-	spool_says(SPOOL_STORED);
-
-	deliver(&first, NULL, "{}");
 	receiver_says(VERDICT_ACCEPTED, 202);
 	assert_false(breaker_is_open(&breaker));
+	deliver(&first, NULL, "{}");
+	assert_int_equal(first.delivery.phase, DELIVERY_AT_RELAY);
+	receiver_says(VERDICT_ACCEPTED, 202);
+}
+
+/* The same body each time, as by somebody who sends what the receiver chokes on. */
+static void test_breaker__one_beacon_again_and_again__others_are_relayed(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		deliver(&first, NULL, "{\"poison\":1}");
+		fake_relay.calls[0]->sent = true;
+		receiver_says(VERDICT_UPSTREAM_UNAVAILABLE, 500);
+		assert_true(the_spool.puts[0]->got_error);
+		spool_says(SPOOL_STORED);
+	}
+	assert_false(breaker_is_open(&breaker));
+	deliver(&first, NULL, "{}");
+	assert_int_equal(first.delivery.phase, DELIVERY_AT_RELAY);
+	receiver_says(VERDICT_ACCEPTED, 202);
 }
 
 /* --- the others of its kind --------------------------------------------------------------------*/
@@ -540,7 +548,8 @@ int main(void)
 		TEST(test_put__what_replay_needs__is_in_the_record),
 		TEST(test_breaker__failures_in_a_row__the_next_goes_straight_to_the_spool),
 		TEST(test_breaker__no_spool__neither_asked_nor_told),
-		TEST(test_breaker__probe_not_made_or_cancelled__another_may),
+		TEST(test_breaker__open__one_a_second_and_the_others_go_to_the_spool),
+		TEST(test_breaker__one_beacon_again_and_again__others_are_relayed),
 		TEST(test_repeat__after_the_first_has_ended__by_what_was_promised),
 		TEST(test_repeat__other_body_or_no_key_to_go_by__relayed),
 		TEST(test_repeat__the_first_is_under_way__waits_for_its_end),

@@ -74,12 +74,12 @@ static void test_rate__live_traffic_in_trouble__halved_once_a_second(void **stat
 	send_for(30 * SECOND);
 	before = pace.rate;
 	for (int i = 0; i < 10; i++) {
-		breaker_report(&breaker, BREAKER_THROTTLED, now_us);
+		breaker_report(&breaker, BREAKER_THROTTLED, 1, now_us);
 		pace_blocked_until(&pace, now_us);
 	}
 	assert_true(pace.rate == before / 2);
 	now_us += SECOND;
-	breaker_report(&breaker, BREAKER_THROTTLED, now_us);
+	breaker_report(&breaker, BREAKER_THROTTLED, 1, now_us);
 	pace_blocked_until(&pace, now_us);
 	assert_true(pace.rate == before / 4);
 }
@@ -95,9 +95,9 @@ static void test_rate__trouble_for_long__never_below_one_a_second(void **state)
 }
 
 /* Full jitter: anything from nothing to the bound, which doubles. */
-static void test_pause__failures_in_a_row__bound_doubles_to_30_s(void **state)
+static void test_pause__failures_in_a_row__bound_doubles_to_3_s(void **state)
 {
-	static const int64_t bounds_ms[] = {500, 1000, 2000, 4000, 8000, 16000, 30000, 30000};
+	static const int64_t bounds_ms[] = {500, 1000, 2000, 3000, 3000};
 	int64_t longest_us = 0, until_us;
 
 	(void)state;
@@ -105,6 +105,7 @@ static void test_pause__failures_in_a_row__bound_doubles_to_30_s(void **state)
 		longest_us = 0;
 		for (int times = 0; times < 200; times++) {
 			pace.failures = (int)i;
+			now_us += 10 * SECOND;
 			pace_after_failure(&pace, 0, now_us);
 			until_us = pace.pause_until_us - now_us;
 			assert_in_range(until_us, 0, bounds_ms[i] * 1000);
@@ -114,11 +115,102 @@ static void test_pause__failures_in_a_row__bound_doubles_to_30_s(void **state)
 	}
 }
 
+/* Each attempt takes a second to fail, or is still under way: silence. */
+static void test_pause__for_an_hour__attempts_at_most_4_and_at_least_1_s_apart(void **state)
+{
+	int64_t end_us = now_us + 3600 * SECOND, last_us = 0, until_us;
+	int attempts = 0;
+
+	(void)state;
+	while (now_us < end_us) {
+		until_us = pace_blocked_until(&pace, now_us);
+		if (until_us != 0) {
+			now_us = until_us;
+			continue;
+		}
+		if (now_us > end_us - 3500 * SECOND)
+			assert_in_range(now_us - last_us, SECOND, 4 * SECOND);
+		last_us = now_us;
+		pace_sent(&pace, now_us);
+		if (attempts++ % 2 == 1)
+			continue;
+		now_us += SECOND;
+		breaker_report(&breaker, BREAKER_FAILURE, 0, now_us);
+		pace_after_failure(&pace, 0, now_us);
+	}
+}
+
+/* What ends during a pause began before it. */
+static void test_pause__more_failures_meanwhile__not_prolonged(void **state)
+{
+	int64_t until_us;
+
+	(void)state;
+	pace_after_failure(&pace, 0, now_us);
+	until_us = pace.pause_until_us;
+	assert_true(until_us > now_us);
+	for (int i = 0; i < 20; i++)
+		pace_after_failure(&pace, 0, now_us);
+	assert_int_equal(pace.pause_until_us, until_us);
+}
+
+static void report_errors(int different)
+{
+	for (int i = 1; i <= different; i++)
+		breaker_report(&breaker, BREAKER_ERROR, (uint64_t)i, now_us);
+}
+
+static void test_error__of_few_records__nobody_else_waits(void **state)
+{
+	double before;
+
+	(void)state;
+	send_for(30 * SECOND);
+	before = pace.rate;
+	for (int i = 0; i < 100; i++) {
+		report_errors(BREAKER_DIFFERENT - 1);
+		assert_false(pace_after_error(&pace, 30, now_us));
+		now_us += SECOND;
+		assert_int_equal(pace_blocked_until(&pace, now_us), 0);
+	}
+	assert_true(pace.rate == before);
+}
+
+static void test_error__of_many_and_none_accepted__rate_as_in_the_beginning(void **state)
+{
+	double before = pace.rate;
+
+	(void)state;
+	send_for(30 * SECOND);
+	assert_true(pace.rate > before);
+	report_errors(BREAKER_DIFFERENT);
+	for (int i = 0; i < 9; i++) {
+		assert_true(pace_after_error(&pace, 0, now_us));
+		now_us += SECOND;
+	}
+	assert_true(pace.rate == before);
+	assert_int_equal(pace_blocked_until(&pace, now_us), 0);
+	assert_true(pace_after_error(&pace, 7, now_us));
+	assert_int_equal(pace_blocked_until(&pace, now_us), now_us + 7 * SECOND);
+}
+
+static void test_error__breaker_open__as_any_failure(void **state)
+{
+	(void)state;
+	report_errors(BREAKER_DIFFERENT);
+	now_us += BREAKER_ERRORS_US;
+	report_errors(1);
+	assert_true(breaker_is_open(&breaker));
+	assert_true(pace_after_error(&pace, 0, now_us));
+	assert_true(pace_is_in_trouble(&pace));
+	assert_true(pace_blocked_until(&pace, now_us) > now_us);
+}
+
 static void test_retry_after__honoured__also_while_others_are_served(void **state)
 {
 	(void)state;
 	pace_after_failure(&pace, 7, now_us);
-	breaker_report(&breaker, BREAKER_SUCCESS, now_us);
+	breaker_report(&breaker, BREAKER_SUCCESS, 1, now_us);
 	assert_int_equal(pace_blocked_until(&pace, now_us), now_us + 7 * SECOND);
 }
 
@@ -128,24 +220,22 @@ static void test_pause__others_are_served__cut_short(void **state)
 	pace_after_failure(&pace, 0, now_us);
 	pace.pause_until_us = now_us + 20 * SECOND;
 	assert_int_equal(pace_blocked_until(&pace, now_us), now_us + 20 * SECOND);
-	breaker_report(&breaker, BREAKER_SUCCESS, now_us);
+	breaker_report(&breaker, BREAKER_SUCCESS, 1, now_us);
 	assert_int_equal(pace_blocked_until(&pace, now_us), now_us + SECOND / 2);
 }
 
-static void test_breaker_open__replay_probes_after_live_traffic_could(void **state)
+/* Live traffic opened it, and replay has had no failure: it does not go on at its rate. */
+static void test_breaker_open__replay_tries_now_and_then(void **state)
 {
 	(void)state;
-	for (int i = 0; i < BREAKER_FAILURES; i++)
-		breaker_report(&breaker, BREAKER_FAILURE, now_us);
-	assert_true(pace_blocked_until(&pace, now_us) > now_us + SECOND);
-	now_us += SECOND;
-	assert_true(breaker_admits(&breaker, now_us));
-	/* Somebody probes. */
-	assert_true(pace_blocked_until(&pace, now_us) > now_us);
-	breaker_cancel_attempt(&breaker);
-	assert_true(pace_blocked_until(&pace, now_us) > now_us);
-	now_us += SECOND / 2;
+	for (int i = 0; i < BREAKER_DIFFERENT; i++)
+		breaker_report(&breaker, BREAKER_FAILURE, 0, now_us);
+	assert_true(pace_is_in_trouble(&pace));
 	assert_int_equal(pace_blocked_until(&pace, now_us), 0);
+	pace_sent(&pace, now_us);
+	assert_true(pace_blocked_until(&pace, now_us) >= now_us + SECOND / 4);
+	breaker_report(&breaker, BREAKER_SUCCESS, 1, now_us);
+	assert_false(pace_is_in_trouble(&pace));
 }
 
 static void test_flush__rate_does_not_count_and_pauses_are_short(void **state)
@@ -157,6 +247,7 @@ static void test_flush__rate_does_not_count_and_pauses_are_short(void **state)
 		pace_sent(&pace, now_us);
 	}
 	for (int i = 0; i < 100; i++) {
+		now_us += SECOND;
 		pace_after_failure(&pace, 0, now_us);
 		assert_in_range(pace.pause_until_us, now_us, now_us + SECOND / 5);
 	}
@@ -171,10 +262,15 @@ int main(void)
 		TEST(test_rate__time_unused__is_not_made_up_for),
 		TEST(test_rate__live_traffic_in_trouble__halved_once_a_second),
 		TEST(test_rate__trouble_for_long__never_below_one_a_second),
-		TEST(test_pause__failures_in_a_row__bound_doubles_to_30_s),
+		TEST(test_pause__failures_in_a_row__bound_doubles_to_3_s),
+		TEST(test_pause__for_an_hour__attempts_at_most_4_and_at_least_1_s_apart),
+		TEST(test_pause__more_failures_meanwhile__not_prolonged),
+		TEST(test_error__of_few_records__nobody_else_waits),
+		TEST(test_error__of_many_and_none_accepted__rate_as_in_the_beginning),
+		TEST(test_error__breaker_open__as_any_failure),
 		TEST(test_retry_after__honoured__also_while_others_are_served),
 		TEST(test_pause__others_are_served__cut_short),
-		TEST(test_breaker_open__replay_probes_after_live_traffic_could),
+		TEST(test_breaker_open__replay_tries_now_and_then),
 		TEST(test_flush__rate_does_not_count_and_pauses_are_short),
 	};
 

@@ -1,290 +1,29 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "delivery/replay_stage.h"
 
-#include <cmocka.h>
-
-#include "base/log.h"
-#include "base/metrics.h"
-#include "base/text.h"
-#include "delivery/policy.h"
-#include "delivery/replay.h"
-#include "fakes/relay.h"
-#include "ingest/ingest.h"
-
-/*
- * Links replay with its pace, and breaker, metrics, log, buf. Loop, relay and store are our own
- * below, so that time is what the test says, each call is answered when the test wants it, and the
- * store fails where it is told to.
- */
-
-#define SECOND INT64_C(1000000)
+/* Order, limits and ends; whose fault an error is: test_replay_poison.c. */
 
 enum {
-	RECORDS_MAX = 1200,
 	FINISHED_MAX = 1024, /* as in replay.c */
-	RETRIES_MAX = 256,
-	SLOTS = 8
+	MANY = 1200,
 };
-
-/* --- the loop ----------------------------------------------------------------------------------*/
-
-static struct loop loop;
-
-int64_t loop_now_us(void)
-{
-	return loop.now_us;
-}
-
-void loop_timer_add(struct loop *to, struct loop_timer *timer)
-{
-	timer->next = to->timers;
-	timer->due_us = INT64_MAX;
-	to->timers = timer;
-}
-
-static int64_t next_due_us(void)
-{
-	int64_t due_us = INT64_MAX;
-
-	for (struct loop_timer *timer = loop.timers; timer; timer = timer->next)
-		due_us = timer->due_us < due_us ? timer->due_us : due_us;
-	return due_us;
-}
-
-/* Goes on to the next timer. False: none is armed. */
-static bool turn(void)
-{
-	int64_t due_us = next_due_us();
-
-	if (due_us == INT64_MAX)
-		return false;
-	loop.now_us = due_us > loop.now_us ? due_us : loop.now_us;
-	for (struct loop_timer *timer = loop.timers; timer; timer = timer->next)
-		if (timer->due_us <= loop.now_us) {
-			timer->due_us = INT64_MAX;
-			timer->fire(timer);
-		}
-	return true;
-}
-
-/* --- the store ---------------------------------------------------------------------------------*/
-
-struct store {
-	struct spool_record records[RECORDS_MAX]; /* in the order of their ids; id 0: gone */
-	int64_t count;
-	bool closed;
-	bool finish_fails, open_fails;
-	int peeks;
-	int ends[STORE_AMBIGUOUS + 1];
-	void (*on_next)(void);
-};
-
-static struct store store;
-
-bool store_is_open(const struct store *of)
-{
-	return !of->closed;
-}
-
-enum store_result store_open(struct store *of)
-{
-	return of->open_fails ? STORE_FAILED : STORE_OK;
-}
-
-static struct spool_record *first_after(struct store *of, int64_t after)
-{
-	for (int64_t i = 0; i < of->count; i++)
-		if (of->records[i].id != 0 && of->records[i].id > after)
-			return &of->records[i];
-	return NULL;
-}
-
-enum store_result store_next(struct store *of, int64_t after, struct spool_record *record,
-			     struct buf *body)
-{
-	const struct spool_record *found = first_after(of, after);
-	enum buf_result room;
-
-	if (of->on_next)
-		of->on_next();
-	if (of->closed)
-		return STORE_FAILED;
-	if (!found)
-		return STORE_NONE;
-	*record = *found;
-	buf_clear(body);
-	room = buf_reserve(body, found->body.len + sizeof("1000"));
-	if (room != BUF_OK)
-		return room == BUF_TOO_LARGE ? STORE_TOO_LARGE : STORE_FULL;
-	buf_printf(body, "%d", (int)found->id);
-	record->body = (struct view){body->data, body->len};
-	return STORE_OK;
-}
-
-enum store_result store_peek(struct store *of, int64_t after, int64_t *id, int64_t *stored_s)
-{
-	const struct spool_record *found = first_after(of, after);
-
-	of->peeks++;
-	if (!found)
-		return STORE_NONE;
-	*id = found->id;
-	*stored_s = found->stored_s;
-	return STORE_OK;
-}
-
-enum store_result store_finish(struct store *of, const struct store_finished *finished,
-			       size_t count)
-{
-	if (of->finish_fails)
-		return STORE_FAILED;
-	for (size_t i = 0; i < count; i++) {
-		assert_int_equal(of->records[finished[i].id - 1].id, finished[i].id);
-		of->records[finished[i].id - 1].id = 0;
-		of->ends[finished[i].end]++;
-	}
-	return STORE_OK;
-}
-
-/* --- the relay ---------------------------------------------------------------------------------*/
-
-void beacon_count_items(const struct beacon_counts *counts)
-{
-	(void)counts;
-}
-
-static int number_of(const struct relay_call *call)
-{
-	char text[16] = "";
-
-	assert_in_range(call->body.len, 1, sizeof(text) - 1);
-	memcpy(text, call->body.ptr, call->body.len);
-	return atoi(text);
-}
-
-/* The number of the beacon that is sent first of those in flight; waits for one. */
-static int wait_for_call(void)
-{
-	for (int turns = 0; fake_relay.count == 0; turns++) {
-		assert_true(turns < 10000);
-		assert_true(turn());
-	}
-	return number_of(fake_relay.calls[0]);
-}
-
-enum answer {
-	ACCEPT,
-	REFUSE,       /* 400 */
-	UNAUTHORIZED, /* 401 */
-	NOT_FOUND,    /* 404 */
-	THROTTLE,     /* 429, come again in 20 s */
-	FAIL,         /* 503 */
-	SILENT        /* sent, and no answer */
-};
-
-static void answer(int number, enum answer with)
-{
-	static const struct {
-		int status;
-		enum verdict verdict;
-		unsigned retry_after_s;
-	} answers[] = {
-		[ACCEPT] = {202, VERDICT_ACCEPTED, 0},
-		[REFUSE] = {400, VERDICT_UPSTREAM_REJECTED, 0},
-		[UNAUTHORIZED] = {401, VERDICT_UPSTREAM_MISCONFIGURED, 0},
-		[NOT_FOUND] = {404, VERDICT_UPSTREAM_MISCONFIGURED, 0},
-		[THROTTLE] = {429, VERDICT_UPSTREAM_THROTTLED, 20},
-		[FAIL] = {503, VERDICT_UPSTREAM_UNAVAILABLE, 0},
-		[SILENT] = {0, VERDICT_UPSTREAM_UNAVAILABLE, 0},
-	};
-	size_t i = 0;
-	struct relay_call *call;
-
-	while (i < fake_relay.count && number_of(fake_relay.calls[i]) != number)
-		i++;
-	assert_true(i < fake_relay.count);
-	call = fake_relay.calls[i];
-	call->sent = true;
-	call->status = answers[with].status;
-	call->verdict = answers[with].verdict;
-	call->retry_after_s = answers[with].retry_after_s;
-	fake_relay_end(call);
-}
-
-/* --- the stage ---------------------------------------------------------------------------------*/
-
-static struct config config;
-static struct breaker breaker;
-static struct budget memory, inflight;
-static struct replay *replay;
-
-static int set_up(void **state)
-{
-	const struct spool_options options = {
-		.config = &config, .breaker = &breaker, .memory = &memory, .inflight = &inflight};
-
-	(void)state;
-	log_init(0, LOG_ERROR + 1);
-	loop = (struct loop){.now_us = 1000 * SECOND};
-	memset(&store, 0, sizeof(store));
-	fake_relay_clear();
-	fake_relay.limit = SLOTS;
-	config = (struct config){
-		.spool_max_age_s = 1000, .upstream_timeout_ms = 100, .replay_rate = 100000};
-	breaker_init(&breaker, &policy_breaker);
-	budget_init(&memory, 64 << 20);
-	budget_init(&inflight, 10);
-	replay = replay_new(&options, &loop, &store);
-	return replay ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	replay_free(replay);
-	assert_int_equal(budget_used(&memory), 0);
-	return 0;
-}
-
-/* Numbers 1 to `count`. */
-static void keep(int count)
-{
-	for (int n = 1; n <= count; n++)
-		store.records[n - 1] = (struct spool_record){.id = n};
-	store.count = count;
-	replay_wake(replay);
-}
-
-/* All that may be sent at once. */
-static void wait_for_calls(size_t count)
-{
-	for (int turns = 0; fake_relay.count < count; turns++) {
-		assert_true(turns < 100);
-		assert_true(turn());
-	}
-}
 
 /* --- the order ---------------------------------------------------------------------------------*/
 
-static void test_order__tried_again__oldest_or_longest_waiting_first(void **state)
+static void test_order__tried_again__oldest_first_once_one_is_taken(void **state)
 {
 	static const struct {
 		enum answer first;
 		int ended[3], expected[3];
 	} rows[] = {
-		/* Refused for now: as they came. */
+		/* Answered: as they came. */
 		{FAIL, {1, 2, 3}, {1, 2, 3}},
 		{FAIL, {3, 2, 1}, {1, 2, 3}},
 		{FAIL, {3, 1, 2}, {1, 2, 3}},
-		/* Left unanswered: as they failed. */
+		/* Trouble: the one that was tried the longest ago shows that it is over. */
 		{SILENT, {1, 2, 3}, {1, 2, 3}},
-		{SILENT, {3, 2, 1}, {3, 2, 1}},
-		{SILENT, {2, 3, 1}, {2, 3, 1}},
+		{SILENT, {3, 2, 1}, {3, 1, 2}},
+		{SILENT, {2, 3, 1}, {2, 1, 3}},
+		{UNREACHED, {3, 2, 1}, {3, 1, 2}},
 	};
 
 	for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
@@ -319,7 +58,7 @@ static void test_unanswered__others_are_taken__quarantine_after_5_attempts(void 
 		attempts += number == 1;
 		answer(number, number == 1 ? SILENT : ACCEPT);
 		/* Live traffic has its beacons taken. */
-		breaker_report(&breaker, BREAKER_SUCCESS, loop.now_us);
+		breaker_report(&breaker, BREAKER_SUCCESS, 1, loop.now_us);
 		while (fake_relay.count == 0 && turn())
 			continue;
 	}
@@ -340,54 +79,20 @@ static void test_unanswered__nobody_is_taken__never_given_up(void **state)
 	assert_int_equal(store.ends[STORE_DELIVERED], 1);
 }
 
-/* So many are remembered, and one of them comes before a new one. */
-static void test_unanswered__as_many_as_are_remembered__no_new_one_is_sent(void **state)
-{
-	(void)state;
-	keep(RETRIES_MAX + 10);
-	for (int n = 1; n <= RETRIES_MAX; n++) {
-		assert_int_equal(wait_for_call(), n);
-		answer(n, SILENT);
-	}
-	for (int n = 1; n <= 3; n++) {
-		assert_int_equal(wait_for_call(), n);
-		answer(n, SILENT);
-	}
-	assert_int_equal(wait_for_call(), 4);
-	answer(4, ACCEPT);
-	assert_int_equal(wait_for_call(), RETRIES_MAX + 1);
-}
-
 /* --- what the receiver says --------------------------------------------------------------------*/
-
-static void test_refused__quarantine_at_once_and_the_others_pass(void **state)
-{
-	(void)state;
-	keep(3);
-	wait_for_calls(3);
-	answer(1, ACCEPT);
-	answer(2, REFUSE);
-	answer(3, ACCEPT);
-	while (turn())
-		assert_int_equal(fake_relay.count, 0);
-	assert_int_equal(store.ends[STORE_REJECTED], 1);
-	assert_int_equal(store.ends[STORE_DELIVERED], 2);
-	assert_null(first_after(&store, 0));
-}
 
 /* An operator's mistake says nothing about the beacons, however long it lasts. */
 static void test_answered_not_now__for_long__nothing_lost(void **state)
 {
-	static const enum answer rows[] = {UNAUTHORIZED, NOT_FOUND, THROTTLE, FAIL};
+	static const enum answer rows[] = {REFUSE,   UNAUTHORIZED, NOT_FOUND,
+					   THROTTLE, FAIL,         UNREACHED};
 
 	for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
 		keep(3);
 		for (int n = 0; n < 100; n++)
 			answer(wait_for_call(), rows[row]);
-		for (int n = 1; n <= 3; n++) {
-			assert_int_equal(wait_for_call(), n);
-			answer(n, ACCEPT);
-		}
+		for (int n = 1; n <= 3; n++)
+			answer(wait_for_call(), ACCEPT);
 		turn();
 		assert_int_equal(store.ends[STORE_DELIVERED], 3);
 		tear_down(state);
@@ -396,22 +101,24 @@ static void test_answered_not_now__for_long__nothing_lost(void **state)
 }
 
 /* It lives, so that it is not the breaker that holds the others back. */
-static void test_failure__others_wait__one_at_a_time_until_one_is_taken(void **state)
+static void test_throttled__others_wait__one_at_a_time_until_one_is_taken(void **state)
 {
+	int number;
+
 	(void)state;
 	keep(20);
 	wait_for_calls(SLOTS);
 	for (int n = 1; n <= SLOTS; n++)
 		answer(n, THROTTLE);
 	for (int n = 1; n <= 3; n++) {
-		assert_int_equal(wait_for_call(), 1);
-		for (int turns = 0; turns < 10; turns++)
-			turn();
+		int64_t told_us = loop.now_us;
+
+		number = wait_for_call();
+		assert_true(loop.now_us >= told_us + 20 * SECOND);
 		assert_int_equal(fake_relay.count, 1);
-		answer(1, THROTTLE);
+		answer(number, THROTTLE);
 	}
-	assert_int_equal(wait_for_call(), 1);
-	answer(1, ACCEPT);
+	answer(wait_for_call(), ACCEPT);
 	wait_for_calls(SLOTS);
 }
 
@@ -429,6 +136,26 @@ static void test_retry_after__nobody_is_sent_before(void **state)
 	assert_int_equal(wait_for_call(), 1);
 	assert_true(loop.now_us >= told_us + 20 * SECOND);
 	assert_true(loop.now_us < told_us + 21 * SECOND);
+}
+
+/* Its own fault, perhaps. */
+static void test_retry_after__of_one_error__only_it_waits(void **state)
+{
+	int64_t told_us;
+
+	(void)state;
+	keep(20);
+	wait_for_calls(3);
+	told_us = loop.now_us;
+	answer(1, FAIL_LATER);
+	for (int n = 2; n <= 20; n++) {
+		while (fake_relay.count == 0)
+			assert_true(turn());
+		answer(number_of(fake_relay.calls[0]), ACCEPT);
+	}
+	assert_true(loop.now_us < told_us + 5 * SECOND);
+	assert_int_equal(wait_for_call(), 1);
+	assert_true(loop.now_us >= told_us + 20 * SECOND);
 }
 
 /* --- what the store says -----------------------------------------------------------------------*/
@@ -495,7 +222,7 @@ static void test_finish__fails_for_long__sending_stops_and_each_is_sent_once(voi
 
 	(void)state;
 	store.finish_fails = true;
-	keep(RECORDS_MAX);
+	keep(MANY);
 	while (fake_relay.count > 0 || turn())
 		while (fake_relay.count > 0)
 			answer(++sent, ACCEPT);
@@ -510,8 +237,8 @@ static void test_finish__fails_for_long__sending_stops_and_each_is_sent_once(voi
 	while (fake_relay.count > 0 || turn())
 		while (fake_relay.count > 0)
 			answer(++sent, ACCEPT);
-	assert_int_equal(sent, RECORDS_MAX);
-	assert_int_equal(store.ends[STORE_DELIVERED], RECORDS_MAX);
+	assert_int_equal(sent, MANY);
+	assert_int_equal(store.ends[STORE_DELIVERED], MANY);
 }
 
 /* --- age ---------------------------------------------------------------------------------------*/
@@ -584,24 +311,23 @@ static void test_expire__store_is_closed__not_asked(void **state)
 
 /* --- who else ----------------------------------------------------------------------------------*/
 
-/* Live traffic fails while a record is read. */
-static void open_breaker(void)
+/* Live traffic has opened it; replay finds out by itself, one at a time. */
+static void test_breaker_open__replay_tries_one_at_a_time(void **state)
 {
-	store.on_next = NULL;
-	for (int i = 0; i < BREAKER_FAILURES; i++)
-		breaker_report(&breaker, BREAKER_FAILURE, loop.now_us);
-}
-
-static void test_breaker__opens_while_a_record_is_read__sent_when_it_admits(void **state)
-{
-	int64_t begun_us = loop.now_us;
+	int64_t first_us;
 
 	(void)state;
-	store.on_next = open_breaker;
-	keep(1);
-	assert_int_equal(wait_for_call(), 1);
-	assert_null(store.on_next);
-	assert_true(loop.now_us >= begun_us + BREAKER_OPEN_MIN_US);
+	for (int i = 0; i < BREAKER_DIFFERENT; i++)
+		breaker_report(&breaker, BREAKER_FAILURE, 0, loop.now_us);
+	keep(20);
+	wait_for_call();
+	assert_int_equal(fake_relay.count, 1);
+	first_us = loop.now_us;
+	wait_for_calls(2);
+	assert_true(loop.now_us >= first_us + PAUSE_MIN_US / 2);
+	answer(1, ACCEPT);
+	assert_false(breaker_is_open(&breaker));
+	wait_for_calls(SLOTS);
 }
 
 static void test_trim__one_in_flight__keeps_its_body_and_no_other(void **state)
@@ -652,20 +378,18 @@ static void test_large__all_there_is__sent_when_it_is_alone(void **state)
 	assert_int_equal(wait_for_call(), SLOTS + 1);
 	answer(SLOTS + 1, ACCEPT);
 }
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_order__tried_again__oldest_or_longest_waiting_first),
+		TEST(test_order__tried_again__oldest_first_once_one_is_taken),
 		TEST(test_unanswered__others_are_taken__quarantine_after_5_attempts),
 		TEST(test_unanswered__nobody_is_taken__never_given_up),
-		TEST(test_unanswered__as_many_as_are_remembered__no_new_one_is_sent),
-		TEST(test_refused__quarantine_at_once_and_the_others_pass),
 		TEST(test_answered_not_now__for_long__nothing_lost),
-		TEST(test_failure__others_wait__one_at_a_time_until_one_is_taken),
+		TEST(test_throttled__others_wait__one_at_a_time_until_one_is_taken),
 		TEST(test_retry_after__nobody_is_sent_before),
+		TEST(test_retry_after__of_one_error__only_it_waits),
 		TEST(test_retry__gone_from_the_store__forgotten),
 		TEST(test_retry__store_fails_when_it_is_read__sent_once_it_is_open),
 		TEST(test_finish__store_cannot_be_opened__remembered_and_not_sent_again),
@@ -674,7 +398,7 @@ int main(void)
 		TEST(test_expire__cannot_be_deleted_yet__not_sent_any_more),
 		TEST(test_expire__many__a_batch_at_a_time),
 		TEST(test_expire__store_is_closed__not_asked),
-		TEST(test_breaker__opens_while_a_record_is_read__sent_when_it_admits),
+		TEST(test_breaker_open__replay_tries_one_at_a_time),
 		TEST(test_trim__one_in_flight__keeps_its_body_and_no_other),
 		TEST(test_large__more_than_there_is__passed_by_and_kept),
 		TEST(test_large__all_there_is__sent_when_it_is_alone),

@@ -263,7 +263,7 @@ static void on_done(struct spool_put *put)
 }
 
 /* Nothing that deflate makes small, behind a number. */
-static void hand_over(struct beacon *beacon, const char *kind, int number)
+static void hand_over_with(struct beacon *beacon, const char *kind, int number, bool got_error)
 {
 	unsigned random = (unsigned)number;
 
@@ -272,11 +272,17 @@ static void hand_over(struct beacon *beacon, const char *kind, int number)
 	snprintf(beacon->body, 16, "%-4s%d", kind, number);
 	beacon->done = false;
 	beacon->put = (struct spool_put){
+		.got_error = got_error,
 		.mailbox = &mailbox,
 		.done = on_done,
 		.record.body = {beacon->body, BODY_BYTES},
 	};
 	spool_put(spool, &beacon->put);
+}
+
+static void hand_over(struct beacon *beacon, const char *kind, int number)
+{
+	hand_over_with(beacon, kind, number, false);
 }
 
 static enum spool_result put(const char *kind, int number)
@@ -470,10 +476,9 @@ static void test_put__one_insert_of_many_fails__no_more_and_no_less_than_promise
 
 /* --- replay ------------------------------------------------------------------------------------*/
 
-static void test_replay__a_refused_one__quarantine_and_the_others_pass(void **state)
+/* Nobody is taken after it, so that it may be the receiver's fault. */
+static void test_replay__a_refused_one__stays_and_the_others_pass(void **state)
 {
-	int64_t before = metrics_get(METRIC_SPOOL_DROPPED_REJECTED);
-
 	(void)state;
 	answer = REFUSE_BAD;
 	spool = open_spool();
@@ -481,9 +486,28 @@ static void test_replay__a_refused_one__quarantine_and_the_others_pass(void **st
 	put("bad", 2);
 	put("ok", 3);
 	wait_until_noted(2);
-	assert_int_equal(end(5 * SECOND), 0);
-	assert_int_equal(metrics_get(METRIC_SPOOL_DROPPED_REJECTED) - before, 1);
 	assert_int_equal(noted[0] + noted[1], 4);
+	assert_int_equal(end(SECOND / 10), 1);
+	assert_int_equal(metrics_get(METRIC_SPOOL_QUARANTINED), 0);
+}
+
+/* One that the receiver did not like comes after those that it has not seen. */
+static void test_put__got_an_error__after_the_new_ones(void **state)
+{
+	static struct beacon beacons[3];
+
+	(void)state;
+	assert_true(budget_take(&inflight, 6));
+	spool = open_spool();
+	for (int n = 0; n < 3; n++)
+		hand_over_with(&beacons[n], "ok", n, n == 0);
+	for (int n = 0; n < 3; n++)
+		while (!beacons[n].done)
+			loop_turn(&loop);
+	budget_give_back(&inflight, 6);
+	wait_until_noted(3);
+	assert_int_equal(noted[2], 0);
+	assert_int_equal(end(5 * SECOND), 0);
 }
 
 /* However it fails, nothing is given up: that says nothing about the beacon. */
@@ -764,7 +788,8 @@ int main(void)
 		TEST(test_put__no_directory__failed_until_there_is_one),
 		TEST(test_put__the_database_fails_now_and_then__no_false_promise),
 		TEST(test_put__one_insert_of_many_fails__no_more_and_no_less_than_promised),
-		TEST(test_replay__a_refused_one__quarantine_and_the_others_pass),
+		TEST(test_replay__a_refused_one__stays_and_the_others_pass),
+		TEST(test_put__got_an_error__after_the_new_ones),
 		TEST(test_replay__failures__tried_again_until_taken),
 		TEST(test_replay__live_traffic_has_half_of_the_places__waits),
 		TEST(test_replay__no_memory_for_a_body__waits),
