@@ -6,12 +6,14 @@
  *	start ─┬─ a kept connection ──────────────┬──> writing ──> waiting ──> ended()
  *	       └─ connecting ──connected──────────┘        │          │
  *	             ^  └─refused: next address            │          │
- *	             └─── once: a kept one died unanswered ┴──────────┘
+ *	             └── once: a kept one died unanswered, ┴──────────┘
+ *	                 or says 408
  *
  * All transfers wait equally long, to connect and altogether, so two rings are the timers. The time
  * to connect has two halves: an address that is silent in the first costs no more than that. An
  * answer may come before all is written; it counts, and the connection is closed. What comes before
- * anything is written answers nothing, and the connection counts as dead.
+ * anything is written answers nothing, and the connection counts as dead. Nor does a 408 on a kept
+ * connection: the peer got tired of waiting, and the request crossed its goodbye (RFC 9110, 15.5.9).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -223,9 +225,20 @@ static bool write_some(struct http_transfer *t)
 	return http_connection_watch_writing(t->connection, !http_request_is_written(&t->request));
 }
 
+/* True: the reply was for the time in which the connection was idle, and the request goes on. */
+static bool retry_after_goodbye(struct http_transfer *t)
+{
+	if (!t->connection->reused || !t->reply.answered || t->reply.status != 408)
+		return false;
+	http_response_init(&t->reply);
+	if (!retry_on_new_connection(t, "The kept connection was given up"))
+		t->engine->base.ended(&t->base);
+	return true;
+}
+
 static void on_reply(struct http_transfer *t, enum http_response_result result, bool clean)
 {
-	if (result == HTTP_RESPONSE_MORE)
+	if (result == HTTP_RESPONSE_MORE || retry_after_goodbye(t))
 		return;
 	if (result == HTTP_RESPONSE_WHOLE && clean && t->reply.keep &&
 	    http_request_is_written(&t->request))

@@ -376,6 +376,33 @@ static void test_reused_connection__dies_unanswered__sent_again_and_counted(void
 	}
 }
 
+/* The receiver closes what was idle, and the next request crosses its word about that. */
+static void test_reused_connection__says_408__sent_again_on_a_new_one(void **state)
+{
+	(void)state;
+	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
+	stub_set_script(&bench->stub,
+			(struct stub_script){.first = STUB_HOLD,
+					     .later = STUB_ANSWER_AND_CLOSE,
+					     .answer = "HTTP/1.1 408 X\r\nContent-Length: 0\r\n"
+						       "Connection: close\r\n\r\n"});
+	start(&bench->calls[0]);
+	TURN_UNTIL(bench->stub.held == 1);
+	answer_with("HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n");
+	stub_let_go(&bench->stub);
+	TURN_UNTIL(bench->done == 2);
+	assert_int_equal(bench->calls[0].status, 202);
+	assert_int_equal(bench->stub.requests, 3);
+}
+
+static void test_new_connection__says_408__that_is_the_answer(void **state)
+{
+	(void)state;
+	answer_with("HTTP/1.1 408 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+	assert_int_equal(call_and_wait()->status, 408);
+	assert_int_equal(bench->stub.requests, 1);
+}
+
 static void test_new_connection__dies_unanswered__not_sent_again(void **state)
 {
 	(void)state;
@@ -416,6 +443,8 @@ int main(void)
 		TEST(test_kept_connection__answer_and_room_at_once__not_taken),
 		TEST(test_kept_connection__stray_answer_unread__not_taken_for_the_next),
 		TEST(test_busy_connection__a_minute_old__replaced),
+		TEST(test_reused_connection__says_408__sent_again_on_a_new_one),
+		TEST(test_new_connection__says_408__that_is_the_answer),
 		TEST(test_connection__two_answers_at_once__not_used_again),
 		TEST(test_idle_connections__above_the_limit__closed),
 	};
