@@ -447,6 +447,9 @@ static const struct span_row span_rows[] = {
 	{"{" IDS ",\"parentSpanId\":null}", false},
 	{"{" IDS ",\"parentSpanId\":\"00f067aa0ba902b\"}", false},
 	{"{" IDS ",\"parent_span_id\":7}", false},
+	/* What is good behind it makes up for nothing. */
+	{"{" IDS ",\"parentSpanId\":7,\"links\":[]}", false},
+	{"{" IDS ",\"links\":[1],\"parentSpanId\":\"\"}", false},
 	/* Links. */
 	{"{" IDS ",\"links\":null}", true},
 	{"{" IDS ",\"links\":[]}", true},
