@@ -78,7 +78,6 @@ BROWSER_VERDICT(
 BROWSER_VERDICT(BAD_ENCODING, 400, "bad_encoding", NULL)
 BROWSER_VERDICT(BAD_JSON, 400, "bad_json", NULL)
 BROWSER_VERDICT(AMBIGUOUS_KEY, 400, "ambiguous_key", NULL)
-BROWSER_VERDICT(RESERVED_NAME, 400, "reserved_name", NULL)
 BROWSER_VERDICT(CROSS_SITE, 403, "cross_site",
 		"Beacons are taken from pages of the same origin only; the operator can add this "
 		"page's origin to FARO_ALLOWED_ORIGINS.")

@@ -41,8 +41,6 @@ static const char *verdict_word(enum verdict verdict)
 		return "bad_json";
 	case VERDICT_AMBIGUOUS_KEY:
 		return "ambiguous_key";
-	case VERDICT_RESERVED_NAME:
-		return "reserved_name";
 	default:
 		return "other";
 	}

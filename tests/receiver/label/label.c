@@ -91,8 +91,6 @@ static const char *refusal_name(enum verdict verdict)
 		return "bad_json";
 	case VERDICT_AMBIGUOUS_KEY:
 		return "ambiguous_key";
-	case VERDICT_RESERVED_NAME:
-		return "reserved_name";
 	case VERDICT_TOO_LARGE:
 		return "too_large";
 	case VERDICT_OVERLOADED:
