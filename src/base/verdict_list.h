@@ -112,11 +112,15 @@ UPSTREAM_VERDICT(TIMEOUT, 504, "timeout", false,
 		 "The receiver did not answer in time and may or may not have the beacon; send it "
 		 "again later.")
 
-/* Our own limits. The event is the reason; `message` is what the operator can do. */
+/* Our own limits. The event is the reason; `message` is what the operator can do. NULL: whoever
+ * knows more has logged it (spool.c). */
 OWN_VERDICT(OVERLOADED, 429, "overloaded", true,
 	    "Beacons are rejected: memory or the number in flight is at its limit; raise "
 	    "FARO_MAX_MEMORY_BYTES or FARO_UPSTREAM_MAX_INFLIGHT, or repair a slow receiver.",
 	    "Too many beacons are being worked on; send it again after Retry-After.")
+OWN_VERDICT(SPOOL_FULL, 429, "spool_full", true, NULL,
+	    "The receiver takes no beacons now, and the space to keep them is used up; send it "
+	    "again after Retry-After.")
 
 #undef REPLY_STATUS
 #undef PASSED_ON_STATUS

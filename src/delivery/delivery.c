@@ -56,7 +56,7 @@ static void on_spool_answer(struct spool_put *put)
 	if (put->result == SPOOL_STORED)
 		end_and_tell_owner(delivery, VERDICT_SPOOLED);
 	else if (put->result == SPOOL_FULL)
-		end_and_tell_owner(delivery, VERDICT_OVERLOADED);
+		end_and_tell_owner(delivery, VERDICT_SPOOL_FULL);
 	else
 		end_and_tell_owner(delivery, delivery->call.verdict);
 }

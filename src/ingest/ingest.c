@@ -146,8 +146,11 @@ static enum verdict check_envelope(const struct config *config, struct request *
 		request->reply.allow = "POST, OPTIONS";
 		return VERDICT_BAD_METHOD;
 	}
-	if (!origin_may_send(config, request))
+	if (!origin_may_send(config, request)) {
+		request->reply.refused_origin =
+			request->origin.ptr ? request->origin : VIEW_LITERAL("");
 		return VERDICT_CROSS_SITE;
+	}
 	if (!is_json_type(request->content_type))
 		return VERDICT_BAD_TYPE;
 	if (coding_of(request) == CODING_UNKNOWN)

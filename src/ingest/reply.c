@@ -14,6 +14,10 @@ enum {
 	RETRY_MAX_S = 5
 };
 
+enum {
+	ORIGIN_LOGGED_BYTES = 270 /* what the longest one has */
+};
+
 /* A row of the list whose status has no phrase there uses a name that does not exist, and does not
  * compile. */
 enum status {
@@ -55,14 +59,14 @@ static const struct row {
 				     .reason = "upstream_" label,               \
 				     .retry_after = (retry),                    \
 				     .text = (detail)},
-#define OWN_VERDICT(name, code, label, retry, advice, detail) \
-	[VERDICT_##name] = {.status = STATUS_##code,          \
-			    .metric = METRIC_REJECTED_##name, \
-			    .reason = (label),                \
-			    .event = (label),                 \
-			    .message = (advice),              \
-			    .level = LOG_WARN,                \
-			    .retry_after = (retry),           \
+#define OWN_VERDICT(name, code, label, retry, advice, detail)   \
+	[VERDICT_##name] = {.status = STATUS_##code,            \
+			    .metric = METRIC_REJECTED_##name,   \
+			    .reason = (label),                  \
+			    .event = (advice) ? (label) : NULL, \
+			    .message = (advice),                \
+			    .level = LOG_WARN,                  \
+			    .retry_after = (retry),             \
 			    .text = (detail)},
 #include "base/verdict_list.h"
 };
@@ -70,6 +74,23 @@ static const struct row {
 static unsigned jittered_retry_s(unsigned *random)
 {
 	return RETRY_MIN_S + (unsigned)rand_r(random) % (RETRY_MAX_S - RETRY_MIN_S + 1);
+}
+
+/* The origin is a browser's word: enough of it to find the page. */
+static void log_rejection(const struct reply *reply, const struct row *row)
+{
+	struct view origin = reply->refused_origin;
+
+	if (!origin.ptr) {
+		log_limited(row->level, row->event, row->message, LOG_NUM("status", reply->status));
+		return;
+	}
+	if (origin.len > ORIGIN_LOGGED_BYTES)
+		origin.len = ORIGIN_LOGGED_BYTES;
+	log_write_limited(LOG_MINUTE_MS, row->level, row->event, row->message,
+			  (const struct log_field[]){LOG_NUM("status", reply->status),
+						     LOG_VIEW("origin", origin),
+						     {.key = NULL}});
 }
 
 void reply_set(struct reply *reply, enum verdict verdict, const char *detail, unsigned *random)
@@ -87,7 +108,7 @@ void reply_set(struct reply *reply, enum verdict verdict, const char *detail, un
 	if (row->metric != NO_METRIC)
 		metrics_add(row->metric, 1);
 	if (row->event)
-		log_limited(row->level, row->event, row->message, LOG_NUM("status", reply->status));
+		log_rejection(reply, row);
 }
 
 void reply_set_relayed(struct reply *reply, const struct relay_call *call, unsigned *random)

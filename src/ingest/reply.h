@@ -25,6 +25,7 @@ struct reply {
 	const char *accept_encoding; /* of a 415 about the coding, else NULL */
 	char session_status[32];     /* X-Faro-Session-Status of the upstream; empty: none */
 	struct view cors_origin;     /* Access-Control-Allow-Origin; ptr NULL: not allowed */
+	struct view refused_origin;  /* of a page that may not send, for the log; NULL: none */
 	bool vary_origin;            /* the answer would differ for another Origin */
 	const struct config_list *preflight; /* of a preflight: headers to allow beside the SDK's */
 	const struct buf *text_page;         /* a status page's body instead of JSON, else NULL */

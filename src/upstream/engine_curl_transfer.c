@@ -219,6 +219,9 @@ static enum relay_failure failure_of(CURLcode code, bool sent)
 	case CURLE_SSL_ISSUER_ERROR:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 		return RELAY_UNTRUSTED;
+	case CURLE_UNSUPPORTED_PROTOCOL:
+		/* It is taken for HTTP/0.9. */
+		return RELAY_NOT_HTTP;
 	default:
 		return sent ? RELAY_BROKEN : RELAY_UNCONNECTED;
 	}

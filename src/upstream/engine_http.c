@@ -243,7 +243,7 @@ static void on_reply(struct http_transfer *t, enum http_response_result result, 
 	if (result == HTTP_RESPONSE_WHOLE && clean && t->reply.keep &&
 	    http_request_is_written(&t->request))
 		release_connection(t, true);
-	end_and_call_back(t, RELAY_BROKEN, t->reply.wrong);
+	end_and_call_back(t, t->reply.speaks_http ? RELAY_BROKEN : RELAY_NOT_HTTP, t->reply.wrong);
 }
 
 /* `hung_up`: the peer will send no more than what is there. */

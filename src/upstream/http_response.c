@@ -38,7 +38,7 @@ static void begin_header(struct http_response *reply)
 
 void http_response_init(struct http_response *reply)
 {
-	reply->answered = reply->keep = false;
+	reply->answered = reply->speaks_http = reply->keep = false;
 	reply->wrong = NULL;
 	reply->seen = 0;
 	reply->cr = reply->cut = false;
@@ -56,6 +56,7 @@ static void on_status_line(struct http_response *reply, struct view line)
 		break_off(reply, "This is no HTTP/1.1");
 		return;
 	}
+	reply->speaks_http = true;
 	reply->http_1_0 = p[7] == '0';
 	reply->status = (p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0');
 	reply->state = REPLY_HEADER;

@@ -35,7 +35,8 @@ struct http_response {
 	 * the body is broken. */
 	bool answered;
 	int status;
-	bool keep; /* the connection may carry another request once this is whole */
+	bool speaks_http; /* a status line was read */
+	bool keep;        /* the connection may carry another request once this is whole */
 	struct http_hint retry_after, session_status;
 	const char *wrong;
 

@@ -22,7 +22,14 @@ static const struct row {
 #include "base/verdict_list.h"
 };
 
-static const char *advice(int status)
+static bool ends_in_collect(const char *url)
+{
+	struct view text = view_of(url), end = VIEW_LITERAL("/collect");
+
+	return text.len >= end.len && memcmp(text.ptr + text.len - end.len, end.ptr, end.len) == 0;
+}
+
+static const char *advice(int status, const char *url)
 {
 	switch (status) {
 	case 0:
@@ -33,8 +40,12 @@ static const char *advice(int status)
 		return "The receiver refuses the API key; check FARO_UPSTREAM_API_KEY_FILE, or run "
 		       "faro-ingest --check.";
 	case 404:
-		return "The receiver does not know the path; check that of FARO_UPSTREAM_URL, or "
-		       "run faro-ingest --check.";
+		return ends_in_collect(url)
+			       ? "Another server than a Faro receiver, which knows /collect, "
+				 "listens there; check host and port in FARO_UPSTREAM_URL (12347 "
+				 "by default, 4318 is OTLP), or run faro-ingest --check."
+			       : "The receiver does not know the path; leave it out of "
+				 "FARO_UPSTREAM_URL or write /collect, or run faro-ingest --check.";
 	default:
 		return "This does not answer like a receiver of beacons; check FARO_UPSTREAM_URL, "
 		       "or run faro-ingest --check.";
@@ -123,7 +134,7 @@ static void read_session_status(struct view value, struct relay_call *call)
 static void log_failure(const struct outcome *outcome, const struct relay_call *call)
 {
 	const struct row *row = &rows[call->verdict];
-	const char *message = row->message ? row->message : advice(call->status);
+	const char *message = row->message ? row->message : advice(call->status, outcome->url);
 
 	/* An operator's mistake lasts until it is corrected, so it is logged less often. */
 	int64_t every_ms =
@@ -132,6 +143,10 @@ static void log_failure(const struct outcome *outcome, const struct relay_call *
 				     LOG_NUM("status", call->status),
 				     {.key = NULL}};
 
+	if (call->status == 0 && outcome->answer->failure == RELAY_NOT_HTTP)
+		message = "What listens there does not speak HTTP/1.1; check the port in "
+			  "FARO_UPSTREAM_URL (12347 by default, 4317 is OTLP over gRPC), or run "
+			  "faro-ingest --check.";
 	if (call->status == 0)
 		fields[1] = LOG_STR("reason", outcome->answer->reason);
 	log_write_limited(every_ms, LOG_WARN, row->event, message, fields);

@@ -14,7 +14,8 @@ enum relay_failure {
 	RELAY_UNCONNECTED, /* refused, no route, not in time, no descriptor */
 	RELAY_SILENT,      /* past the deadline */
 	RELAY_UNTRUSTED,   /* the certificate */
-	RELAY_BROKEN,      /* the connection died, or what came is not an HTTP answer */
+	RELAY_NOT_HTTP,    /* what came is no HTTP/1.1 from its first line on */
+	RELAY_BROKEN,      /* the connection died, or within the answer something is wrong */
 };
 
 /* What an engine reports of a transfer. The views are the engine's, valid until the call's

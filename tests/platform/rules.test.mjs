@@ -53,7 +53,7 @@ scenario("a rule that is changed breaks its case", async (stage) => {
 		["total[30m])) > 0\n        for: 10m", "total[30m])) > 0\n        for: 5m"],
 		["          unless sum by (namespace, job) (increase(faro_ingest_accepted_total[30m])) > 0\n", ""],
 		["== 0)\n        for: 10m", "== 0)\n        for: 30m"], ["upstream_misconfigured == 1", "upstream_misconfigured == 2"],
-		["> 0.05", "> 0.5"], ["|overloaded\"}[10m]", "|overloaded|bad_json\"}[10m]"],
+		["> 0.05", "> 0.5"], ["|spool_full|overloaded\"}[10m]", "|overloaded\"}[10m]"], ["|overloaded\"}[10m]", "|overloaded|bad_json\"}[10m]"],
 		["|overloaded\"}[10m]", "|overloaded|upstream_rejected\"}[10m]"], ["|overloaded|not_found", "|overloaded|upstream_rejected|not_found"],
 		["> 0.1\n", "> 0.5\n"], ["|not_found|method", ""], ["> 0.5\n        for: 10m", "> 0.4\n        for: 10m"],
 		["max by (namespace, job)", "min by (namespace, job)"], ["and (faro_ingest_upstream_up == 1))", ")"],

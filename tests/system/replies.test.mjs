@@ -1,9 +1,12 @@
 /* Every row of the table of replies, as a browser sees it through nginx, and what the metrics say of it. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { gzipSync } from "node:zlib";
 
+import { numbered } from "./lib/beacons.mjs";
 import { post, send } from "./lib/client.mjs";
 import { beaconOfSize, metrics, smallBeacon, startIngest } from "./lib/faro.mjs";
+import { beaconParams, FastcgiClient } from "./lib/fastcgi.mjs";
 import { nginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { freePort, scenario } from "./lib/stage.mjs";
@@ -176,6 +179,22 @@ scenario("403 for pages of another origin, by Sec-Fetch-Site, else by Origin and
 		const reply = await assertRefused(server, () => post(server.port, smallBeacon, headers), 403, "cross_site");
 		assert.equal(reply.headers["access-control-allow-origin"], undefined, what);
 	}
+});
+
+scenario("a page that may not send is named in the log, masked, once a minute", async (stage) => {
+	const server = await start(stage);
+	const client = await FastcgiClient.open(server.ingest.socket);
+	stage.after(() => client.close());
+	const refused = async (origin) => {
+		const more = { HTTP_SEC_FETCH_SITE: "cross-site", HTTP_ORIGIN: origin };
+		const { status } = await client.send(beaconParams(smallBeacon.length, more), smallBeacon);
+		assert.equal(status, 403);
+	};
+	await refused(`https://evil.example\n${"x".repeat(300)} level=error`);
+	for (let i = 0; i < 20; i++) await refused("https://other.example");
+	const lines = server.ingest.process.stderr.split("\n").filter((line) => line.includes("event=rejected_cross_site"));
+	assert.equal(lines.length, 1, lines.join("\n"));
+	assert.match(lines[0], /status=403 origin="?https:\/\/evil\.example\\{1,2}x0ax{249}"?$/);
 });
 
 scenario("CORS for exactly the origins in FARO_ALLOWED_ORIGINS, on every answer", async (stage) => {
@@ -382,6 +401,19 @@ scenario("429 with Retry-After beyond the limit of memory", async (stage) => {
 	server.behind.status = 202;
 	assert.equal((await post(server.port, large)).status, 202, "there is room again");
 	assert.ok(await rejected(server, "overloaded") >= 1);
+});
+
+/* More memory would not help, so nothing says so. */
+scenario("429 with Retry-After and a reason of its own where the spool is full", async (stage) => {
+	const server = await start(stage, { FARO_SPOOL_DIR: stage.path("spool"), FARO_SPOOL_MAX_BYTES: "1MiB" });
+	await server.behind.stop();
+	const large = numbered("x", randomBytes(225 * 1024).toString("base64")); // what does not deflate
+	for (let n = 0; (await post(server.port, large)).status === 202; n++) assert.ok(n < 6, "1 MiB cannot hold six beacons of 300 KiB");
+	const reply = await assertRefused(server, () => post(server.port, large), 429, "spool_full");
+	assertRetryAfter(reply);
+	assert.doesNotMatch(reply.json.detail, /memory/);
+	assert.match(server.ingest.process.stderr, /level=warn event=spool_full msg="[^"]*FARO_SPOOL_MAX_BYTES[^"]*" bytes=\d+/);
+	assert.doesNotMatch(server.ingest.process.stderr, /event=overloaded|FARO_MAX_MEMORY_BYTES/);
 });
 
 scenario("metrics of one beacon: its bytes before and after inflating, its time, and the claims that were changed", async (stage) => {

@@ -64,7 +64,7 @@ scenario("a disk of 4 MiB: refused when it is full, everything promised arrives,
 		assert.equal(filled.code, 429);
 		assert.ok(filled.promised.length > 100, `${filled.promised.length} in round ${round}`);
 		promised.push(...filled.promised);
-		assert.equal((await status(socket))("rejected_total", 'reason="overloaded"'), round + 1);
+		assert.equal((await status(socket))("rejected_total", 'reason="spool_full"'), round + 1);
 		await receiver.listen(receiver.port);
 		await eventually("empty spool", () => empty(socket));
 		await receiver.stop();

@@ -182,12 +182,14 @@ static bool is_sentence(const char *text)
 	return text && strlen(text) > 20 && text[strlen(text) - 1] == '.';
 }
 
-/* A stage that rejects what a browser sent may have the text, and outcome.c the message. */
+/* A stage that rejects what a browser sent may have the text; outcome.c, or the spool that is full,
+ * has the message. */
 static void expect_texts(const struct listed *row)
 {
 	if (!is_sentence(row->text) && (row->text || row->kind != BROWSER))
 		fail_msg("%s: it does not say what is wrong and what to do", row->name);
-	if (!is_sentence(row->message) && (row->message || row->kind == OWN))
+	if (!is_sentence(row->message) &&
+	    (row->message || (row->kind == OWN && row->verdict != VERDICT_SPOOL_FULL)))
 		fail_msg("%s: the operator is not told what to do", row->name);
 }
 

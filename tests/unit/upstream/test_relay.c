@@ -90,10 +90,35 @@ static void test_misconfigured__log__says_what_to_check(void **state)
 	call_and_wait();
 	assert_non_null(strstr(fake_log.msg, "FARO_UPSTREAM_API_KEY_FILE"));
 	assert_non_null(strstr(fake_log.msg, "faro-ingest --check"));
-	await_close();
-	answer_with("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
-	call_and_wait();
-	assert_non_null(strstr(fake_log.msg, "path"));
+}
+
+/* A Faro receiver knows /collect: where that is not found, or no HTTP is spoken, the port is wrong
+ * and not the path. */
+static void test_wrong_port__log__tells_it_from_a_wrong_path(void **state)
+{
+	static const char not_found[] = "HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n";
+	static const struct {
+		const char *path, *answer, *event, *advice;
+	} rows[] = {
+		{"collect", not_found, "upstream_misconfigured", "check host and port"},
+		{"faro", not_found, "upstream_misconfigured", "does not know the path"},
+		{"collect", "SSH-2.0-OpenSSH_9.2\r\n", "upstream_unavailable",
+		 "does not speak HTTP/1.1; check the port"},
+		/* It speaks HTTP, and is broken otherwise. */
+		{"collect", "HTTP/1.1 200 X\r\nContent-Length: x\r\n\r\n", "upstream_unavailable",
+		 "cannot be reached or is failing"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		strcpy(strrchr(bench->url, '/') + 1, rows[i].path);
+		make_relay();
+		answer_with(rows[i].answer);
+		call_and_wait();
+		assert_string_equal(fake_log.event, rows[i].event);
+		if (!strstr(fake_log.msg, rows[i].advice))
+			fail_msg("row %zu: %s", i, fake_log.msg);
+	}
 }
 
 static void test_hints__of_the_receiver__checked_and_capped(void **state)
@@ -357,6 +382,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(test_status__each_class__verdict),
 		TEST(test_misconfigured__log__says_what_to_check),
+		TEST(test_wrong_port__log__tells_it_from_a_wrong_path),
 		TEST(test_hints__of_the_receiver__checked_and_capped),
 		TEST(test_reply__hostile_or_cut__harmless),
 		TEST(test_refusal__before_the_body_is_read__its_status),
