@@ -5,6 +5,9 @@
  *
  *	cc -shared -fPIC -O1 -o shim.so shim.c;  FARO_TORTURE=FILE LD_PRELOAD=shim.so faro-ingest …
  *
+ * With -DWITHOUT_CALLS it is for allocations only, with -DWITHOUT_ALLOCATIONS for calls only. Beside a
+ * shared AddressSanitizer the first has to be preloaded before it and the second after it.
+ *
  * Counted are the calls of the program and of its libraries through the names below, in all threads. Not
  * counted: what libc does within itself; close(), since nobody can do anything about its failure.
  */
@@ -43,14 +46,19 @@ struct control {
 };
 
 static struct control nobody, *control = &nobody;
-static char eventfds[1024]; /* which descriptors are */
 static bool tracing;        /* FARO_TORTURE_TRACE is set: where it fails goes to stderr */
 
-/* glibc's own names of what is replaced here. */
+/* glibc's own names of what is replaced here, and AddressSanitizer's where it is there. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *pointer, size_t size);
 void __libc_free(void *pointer);
+__attribute__((weak)) void *__interceptor_malloc(size_t size);
+__attribute__((weak)) void *__interceptor_calloc(size_t count, size_t size);
+__attribute__((weak)) void *__interceptor_realloc(void *pointer, size_t size);
+__attribute__((weak)) void __interceptor_free(void *pointer);
+
+#define BEHIND(name) (__interceptor_##name ? __interceptor_##name : __libc_##name)
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -62,6 +70,7 @@ __attribute__((constructor)) static void begin(void)
 
 	tracing = getenv("FARO_TORTURE_TRACE");
 	backtrace(frames, 1); /* the first one loads a library */
+	unsetenv("LD_PRELOAD"); /* a sanitizer's symbolizer is not meant */
 	if (fd < 0)
 		return;
 	shared = (void *)syscall(SYS_mmap, NULL, sizeof(*control), PROT_READ | PROT_WRITE,
@@ -96,6 +105,8 @@ static bool fails(enum kind kind)
 	return true;
 }
 
+#ifndef WITHOUT_ALLOCATIONS
+
 /* --- allocations ------------------------------------------------------------------------------------- */
 
 void *malloc(size_t size)
@@ -103,7 +114,7 @@ void *malloc(size_t size)
 	if (fails(ALLOCATIONS))
 		return NULL;
 	atomic_fetch_add(&control->live, 1);
-	return __libc_malloc(size);
+	return BEHIND(malloc)(size);
 }
 
 void *calloc(size_t count, size_t size)
@@ -111,7 +122,7 @@ void *calloc(size_t count, size_t size)
 	if (fails(ALLOCATIONS))
 		return NULL;
 	atomic_fetch_add(&control->live, 1);
-	return __libc_calloc(count, size);
+	return BEHIND(calloc)(count, size);
 }
 
 void *realloc(void *pointer, size_t size)
@@ -119,15 +130,18 @@ void *realloc(void *pointer, size_t size)
 	if (size > 0 && fails(ALLOCATIONS))
 		return NULL;
 	atomic_fetch_add(&control->live, !pointer);
-	return __libc_realloc(pointer, size);
+	return BEHIND(realloc)(pointer, size);
 }
 
 void free(void *pointer)
 {
 	if (pointer)
 		atomic_fetch_sub(&control->live, 1);
-	__libc_free(pointer);
+	BEHIND(free)(pointer);
 }
+
+#endif
+#ifndef WITHOUT_CALLS
 
 /* --- system calls ------------------------------------------------------------------------------------ */
 
@@ -181,6 +195,8 @@ CALL(int, epoll_ctl, SYS_epoll_ctl, (int fd, int what, int of, struct epoll_even
 CALL(int, epoll_wait, SYS_epoll_pwait, (int fd, struct epoll_event *events, int n, int timeout_ms),
      fd, events, n, timeout_ms, NULL, 8)
 CALL(int, unlink, SYS_unlinkat, (const char *path), AT_FDCWD, path, 0)
+
+static char eventfds[1024]; /* which descriptors are */
 
 int eventfd(unsigned value, int flags)
 {
@@ -242,3 +258,5 @@ void *mmap64(void *at, size_t n, int protection, int flags, int fd, off_t offset
 
 void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 	__attribute__((alias("mmap64")));
+
+#endif

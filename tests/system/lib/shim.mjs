@@ -45,10 +45,10 @@ export async function numbers(stage, name, names) {
 }
 
 /* The path of the library, for LD_PRELOAD. */
-export async function compileShim(stage, source, name = "shim.so") {
+export async function compileShim(stage, source, name = "shim.so", flags = []) {
 	const path = stage.path(name);
 	const { code, stderr } = await stage.finish("cc", "cc",
-		["-shared", "-fPIC", "-O1", "-fno-builtin", "-U_FORTIFY_SOURCE", "-o", path, source, "-ldl"]);
+		["-shared", "-fPIC", "-O1", "-fno-builtin", "-U_FORTIFY_SOURCE", ...flags, "-o", path, source, "-ldl"]);
 	assert.equal(code, 0, stderr);
 	return path;
 }
