@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "base/malloc_tuning.h"
@@ -199,7 +198,7 @@ static void free_unused(struct spool *spool)
 static void on_housekeeping(struct loop_timer *timer)
 {
 	struct spool *spool = container_of(timer, struct spool, housekeeping_timer);
-	int64_t now_s = time(NULL);
+	int64_t now_s = store_now_s(spool->store);
 
 	timer->due_us = spool->loop.now_us + HOUSEKEEPING_US;
 	if (!open_if_due(spool))
@@ -308,7 +307,7 @@ static bool set_up(struct spool *spool, const struct spool_options *options)
 		return false;
 	set_up_timers(spool);
 	if (open_if_due(spool))
-		store_fill_dedup(spool->store, options->dedup, time(NULL), loop_now_us());
+		store_fill_dedup(spool->store, options->dedup, loop_now_us());
 	show_gauges(spool);
 	return true;
 }

@@ -23,20 +23,19 @@ static const char *const texts[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	[INSERT] = "INSERT INTO records(" STORE_COLUMNS
-		   ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+	[INSERT] = "INSERT INTO records(" STORE_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[NEXT] = "SELECT " STORE_COLUMNS " FROM records WHERE id > ?1 ORDER BY id LIMIT 1",
 	[NEXT_TWO] = "SELECT id FROM records WHERE id > ?1 ORDER BY id LIMIT 2",
-	[PEEK] = "SELECT id, stored_s FROM records WHERE id > ?1 ORDER BY id LIMIT 1",
-	[LATEST] = "SELECT stored_s, hash FROM records ORDER BY id DESC LIMIT ?1",
-	[QUARANTINE] = "INSERT OR REPLACE INTO quarantine SELECT *, ?2 FROM records WHERE id = ?1 "
+	[PEEK] = "SELECT id, clock_s FROM records WHERE id > ?1 ORDER BY id LIMIT 1",
+	[LATEST] = "SELECT clock_s, hash FROM records ORDER BY id DESC LIMIT ?1",
+	[QUARANTINE] = "INSERT OR REPLACE INTO quarantine(" STORE_COLUMNS ", reason) "
+		       "SELECT " STORE_COLUMNS ", ?2 FROM records WHERE id = ?1 "
 		       "RETURNING length(body)",
 	[DELETE] = "DELETE FROM records WHERE id = ?1",
 	[TRIM_OLDEST] = "SELECT id, length(body) FROM quarantine ORDER BY id LIMIT 1",
 	[TRIM] = "DELETE FROM quarantine WHERE id = ?1",
 	[READ_COUNTERS] = "SELECT " STORE_COUNTERS " FROM counters",
-	[WRITE_COUNTERS] = "UPDATE counters SET records = ?1, quarantined = ?2, "
-			   "quarantined_bytes = ?3, last_id = ?4",
+	[WRITE_COUNTERS] = STORE_WRITE_COUNTERS,
 	[PAGE_COUNT] = "PRAGMA page_count",
 	[FREE_COUNT] = "PRAGMA freelist_count",
 	[VACUUM] = "PRAGMA incremental_vacuum(64)", /* STORE_VACUUM_PAGES */
@@ -78,6 +77,7 @@ struct store *store_new(const struct store_options *options)
 	read_errors_install();
 	store->options = *options;
 	spool_dir_init(&store->dir, options->directory);
+	spool_clock_init(&store->clock);
 	buf_init(&store->packed, SIZE_MAX / 2, NULL);
 	store->deflater = libdeflate_alloc_compressor(1);
 	store->inflater = libdeflate_alloc_decompressor();
@@ -128,6 +128,11 @@ bool store_is_open(const struct store *store)
 bool store_is_suspected(const struct store *store)
 {
 	return store->suspected;
+}
+
+int64_t store_now_s(const struct store *store)
+{
+	return spool_clock_now_us(&store->clock) / 1000000;
 }
 
 int64_t store_records(const struct store *store)
@@ -265,7 +270,10 @@ static int read_counters(struct store *store)
 	sqlite3_reset(row);
 	if (store->counters.last_id < last_id)
 		store->counters.last_id = last_id;
-	store->known = store->known || code == SQLITE_OK;
+	if (code == SQLITE_OK) {
+		store->known = true;
+		spool_clock_resume(&store->clock, &store->counters.clock);
+	}
 	return code;
 }
 
@@ -275,6 +283,8 @@ static int take_schema(struct store *store, enum store_kind kind)
 
 	if (kind == KIND_OURS)
 		return SQLITE_OK;
+	if (kind == KIND_OLDER)
+		return store_convert(store->db);
 	if (kind != KIND_EMPTY)
 		return SQLITE_NOTADB;
 	code = store_create_tables(store->db);
@@ -390,13 +400,10 @@ int store_begin_transaction(struct store *store)
 
 int store_commit_transaction(struct store *store)
 {
-	sqlite3_stmt *write = store->statements[WRITE_COUNTERS];
 	int code;
 
-	sqlite3_bind_int64(write, 1, store->next.records);
-	sqlite3_bind_int64(write, 2, store->next.quarantined);
-	sqlite3_bind_int64(write, 3, store->next.quarantined_bytes);
-	sqlite3_bind_int64(write, 4, store->next.last_id);
+	spool_clock_save(&store->clock, &store->next.clock);
+	store_bind_counters(store->statements[WRITE_COUNTERS], &store->next);
 	code = store_run(store, WRITE_COUNTERS);
 	if (code == SQLITE_OK)
 		code = store_run(store, COMMIT);

@@ -32,7 +32,8 @@ enum store_result {
 
 struct spool_record {
 	int64_t id;
-	int64_t stored_s; /* wall clock */
+	int64_t stored_s; /* wall clock, for people */
+	int64_t clock_s;  /* of store_now_s(); below 0: not known */
 	struct dedup_hash hash;
 	struct forwarded_headers forwarded;
 	struct beacon_counts counts;
@@ -84,8 +85,10 @@ int64_t store_last_id(const struct store *store);
  * point, too. STORE_FULL: `body` cannot grow just now; STORE_TOO_LARGE: it never can. */
 enum store_result store_next(struct store *store, int64_t after, struct spool_record *record,
 			     struct buf *body);
-/* Id and time of the first record above `after`. */
+/* Id of the first record above `after`, and what store_now_s() was when it was stored. */
 enum store_result store_peek(struct store *store, int64_t after, int64_t *id, int64_t *stored_s);
+/* A clock that only runs on, from which ages are counted; of use once the store was open. */
+int64_t store_now_s(const struct store *store);
 /* Ends up to a batch of records in one transaction. */
 enum store_result store_finish(struct store *store, const struct store_finished *finished,
 			       size_t count);
@@ -94,7 +97,7 @@ enum store_result store_finish(struct store *store, const struct store_finished 
 void store_trim(struct store *store);
 
 /* Gives dedup the promises of the last minutes that are in the spool. */
-void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us);
+void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_us);
 
 int64_t store_records(const struct store *store); /* without quarantine */
 int64_t store_quarantined(const struct store *store);

@@ -51,6 +51,7 @@ struct store {
 	bool known;               /* counters were read, or written */
 	bool unsynced;            /* the log may have what is not on the disk */
 	uint64_t read_errors;     /* when it was opened */
+	struct spool_clock clock; /* runs on while the store is closed */
 	struct counters counters; /* as committed */
 	struct counters next;     /* as of the transaction */
 	int64_t used_bytes;       /* of the transaction, estimated */

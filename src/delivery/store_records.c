@@ -41,6 +41,9 @@ static uint32_t checksum(const struct spool_record *record, struct view packed)
 					record->forwarded.traceparent, packed};
 	uint32_t crc = libdeflate_crc32(0, numbers, sizeof(numbers));
 
+	/* Version 1 had none. */
+	if (record->clock_s >= 0)
+		crc = libdeflate_crc32(crc, &record->clock_s, sizeof(record->clock_s));
 	crc = libdeflate_crc32(crc, record->hash.bytes, sizeof(record->hash.bytes));
 	for (size_t i = 0; i < ARRAY_LEN(texts_of); i++)
 		if (texts_of[i].len > 0)
@@ -83,6 +86,7 @@ static void bind_record(sqlite3_stmt *insert, const struct spool_record *record,
 
 	sqlite3_bind_int64(insert, 1 + COLUMN_ID, record->id);
 	sqlite3_bind_int64(insert, 1 + COLUMN_STORED_S, record->stored_s);
+	sqlite3_bind_int64(insert, 1 + COLUMN_CLOCK_S, record->clock_s);
 	if (dedup_hash_is_empty(&record->hash))
 		sqlite3_bind_null(insert, 1 + COLUMN_HASH);
 	else
@@ -122,6 +126,7 @@ enum store_result store_insert(struct store *store, const struct spool_record *g
 	leave_out_long(&record.forwarded.traceparent);
 	record.id = now_us > store->next.last_id ? now_us : store->next.last_id + 1;
 	record.stored_s = now_us / 1000000;
+	record.clock_s = store_now_s(store);
 	bind_record(store->statements[INSERT], &record, packed);
 	code = store_run(store, INSERT);
 	sqlite3_clear_bindings(store->statements[INSERT]);
@@ -151,6 +156,9 @@ static void read_columns(sqlite3_stmt *row, struct spool_record *record)
 	*record = (struct spool_record){
 		.id = sqlite3_column_int64(row, COLUMN_ID),
 		.stored_s = sqlite3_column_int64(row, COLUMN_STORED_S),
+		.clock_s = sqlite3_column_type(row, COLUMN_CLOCK_S) == SQLITE_NULL
+				   ? -1
+				   : sqlite3_column_int64(row, COLUMN_CLOCK_S),
 		.forwarded = {.session_id = read_id(row, COLUMN_SESSION_ID),
 			      .idempotency_key = read_id(row, COLUMN_IDEMPOTENCY_KEY),
 			      .traceparent = read_id(row, COLUMN_TRACEPARENT)},
@@ -277,10 +285,11 @@ enum store_result store_peek(struct store *store, int64_t after, int64_t *id, in
 	return STORE_OK;
 }
 
-void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_s, int64_t now_us)
+void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_us)
 {
 	sqlite3_stmt *row = store->statements[LATEST];
 	struct dedup_hash hash;
+	int64_t now_s = store_now_s(store);
 	int code;
 
 	sqlite3_bind_int64(row, 1, DEDUP_ENTRIES / 2);

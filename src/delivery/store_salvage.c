@@ -31,20 +31,22 @@ enum {
 };
 
 struct table {
-	const char *insert, *read, *ids;
+	const char *insert, *ids, *read, *read_older;
 };
 
 static const struct table records_table = {
 	.insert = "INSERT OR IGNORE INTO records(" STORE_COLUMNS ") "
-		  "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		  "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	.read = "SELECT " STORE_COLUMNS " FROM records WHERE id = ?",
+	.read_older = "SELECT " STORE_COLUMNS_OLDER " FROM records WHERE id = ?",
 	.ids = "SELECT id FROM records ORDER BY id",
 };
 
 static const struct table quarantine_table = {
 	.insert = "INSERT OR IGNORE INTO quarantine(" STORE_COLUMNS ", reason) "
-		  "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		  "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	.read = "SELECT " STORE_COLUMNS ", reason FROM quarantine WHERE id = ?",
+	.read_older = "SELECT " STORE_COLUMNS_OLDER ", reason FROM quarantine WHERE id = ?",
 	.ids = "SELECT id FROM quarantine ORDER BY id",
 };
 
@@ -52,9 +54,10 @@ static const struct table quarantine_table = {
 struct haul {
 	struct salvage *salvage;
 	sqlite3_stmt *ids, *read, *insert;
-	int64_t carried, bytes, last_id;
-	bool damaged; /* a page, or a record */
-	int code;     /* of what ended it, if it is none of damage */
+	int64_t carried, bytes, last_id, last_clock_s;
+	int64_t broken; /* records that were found, and are not whole */
+	bool damaged;   /* a page, or a record */
+	int code;       /* of what ended it, if it is none of damage */
 };
 
 /* --- life --------------------------------------------------------------------------------------*/
@@ -68,6 +71,8 @@ void salvage_init(struct salvage *salvage, const struct store *store, bool is_ce
 		.last_id = store->counters.last_id,
 		.is_certain = is_certain,
 	};
+	if (store->known)
+		spool_clock_save(&store->clock, &salvage->clock);
 	pthread_mutex_init(&salvage->mutex, NULL);
 }
 
@@ -131,6 +136,9 @@ static int read_counters(sqlite3 *db, struct counters *counters)
 	int code =
 		sqlite3_prepare_v2(db, "SELECT " STORE_COUNTERS " FROM counters", -1, &row, NULL);
 
+	if (code == SQLITE_ERROR)
+		code = sqlite3_prepare_v2(db, "SELECT " STORE_COUNTERS_OLDER " FROM counters", -1,
+					  &row, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_step(row);
 	if (code == SQLITE_ROW)
@@ -142,15 +150,17 @@ static int read_counters(sqlite3 *db, struct counters *counters)
 }
 
 /* The tables may be there and others than ours. */
-static int look_at_tables(sqlite3 *db)
+static int look_at_tables(sqlite3 *db, bool is_older)
 {
 	struct counters counters;
 	int64_t unused;
-	int code = store_read_number(db, "SELECT " STORE_COLUMNS " FROM records LIMIT 1", &unused);
+	int code = store_read_number(db, is_older ? records_table.read_older : records_table.read,
+				     &unused);
 
 	if (code == SQLITE_OK)
 		code = store_read_number(
-			db, "SELECT " STORE_COLUMNS ", reason FROM quarantine LIMIT 1", &unused);
+			db, is_older ? quarantine_table.read_older : quarantine_table.read,
+			&unused);
 	if (code == SQLITE_OK)
 		code = read_counters(db, &counters);
 	return code == SQLITE_ERROR ? SQLITE_CORRUPT : code;
@@ -169,13 +179,18 @@ static int check(struct salvage *salvage)
 		code = store_kind_of(db, &kind);
 	if (code == SQLITE_OK && kind == KIND_FOREIGN)
 		code = SQLITE_NOTADB;
-	if (code == SQLITE_OK && kind == KIND_OURS)
-		code = look_at_tables(db);
+	if (code == SQLITE_OK && (kind == KIND_OURS || kind == KIND_OLDER))
+		code = look_at_tables(db, kind == KIND_OLDER);
 	close_damaged(salvage, db);
 	return code;
 }
 
 /* --- reading -----------------------------------------------------------------------------------*/
+
+static int64_t larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
 
 /* True: the row is in the fresh table, be it from before. */
 static bool copy_row(struct haul *haul, sqlite3_stmt *row)
@@ -192,8 +207,8 @@ static bool copy_row(struct haul *haul, sqlite3_stmt *row)
 		return true;
 	haul->carried++;
 	haul->bytes += sqlite3_column_bytes(row, COLUMN_BODY);
-	if (sqlite3_column_int64(row, COLUMN_ID) > haul->last_id)
-		haul->last_id = sqlite3_column_int64(row, COLUMN_ID);
+	haul->last_id = larger(haul->last_id, sqlite3_column_int64(row, COLUMN_ID));
+	haul->last_clock_s = larger(haul->last_clock_s, sqlite3_column_int64(row, COLUMN_CLOCK_S));
 	return true;
 }
 
@@ -226,12 +241,11 @@ static void read_in_order(struct haul *haul)
 
 	while (may_go_on(haul) && rows++ < ROWS_MAX &&
 	       (code = sqlite3_step(haul->ids)) == SQLITE_ROW)
-		if (!carry(haul, sqlite3_column_int64(haul->ids, 0)))
-			haul->damaged = true;
+		haul->broken += !carry(haul, sqlite3_column_int64(haul->ids, 0));
 	sqlite3_reset(haul->ids);
+	haul->damaged = haul->broken > 0 || code != SQLITE_DONE;
 	if (code == SQLITE_DONE)
 		return;
-	haul->damaged = true;
 	if (code != SQLITE_ROW && !store_is_damage(code))
 		haul->code = code;
 }
@@ -270,6 +284,8 @@ static int prepare_reading(struct haul *haul, sqlite3 *from, const struct table 
 
 	if (code == SQLITE_OK)
 		code = sqlite3_prepare_v2(from, table->read, -1, &haul->read, NULL);
+	if (code == SQLITE_ERROR)
+		code = sqlite3_prepare_v2(from, table->read_older, -1, &haul->read, NULL);
 	return code == SQLITE_ERROR ? SQLITE_CORRUPT : code;
 }
 
@@ -323,14 +339,15 @@ static int open_fresh(const char *path, int64_t pages, sqlite3 **db)
 
 static int write_counters(sqlite3 *db, const struct counters *counters)
 {
-	char sql[256];
+	sqlite3_stmt *write = NULL;
+	int code = sqlite3_prepare_v2(db, STORE_WRITE_COUNTERS, -1, &write, NULL);
 
-	snprintf(sql, sizeof(sql),
-		 "UPDATE counters SET records=%lld, quarantined=%lld, quarantined_bytes=%lld, "
-		 "last_id=%lld; COMMIT",
-		 (long long)counters->records, (long long)counters->quarantined,
-		 (long long)counters->quarantined_bytes, (long long)counters->last_id);
-	return sqlite3_exec(db, sql, NULL, NULL, NULL);
+	if (code == SQLITE_OK) {
+		store_bind_counters(write, counters);
+		code = sqlite3_step(write);
+	}
+	sqlite3_finalize(write);
+	return code == SQLITE_DONE ? sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) : code;
 }
 
 static bool sync_file(const struct salvage *salvage, const char *path)
@@ -347,18 +364,13 @@ static bool sync_file(const struct salvage *salvage, const char *path)
 
 /* --- the whole ---------------------------------------------------------------------------------*/
 
-static int64_t larger(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
 static void count(struct salvage *salvage, const struct counters *told, const struct haul *records,
 		  const struct haul *quarantine)
 {
 	int64_t expected = told ? told->records : salvage->expected;
 
 	salvage->carried = records->carried;
-	salvage->lost = larger(expected - records->carried, 0);
+	salvage->lost = larger(expected - records->carried, records->broken);
 	salvage->is_whole = told && !records->damaged && !quarantine->damaged &&
 			    told->records == records->carried &&
 			    told->quarantined == quarantine->carried;
@@ -374,8 +386,10 @@ static int carry_over(struct salvage *salvage, sqlite3 *from, sqlite3 *to)
 
 	if (!is_told && !store_is_damage(code))
 		return code;
-	if (is_told)
+	if (is_told) {
 		salvage->last_id = larger(salvage->last_id, told.last_id);
+		salvage->clock = told.clock;
+	}
 	code = sqlite3_exec(to, "BEGIN", NULL, NULL, NULL);
 	if (code != SQLITE_OK)
 		return code;
@@ -390,7 +404,10 @@ static int carry_over(struct salvage *salvage, sqlite3 *from, sqlite3 *to)
 		.quarantined = quarantine.carried,
 		.quarantined_bytes = quarantine.bytes,
 		.last_id = larger(salvage->last_id, larger(records.last_id, quarantine.last_id)),
+		.clock = salvage->clock,
 	};
+	/* Where it is not known, no record is from its future. */
+	counters.clock.clock_us = larger(counters.clock.clock_us, records.last_clock_s * 1000000);
 	count(salvage, is_told ? &told : NULL, &records, &quarantine);
 	return write_counters(to, &counters);
 }

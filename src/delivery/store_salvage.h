@@ -15,6 +15,7 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
+#include "delivery/spool_clock.h"
 #include "delivery/spool_dir.h"
 #include "delivery/store.h"
 
@@ -36,6 +37,7 @@ struct salvage {
 	size_t max_bytes;
 	int64_t expected; /* records; -1: not known */
 	int64_t last_id;
+	struct spool_clock_state clock; /* of the store; at 0 if it has not been open */
 	bool is_certain;
 	_Atomic bool cancelled;
 	pthread_mutex_t mutex; /* of: */

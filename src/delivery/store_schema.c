@@ -4,30 +4,57 @@
  */
 #include "delivery/store_schema.h"
 
+#include <libdeflate.h>
 #include <stddef.h>
+#include <string.h>
 
 enum {
 	APPLICATION_ID = 0x4661726f, /* "Faro" */
-	SCHEMA_VERSION = 1,
+	SCHEMA_VERSION = 2,
 	BUSY_MS = 250, /* an operator's sqlite3 may hold the lock for a moment */
 };
 
-#define COLUMN_TYPES                                                                             \
-	"id INTEGER PRIMARY KEY, stored_s INTEGER NOT NULL, hash BLOB, session_id TEXT, "        \
-	"idempotency_key TEXT, traceparent TEXT, logs INTEGER NOT NULL, exceptions INTEGER NOT " \
-	"NULL, events INTEGER NOT NULL, measurements INTEGER NOT NULL, spans INTEGER NOT NULL, " \
+#define COLUMN_TYPES                                                                                       \
+	"id INTEGER PRIMARY KEY, stored_s INTEGER NOT NULL, clock_s INTEGER, hash BLOB, session_id TEXT, " \
+	"idempotency_key TEXT, traceparent TEXT, logs INTEGER NOT NULL, exceptions INTEGER NOT "           \
+	"NULL, events INTEGER NOT NULL, measurements INTEGER NOT NULL, spans INTEGER NOT NULL, "           \
 	"size INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL"
+
+#define CLOCK_US  "clock_us INTEGER NOT NULL DEFAULT 0"
+#define BOOT_US   "boot_us INTEGER NOT NULL DEFAULT 0"
+#define BOOT_ID   "boot_id TEXT NOT NULL DEFAULT ''"
+#define CLOCK_CRC "clock_crc INTEGER"
 
 static const char schema[] =
 	"BEGIN IMMEDIATE;"
 	"CREATE TABLE records(" COLUMN_TYPES ");"
 	"CREATE TABLE quarantine(" COLUMN_TYPES ", reason TEXT NOT NULL);"
 	"CREATE TABLE counters(records INTEGER NOT NULL, quarantined INTEGER NOT NULL, "
-	"quarantined_bytes INTEGER NOT NULL, last_id INTEGER NOT NULL);"
-	"INSERT INTO counters VALUES(0, 0, 0, 0);"
-	"PRAGMA user_version=1;"
+	"quarantined_bytes INTEGER NOT NULL, last_id INTEGER NOT NULL, " CLOCK_US ", " BOOT_US
+	", " BOOT_ID ", " CLOCK_CRC ");"
+	"INSERT INTO counters(records, quarantined, quarantined_bytes, last_id) VALUES(0, 0, 0, 0);"
+	"PRAGMA user_version=2;"
 	"PRAGMA application_id=1180791407;" /* APPLICATION_ID */
 	"COMMIT;";
+
+/* From version 1. The clock begins, and the age of what is there is counted from then. */
+static const char conversion[] = "BEGIN IMMEDIATE;"
+				 "ALTER TABLE records ADD COLUMN clock_s INTEGER;"
+				 "ALTER TABLE quarantine ADD COLUMN clock_s INTEGER;"
+				 "ALTER TABLE counters ADD COLUMN " CLOCK_US ";"
+				 "ALTER TABLE counters ADD COLUMN " BOOT_US ";"
+				 "ALTER TABLE counters ADD COLUMN " BOOT_ID ";"
+				 "ALTER TABLE counters ADD COLUMN " CLOCK_CRC ";"
+				 "PRAGMA user_version=2;"
+				 "COMMIT;";
+
+int store_convert(sqlite3 *db)
+{
+	int code = sqlite3_exec(db, conversion, NULL, NULL, NULL);
+
+	/* The tables are not ours, or half of them. */
+	return code == SQLITE_ERROR ? SQLITE_CORRUPT : code;
+}
 
 int store_create_tables(sqlite3 *db)
 {
@@ -111,6 +138,8 @@ int store_kind_of(sqlite3 *db, enum store_kind *kind)
 		*kind = KIND_NEWER;
 	else if (application == APPLICATION_ID && version == SCHEMA_VERSION)
 		*kind = KIND_OURS;
+	else if (application == APPLICATION_ID && version == 1)
+		*kind = KIND_OLDER;
 	else if (application == 0 && version == 0 && tables == 0)
 		*kind = KIND_EMPTY;
 	else
@@ -118,8 +147,31 @@ int store_kind_of(sqlite3 *db, enum store_kind *kind)
 	return code;
 }
 
+/* A clock that is wrong would make all records too old. */
+static uint32_t clock_crc(const struct spool_clock_state *clock)
+{
+	const int64_t numbers[] = {clock->clock_us, clock->boot_us};
+	uint32_t crc = libdeflate_crc32(0, numbers, sizeof(numbers));
+
+	return libdeflate_crc32(crc, clock->boot_id, strlen(clock->boot_id));
+}
+
+static bool read_clock(sqlite3_stmt *row, struct spool_clock_state *clock)
+{
+	const char *boot_id = (const char *)sqlite3_column_text(row, 6);
+
+	*clock = (struct spool_clock_state){sqlite3_column_int64(row, 4),
+					    sqlite3_column_int64(row, 5), ""};
+	if (boot_id)
+		strncpy(clock->boot_id, boot_id, sizeof(clock->boot_id) - 1);
+	if (sqlite3_column_type(row, 7) == SQLITE_NULL)
+		return clock->clock_us == 0;
+	return clock->clock_us >= 0 && clock_crc(clock) == (uint32_t)sqlite3_column_int64(row, 7);
+}
+
 bool store_read_counters(sqlite3_stmt *row, struct counters *counters)
 {
+	struct spool_clock_state clock;
 	int64_t columns[4];
 
 	for (int i = 0; i < 4; i++) {
@@ -127,6 +179,20 @@ bool store_read_counters(sqlite3_stmt *row, struct counters *counters)
 		if (columns[i] < 0 || columns[i] > INT64_MAX / 2)
 			return false;
 	}
-	*counters = (struct counters){columns[0], columns[1], columns[2], columns[3]};
+	if (!read_clock(row, &clock))
+		return false;
+	*counters = (struct counters){columns[0], columns[1], columns[2], columns[3], clock};
 	return true;
+}
+
+void store_bind_counters(sqlite3_stmt *write, const struct counters *counters)
+{
+	sqlite3_bind_int64(write, 1, counters->records);
+	sqlite3_bind_int64(write, 2, counters->quarantined);
+	sqlite3_bind_int64(write, 3, counters->quarantined_bytes);
+	sqlite3_bind_int64(write, 4, counters->last_id);
+	sqlite3_bind_int64(write, 5, counters->clock.clock_us);
+	sqlite3_bind_int64(write, 6, counters->clock.boot_us);
+	sqlite3_bind_text(write, 7, counters->clock.boot_id, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(write, 8, clock_crc(&counters->clock));
 }

@@ -13,18 +13,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "delivery/spool_clock.h"
+
 enum {
 	STORE_PAGE_BYTES = 4096,
 };
 
-/* The columns of a record, as store_records.c reads and binds them. */
-#define STORE_COLUMNS                                                                              \
-	"id, stored_s, hash, session_id, idempotency_key, traceparent, logs, exceptions, events, " \
-	"measurements, spans, size, crc, body"
+/* The columns of a record, as store_records.c reads and binds them. stored_s is the wall clock's, for
+ * people; clock_s is the spool's (spool_clock.h), NULL where version 1 stored the record. */
+#define STORE_COLUMNS_WITH(clock_s)                                                         \
+	"id, stored_s, " clock_s ", hash, session_id, idempotency_key, traceparent, logs, " \
+	"exceptions, events, measurements, spans, size, crc, body"
+#define STORE_COLUMNS       STORE_COLUMNS_WITH("clock_s")
+#define STORE_COLUMNS_OLDER STORE_COLUMNS_WITH("NULL")
 
 enum store_column {
 	COLUMN_ID,
 	COLUMN_STORED_S,
+	COLUMN_CLOCK_S,
 	COLUMN_HASH,
 	COLUMN_SESSION_ID,
 	COLUMN_IDEMPOTENCY_KEY,
@@ -42,13 +48,21 @@ enum store_column {
 
 struct counters {
 	int64_t records, quarantined, quarantined_bytes, last_id;
+	struct spool_clock_state clock;
 };
 
-#define STORE_COUNTERS "records, quarantined, quarantined_bytes, last_id"
+/* clock_crc is NULL until the clock was saved. */
+#define STORE_COUNTERS \
+	"records, quarantined, quarantined_bytes, last_id, clock_us, boot_us, boot_id, clock_crc"
+#define STORE_COUNTERS_OLDER "records, quarantined, quarantined_bytes, last_id, 0, 0, '', NULL"
+#define STORE_WRITE_COUNTERS                                                             \
+	"UPDATE counters SET records=?, quarantined=?, quarantined_bytes=?, last_id=?, " \
+	"clock_us=?, boot_us=?, boot_id=?, clock_crc=?"
 
 enum store_kind {
 	KIND_EMPTY, /* nothing is in it */
 	KIND_OURS,
+	KIND_OLDER,
 	KIND_NEWER,
 	KIND_FOREIGN,
 };
@@ -64,9 +78,13 @@ void store_disconnect(sqlite3 *db);
 int store_kind_of(sqlite3 *db, enum store_kind *kind);
 /* Makes the tables of an empty one. */
 int store_create_tables(sqlite3 *db);
+/* Makes one of an older version ours, in one transaction. */
+int store_convert(sqlite3 *db);
 /* The first column of the first row; 0 without a row. */
 int store_read_number(sqlite3 *db, const char *sql, int64_t *value);
 /* From a row of STORE_COUNTERS. False: they cannot be right. */
 bool store_read_counters(sqlite3_stmt *row, struct counters *counters);
+/* To STORE_WRITE_COUNTERS. They must stay as they are until it was run. */
+void store_bind_counters(sqlite3_stmt *write, const struct counters *counters);
 
 #endif

@@ -96,5 +96,5 @@ scenario("faro-ingest(8): looking into a spool that is in use", async (stage) =>
 	assert.equal((await client.send(beaconParams(smallBeacon.length), smallBeacon)).status, 202);
 	const { code, stdout, stderr } = await stage.finish("sqlite3", "bash", ["-e", "-c", look], { cwd: spool });
 	assert.equal(code, 0, stderr);
-	assert.match(stdout.toString(), /\|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\|\d+\|\{"meta":.*"message":"hello"/);
+	assert.match(stdout.toString(), /\|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\|\d+\|\d+\|\{"meta":.*"message":"hello"/);
 });

@@ -283,22 +283,9 @@ static void test_dedup__after_a_restart__known(void **state)
 	(void)state;
 	assert_int_equal(put(3), STORE_OK);
 	reopen();
-	store_fill_dedup(store, dedup, time(NULL), loop_now_us());
+	store_fill_dedup(store, dedup, loop_now_us());
 	assert_int_equal(dedup_begin(dedup, &hash, &waiter, loop_now_us()), DEDUP_KNOWN);
 	assert_int_equal(dedup_begin(dedup, &other, &waiter, loop_now_us()), DEDUP_FIRST);
-	dedup_free(dedup);
-}
-
-static void test_dedup__older_than_it_remembers__not_told(void **state)
-{
-	struct dedup *dedup = dedup_new();
-	struct dedup_waiter waiter = {.mailbox = NULL};
-	struct dedup_hash hash = numbered(3).hash;
-
-	(void)state;
-	assert_int_equal(put(3), STORE_OK);
-	store_fill_dedup(store, dedup, time(NULL) + DEDUP_KEEP_S + 1, loop_now_us());
-	assert_int_equal(dedup_begin(dedup, &hash, &waiter, loop_now_us()), DEDUP_FIRST);
 	dedup_free(dedup);
 }
 
@@ -399,14 +386,14 @@ static void test_open__of_a_newer_version__moved_aside_whole(void **state)
 	struct spool_record record;
 
 	(void)state;
-	make_other("PRAGMA user_version=2");
+	make_other("PRAGMA user_version=3");
 	assert_int_equal(store_open(store), STORE_OK);
 	assert_int_equal(metrics_get(METRIC_SPOOL_MOVED_ASIDE), before + 1);
 	assert_int_equal(store_records(store), 0);
 	assert_int_equal(put(2), STORE_OK);
 	/* A second one goes beside the first. */
 	store_free(store);
-	execute("PRAGMA user_version=2");
+	execute("PRAGMA user_version=3");
 	store = open_new(64 << 20);
 	assert_int_equal(store_open(store), STORE_OK);
 	assert_true(is_there("spool.db.newer.2"));
@@ -414,7 +401,7 @@ static void test_open__of_a_newer_version__moved_aside_whole(void **state)
 	store_free(store);
 	remove_named("spool.db");
 	rename_named("spool.db.newer", "spool.db");
-	execute("PRAGMA user_version=1");
+	execute("PRAGMA user_version=2");
 	store = open_new(64 << 20);
 	assert_int_equal(store_open(store), STORE_OK);
 	assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
@@ -434,6 +421,10 @@ static void test_open__foreign_or_changed__suspected_and_carried_over(void **sta
 		{"DELETE FROM counters", 1, true},
 		{"UPDATE counters SET records=-1", 1, true},
 		{"UPDATE counters SET quarantined=9223372036854775807", 1, true},
+		/* All would be too old. */
+		{"UPDATE counters SET clock_us=clock_us+1000000000000", 1, true},
+		{"UPDATE counters SET boot_us=0", 1, true},
+		{"UPDATE counters SET boot_id='another'", 1, true},
 		/* Nor does the next id begin there. */
 		{"UPDATE counters SET last_id=9223372036854775807", 1, true},
 		{"ALTER TABLE records RENAME COLUMN body TO text", 0, true},
@@ -466,6 +457,8 @@ static void test_record__anything_in_it_changed__is_damaged_alone(void **state)
 {
 	static const char *const changes[] = {
 		"stored_s = stored_s + 1",
+		"clock_s = clock_s + 1",
+		"clock_s = NULL",
 		"hash = zeroblob(16)",
 		"session_id = 'another'",
 		"session_id = ''",
@@ -796,7 +789,6 @@ int main(void)
 		TEST(test_next__no_room_for_it__stays_and_says_whether_there_can_be),
 		TEST(test_lock__second_process__cannot_use_it),
 		TEST(test_dedup__after_a_restart__known),
-		TEST(test_dedup__older_than_it_remembers__not_told),
 		TEST(test_begin__not_open__failed),
 		TEST(test_open__of_a_newer_version__moved_aside_whole),
 		TEST(test_open__foreign_or_changed__suspected_and_carried_over),

@@ -213,7 +213,7 @@ static int64_t end_some(struct store *store)
 	if (store_is_open(store))
 		store_peek(store, INT64_MIN, &id, &stored_s);
 	if (store_is_open(store))
-		store_fill_dedup(store, dedup, 0, 0);
+		store_fill_dedup(store, dedup, 0);
 	if (store_is_open(store) && store_finish(store, finished, count) == STORE_OK)
 		gone = (int64_t)count;
 	buf_release(&body);

@@ -44,7 +44,7 @@ static enum store_result put_numbered(struct store *store, int n)
 }
 
 /* Puts those from `from` on in one transaction. */
-static enum store_result put_many(struct store *store, int from, int to)
+static inline enum store_result put_many(struct store *store, int from, int to)
 {
 	if (store_begin(store) != STORE_OK)
 		return STORE_FAILED;
