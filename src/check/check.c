@@ -1,12 +1,15 @@
 /*
- * DESIGN: a name lookup and up to four exchanges (check_client).
+ * DESIGN: a name lookup and up to six exchanges (check_client).
  *
  *	name     getaddrinfo(3), as the resolver calls it
- *	empty    a labelled beacon without items, which a receiver accepts and does not store
+ *	empty    a labelled beacon without items, which a receiver accepts and does not store; what
+ *	         answers with a JSON object is OTLP/HTTP, or something else that is no receiver
  *	garbage  half a JSON value, to which a receiver answers 400; what answers 2xx is another
  *	         server, and would lose beacons
- *	largest  the empty beacon, padded with blanks to FARO_MAX_DECODED_BYTES
+ *	largest  the empty beacon, padded with blanks to FARO_MAX_DECODED_BYTES and what labels add;
+ *	         where that is too large, once more without what they add
  *	sent     with --send: one log and one span, which are stored
+ *	through  with --through: a beacon without items, as a browser would send it to nginx
  *
  * The first failure ends the check. Where it can have several causes, one more exchange decides:
  * TLS on a plain port, HTTP on a TLS port, or GET /-/ready, to which a faro.receiver and Alloy's
@@ -33,6 +36,9 @@ enum {
 	TRACE_ID_BYTES = 16,
 	SPAN_ID_BYTES = 8,
 };
+
+/* What a browser would send that has nothing to say. */
+#define EMPTY VIEW_LITERAL("{}")
 
 struct check {
 	const struct config *config;
@@ -158,13 +164,26 @@ static enum check_finding check_name(struct check *check)
 	return FINDING_OK;
 }
 
+/* A Faro receiver answers 202 "ok", a collector's faroreceiver 200 or 202. OTLP/HTTP answers 200 to
+ * any JSON, with an object that says how much of it was taken. */
+static bool is_object(const char *reply)
+{
+	return reply[strspn(reply, " \t\r\n")] == '{';
+}
+
+/* After a good answer. */
+static enum check_finding judge_reply(struct check *check)
+{
+	return is_object(check->client.reply) ? identify_server(check) : FINDING_OK;
+}
+
 static enum check_finding check_empty(struct check *check)
 {
 	struct check_body body = {.head = {check->empty.data, check->empty.len}};
 	enum check_finding finding = check_client_post(&check->client, &body);
 
 	say_exchange(check, "empty", "a labelled beacon without items; nothing is stored");
-	return finding == FINDING_OK ? finding : look_closer(check, finding);
+	return finding == FINDING_OK ? judge_reply(check) : look_closer(check, finding);
 }
 
 static enum check_finding check_garbage(struct check *check)
@@ -181,9 +200,8 @@ static enum check_finding check_garbage(struct check *check)
 								    : finding;
 }
 
-static enum check_finding check_largest(struct check *check)
+static enum check_finding post_padded(struct check *check, size_t size, const char *meaning)
 {
-	size_t size = check->config->max_decoded_bytes;
 	struct check_body body = {.head = {check->empty.data, 1},
 				  .tail = {check->empty.data + 1, check->empty.len - 1}};
 	enum check_finding finding;
@@ -191,7 +209,25 @@ static enum check_finding check_largest(struct check *check)
 	if (size > check->empty.len)
 		body.blanks = size - check->empty.len;
 	finding = check_client_post(&check->client, &body);
-	say_exchange(check, "largest", "an empty beacon of FARO_MAX_DECODED_BYTES");
+	say_exchange(check, "largest", meaning);
+	return finding;
+}
+
+static enum check_finding check_largest(struct check *check)
+{
+	size_t size = check->config->max_decoded_bytes;
+	size_t added = check->empty.len - EMPTY.len;
+	enum check_finding finding = post_padded(
+		check, size + added, "an empty beacon of FARO_MAX_DECODED_BYTES, with its labels");
+
+	if (finding != FINDING_TOO_LARGE)
+		return finding;
+	finding = post_padded(check, size, "the same without the bytes of its labels");
+	if (finding == FINDING_OK)
+		say("warning",
+		    "%s: Only what labels add, here %zu bytes and more with traces, exceeds a "
+		    "limit there; lower FARO_MAX_DECODED_BYTES by so much, or raise that limit.",
+		    check_finding_texts[FINDING_TOO_LARGE].name, added);
 	return finding;
 }
 
@@ -269,17 +305,71 @@ done:
 	return finding;
 }
 
+/* The whole route */
+
+/* `reason` is that of a problem body, "" without one. */
+static enum check_finding judge_route(const struct check_client *client, const char *reason)
+{
+	if (client->exchange.status < 200)
+		return FINDING_ROUTE_NO_ANSWER;
+	if (client->exchange.status == 202 && strcmp(client->reply, "ok") == 0)
+		return FINDING_OK;
+	if (strcmp(reason, "not_found") == 0)
+		return FINDING_ROUTE_OTHER_PATH;
+	return *reason ? FINDING_ROUTE_REFUSED : FINDING_ROUTE_NOT_FOUND;
+}
+
+/* Cut out of the beginning of a problem body of ours, or of nginx's in our words. */
+static void read_reason(const char *reply, char *reason, size_t size)
+{
+	static const char before[] = "\"reason\":\"";
+	const char *at = strstr(reply, before);
+	size_t n = 0;
+
+	if (at && is_object(reply)) {
+		at += sizeof(before) - 1;
+		n = strspn(at, "abcdefghijklmnopqrstuvwxyz_");
+	}
+	snprintf(reason, size, "%.*s", (int)n, at ? at : "");
+}
+
+static enum check_finding check_through(struct check *check)
+{
+	struct check_body body = {.head = EMPTY};
+	const char *path = check->config->path;
+	char reason[64], meaning[CONFIG_PATH_MAX_BYTES + 64];
+
+	if (!check_client_post_through(&check->client, &body)) {
+		say("through", "there is not enough memory");
+		return FINDING_LOCAL;
+	}
+	read_reason(check->client.reply, reason, sizeof(reason));
+	snprintf(meaning, sizeof(meaning), "a beacon to %s, by nginx and responder", path);
+	say_exchange(check, "through", meaning);
+	return judge_route(&check->client, reason);
+}
+
 /* The whole check */
 
 static enum check_finding run(struct check *check)
 {
-	static enum check_finding (*const steps[])(struct check *) = {
-		check_name, check_empty, check_garbage, check_largest, check_send};
-	size_t count = ARRAY_LEN(steps) - (check->config->check_send ? 0 : 1);
+	const struct config *config = check->config;
+	const struct {
+		enum check_finding (*take)(struct check *check);
+		bool wanted;
+	} steps[] = {
+		{check_name, true},
+		{check_empty, true},
+		{check_garbage, true},
+		{check_largest, true},
+		{check_send, config->check_send},
+		{check_through, config->check_through != NULL},
+	};
 	enum check_finding finding = FINDING_OK;
 
-	for (size_t i = 0; i < count && finding == FINDING_OK; i++)
-		finding = steps[i](check);
+	for (size_t i = 0; i < ARRAY_LEN(steps) && finding == FINDING_OK; i++)
+		if (steps[i].wanted)
+			finding = steps[i].take(check);
 	return finding;
 }
 
@@ -293,8 +383,7 @@ int check_receiver(const struct config *config)
 	setvbuf(stdout, NULL, _IOLBF, 0); /* a pod's log shows each step at once */
 	buf_init(&check.empty, BEACON_MAX_BYTES, NULL);
 	say("receiver", "%s", config->upstream_url);
-	if (check_client_init(&check.client, config) &&
-	    label(&check, VIEW_LITERAL("{}"), &check.empty))
+	if (check_client_init(&check.client, config) && label(&check, EMPTY, &check.empty))
 		finding = run(&check);
 	else
 		say("local", "there is not enough memory");

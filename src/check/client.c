@@ -10,7 +10,8 @@
 
 enum {
 	HEADER_LINE_MAX_BYTES = KEY_FILE_MAX_BYTES + 64,
-	KEY_PREFIX_BYTES = 8, /* by which a quoted key is recognised */
+	THROUGH_EXTRA_MS = 5000, /* for nginx and the responder, beside the receiver's deadline */
+	KEY_PREFIX_BYTES = 8,    /* by which a quoted key is recognised */
 };
 
 static size_t copy_part(char *out, size_t size, struct view part, size_t at)
@@ -116,21 +117,49 @@ static void hide_key(struct check_client *client)
 	}
 }
 
-enum check_finding check_client_post(struct check_client *client, struct check_body *body)
+static void set_post(struct check_client *client, struct check_body *body,
+		     struct curl_slist *headers)
 {
 	size_t size = body->head.len + body->blanks + body->tail.len;
-	enum check_finding finding;
 
 	body->at = 0;
-	set_connection(client, client->config->upstream_url);
 	curl_easy_setopt(client->curl, CURLOPT_POST, 1L);
 	curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
 	curl_easy_setopt(client->curl, CURLOPT_READFUNCTION, read_body);
 	curl_easy_setopt(client->curl, CURLOPT_READDATA, body);
-	curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, client->headers);
+	curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
+}
+
+enum check_finding check_client_post(struct check_client *client, struct check_body *body)
+{
+	enum check_finding finding;
+
+	set_connection(client, client->config->upstream_url);
+	set_post(client, body, client->headers);
 	finding = perform(client);
 	hide_key(client);
 	return finding;
+}
+
+bool check_client_post_through(struct check_client *client, struct check_body *body)
+{
+	static char no_expect[] = "Expect:", json[] = "Content-Type: application/json";
+	struct curl_slist expect = {.data = no_expect}, headers = {.data = json, .next = &expect};
+	const struct config *config = client->config;
+	char *url;
+
+	if (asprintf(&url, "%s%s", config->check_through, config->path) < 0)
+		return false;
+	set_connection(client, url);
+	set_post(client, body, &headers);
+	curl_easy_setopt(client->curl, CURLOPT_CONNECT_TO, NULL);
+	curl_easy_setopt(client->curl, CURLOPT_SSL_VERIFYPEER, 0L);
+	curl_easy_setopt(client->curl, CURLOPT_SSL_VERIFYHOST, 0L);
+	curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS,
+			 (long)config->upstream_timeout_ms + THROUGH_EXTRA_MS);
+	perform(client);
+	free(url);
+	return true;
 }
 
 /* The receiver's host and port with another scheme, and /-/ready. To be freed by curl_free(). */

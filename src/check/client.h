@@ -43,6 +43,9 @@ void check_client_release(struct check_client *client);
 
 /* To FARO_UPSTREAM_URL, with key and tenant. A reply that quotes the key is cut off there. */
 enum check_finding check_client_post(struct check_client *client, struct check_body *body);
+/* To FARO_PATH behind --through, as a browser would: without key and tenant, and with any
+ * certificate, since nothing secret is sent. False without memory. */
+bool check_client_post_through(struct check_client *client, struct check_body *body);
 /* /-/ready of the same host and port. True if there was an HTTP reply. */
 bool check_client_get_ready(struct check_client *client, const char *scheme);
 /* Whether the port speaks TLS, with any certificate: nothing is sent on that connection. */

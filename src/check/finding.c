@@ -74,7 +74,8 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 		"not_faro", "Something answers there, but not as a Faro receiver does.",
 		"Correct host and port in FARO_UPSTREAM_URL. 12347 is a faro.receiver's by "
 		"default, and pyroscope.receive_http's as well; 3100 is Loki, 4318 OTLP, 12345 "
-		"Alloy itself. What answers 2xx without being a receiver loses every beacon."},
+		"Alloy itself. What answers 2xx without being a receiver, as OTLP does, loses "
+		"every beacon."},
 	[FINDING_ALLOY_PORT] = {
 		"alloy_port", "That is Alloy's own HTTP port, not its Faro receiver's.",
 		"Put the listen_port of faro.receiver's server block (12347 by default) into "
@@ -105,13 +106,36 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 	[FINDING_THROTTLED] = {
 		"throttled", "The receiver works, and its rate limit is reached.",
 		"Raise rate and burst_size of the rate_limiting block in faro.receiver's server "
-		"block (50 and 100 requests a second by default, for all senders together); "
-		"FARO_SPOOL_DIR keeps beacons meanwhile."},
+		"block (50 and 100 requests a second by default): for all senders together, or, "
+		"with strategy = \"per_app\", for each app's name and environment, so for all pods "
+		"of this service; FARO_SPOOL_DIR keeps beacons meanwhile."},
 	[FINDING_SERVER_ERROR] = {
 		"server_error",
 		"The receiver, or a proxy in front of it, reports a failure of its own.",
 		"502, 503 and 504 are mostly a proxy's or a service mesh's without a receiver "
 		"behind it: are its pods ready? Else look at the receiver's logs."},
+	[FINDING_ROUTE_NO_ANSWER] = {
+		"route_no_answer",
+		"The receiver works; nothing answers at the address of --through.",
+		"Write the address on which nginx itself listens, as it is seen from here, such as "
+		"http://127.0.0.1:8080."},
+	[FINDING_ROUTE_NOT_FOUND] = {
+		"route_not_found",
+		"The receiver works; what answers at the address of --through does not hand "
+		"FARO_PATH to faro-ingest.",
+		"nginx's path (FARO_PATH of its templates, or faro-location.conf) must be the "
+		"FARO_PATH of faro-ingest. Is that address the server block with the snippet, and "
+		"not one that redirects?"},
+	[FINDING_ROUTE_OTHER_PATH] = {
+		"route_other_path",
+		"nginx hands this path to a faro-ingest that has another FARO_PATH.",
+		"Give faro-ingest the FARO_PATH that nginx has, and start it again; does this "
+		"check run with the settings of the one that serves?"},
+	[FINDING_ROUTE_REFUSED] = {
+		"route_refused",
+		"nginx, or faro-ingest behind it, refuses the beacon that the receiver takes.",
+		"The reason is in the line above; README.md, \"When telemetry stops\", has a row "
+		"for it."},
 	[FINDING_LOCAL] = {
 		"local", "The check itself could not be done.",
 		"The sentence above says why: memory, open files, or what this process may do."},

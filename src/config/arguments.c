@@ -35,6 +35,27 @@ static void set_send(struct reading *reading, const struct option_row *option, c
 	reading->config->check_send = true;
 }
 
+static void set_through(struct reading *reading, const struct option_row *option, const char *value)
+{
+	size_t scheme = strncmp(value, "http://", 7) == 0    ? 7
+			: strncmp(value, "https://", 8) == 0 ? 8
+							     : 0;
+	size_t host = strcspn(value + scheme, "/?#@ ");
+	const char *rest = value + scheme + host;
+
+	(void)option;
+	if (scheme == 0 || host == 0 || (*rest != '\0' && strcmp(rest, "/") != 0)) {
+		reading_bad_argument(reading, value,
+				     "--through expects nginx's address without a path, such as "
+				     "http://127.0.0.1:8080");
+		return;
+	}
+	reading->config->check_through =
+		arena_copy(&reading->config->storage, (struct view){value, scheme + host});
+	if (!reading->config->check_through)
+		reading_out_of_memory(reading);
+}
+
 static void report_two_modes(struct reading *reading)
 {
 	char bytes[256];
@@ -79,6 +100,8 @@ const struct option_row option_rows[] = {
 	 "Try the receiver, and tell what to change; nothing is stored."},
 	{"send", NULL, NULL, set_send, MODE_SERVE,
 	 "With --check: also send a log and a span that are stored."},
+	{"through", NULL, "URL", set_through, MODE_SERVE,
+	 "With --check: also send a beacon to nginx there, the whole way to the receiver."},
 	{"print", NULL, NULL, set_mode, MODE_PRINT,
 	 "Read one body on stdin, write it labelled to stdout."},
 	{"ping", NULL, "SOCKET", set_mode, MODE_PING,
@@ -181,4 +204,6 @@ void arguments_read(struct reading *reading, int argc, char **argv)
 		read_argument(reading, &arguments);
 	if (reading->config->check_send && reading->config->mode != MODE_CHECK)
 		reading_bad_argument(reading, "--send", "expected only together with --check");
+	if (reading->config->check_through && reading->config->mode != MODE_CHECK)
+		reading_bad_argument(reading, "--through", "expected only together with --check");
 }

@@ -60,6 +60,7 @@ struct config {
 	mode_t listen_mode;      /* --listen-mode, octal, default 0660 */
 	const char *ping_socket; /* --ping */
 	bool check_send;         /* --send */
+	char *check_through;     /* --through, NULL if not given: scheme://host[:port] */
 
 	/* FARO_UPSTREAM_URL, split; NULL only where MODE_PRINT went without. url has the path
 	 * filled in (/collect) and is NUL-terminated. */

@@ -13,7 +13,7 @@ import { createServer as createTls } from "node:tls";
 
 import { get } from "./lib/client.mjs";
 import { ingestEnv, runIngest, startIngest, startSink } from "./lib/faro.mjs";
-import { mainConfig, makeDirectory, startNginx } from "./lib/nginx.mjs";
+import { mainConfig, makeDirectory, nginx, startNginx } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { freePort, ingestBinary, root, scenario } from "./lib/stage.mjs";
 import { makeCertificate } from "./lib/tls.mjs";
@@ -83,17 +83,31 @@ async function startTlsReceiver(stage, certificate, server = {}) {
 
 scenario("a receiver that is as it should be: ok, exit 0, and nothing is stored", async (stage) => {
 	const sink = await startSink(stage);
-	const said = await expectFinding(stage, sink.url, "ok");
+	const said = await expectFinding(stage, sink.url, "ok", null, { env: { FARO_MAX_DECODED_BYTES: "4MiB" } });
 	assert.match(said.receiver, /^http:\/\/127\.0\.0\.1:\d+\/collect$/);
 	assert.equal(said.name, "127.0.0.1 is 127.0.0.1");
 	assert.match(said.empty, /^202 in \d+ ms: /);
 	assert.match(said.garbage, /^400 in \d+ ms: /);
 	assert.match(said.largest, /^202 in \d+ ms: /);
+	assert.equal(said.warning, undefined);
 	assert.equal(said.sent, undefined);
 	assert.equal(said.stderr, "");
 	const counted = await counts(sink);
 	for (const kind of ["logs", "exceptions", "events", "measurements", "spans"]) assert.equal(counted[kind], 0, kind);
-	assert.equal(sink.bodies()[2].length, 5 * 1024 * 1024);
+	const bodies = sink.bodies();
+	assert.equal(bodies.length, 3);
+	assert.equal(bodies[2].length, 4 * 1024 * 1024 + bodies[0].length - "{}".length, "what labels add is part of it");
+});
+
+scenario("a limit that only labels exceed, as where both have 5MiB: a warning, and exit 0", async (stage) => {
+	const sink = await startSink(stage);
+	const said = await expectFinding(stage, sink.url, "ok");
+	assert.match(said.warning, /^too_large: Only what labels add, here \d+ bytes.*lower FARO_MAX_DECODED_BYTES/);
+	assert.match(said.text, /^largest +413 in .*\nlargest +202 in .*\nwarning /m);
+	/* So much less is right. */
+	const [, added] = /here (\d+) bytes/.exec(said.warning);
+	const exact = await expectFinding(stage, sink.url, "ok", null, { env: { FARO_MAX_DECODED_BYTES: String(5 * 1024 * 1024 - added) } });
+	assert.equal(exact.warning, undefined);
 });
 
 scenario("--send: one log and one span, labelled as a page's, found by the id that it prints", async (stage) => {
@@ -240,6 +254,79 @@ for (const [what, status] of [["404", 404], ["405", 405], ["400", 400], ["200", 
 		await expectFinding(stage, behind.url, "not_faro", /12347.*3100.*2xx/);
 	});
 
+/* As port 4318 answers; anything that is JSON is 200 there, and nothing of it is kept. */
+for (const args of [[], ["--send"]])
+	scenario(`OTLP over HTTP: not_faro ${args}`, async (stage) => {
+		const port = await listen(stage, createHttp((request, response) => asReceiver(request, {
+			writeHead: (status) => {
+				response.writeHead(status === 202 ? 200 : status, { "Content-Type": "application/json" });
+				return { end: () => response.end(status === 202 ? '{"partialSuccess":{}}' : '{"code":3,"message":"unexpected EOF"}') };
+			},
+		})));
+		const said = await expectFinding(stage, `http://127.0.0.1:${port}/v1/logs`, "not_faro", /4318 OTLP/, { args });
+		assert.match(said.empty, /^200 /);
+		assert.equal(said.sent, undefined);
+	});
+
+scenario("a collector's faroreceiver, which answers 200: ok", async (stage) => {
+	const port = await listen(stage, createHttp((request, response) => asReceiver(request, {
+		writeHead: (status) => response.writeHead(status === 202 ? 200 : status),
+	})));
+	await expectFinding(stage, `http://127.0.0.1:${port}`, "ok", null, { args: ["--send"] });
+});
+
+/* nginx, with FARO_PATH /faro, before a responder. */
+async function startRoute(stage, env) {
+	const sink = await startSink(stage);
+	const ingest = await startIngest(stage, sink.url, { env: { FARO_MAX_DECODED_BYTES: "1MiB", ...env } });
+	const server = await nginx(stage, { socket: ingest.socket });
+	const through = (finding, remedy, more) => expectFinding(stage, sink.url, finding, remedy, {
+		args: ["--through", `http://127.0.0.1:${server.port}`], env: { FARO_MAX_DECODED_BYTES: "1MiB", ...more },
+	});
+	return { ingest, sink, server, through };
+}
+
+scenario("--through: nginx, responder and receiver take a beacon, of which nothing is stored", async (stage) => {
+	writeFileSync(stage.path("key"), "s3cret\n");
+	const { through, sink, server } = await startRoute(stage);
+	const said = await through("ok", null, { FARO_UPSTREAM_API_KEY_FILE: stage.path("key") });
+	assert.match(said.through, /^202 in \d+ ms: a beacon to \/faro,/);
+	assert.equal((await counts(sink)).logs, 0);
+	assert.equal(sink.bodies().length, 4);
+	await expectFinding(stage, sink.url, "ok", null,
+		{ args: [`--through=http://127.0.0.1:${server.port}/`], env: { FARO_MAX_DECODED_BYTES: "1MiB" } });
+});
+
+scenario("--through: nginx has another path than FARO_PATH: route_not_found", async (stage) => {
+	const { through } = await startRoute(stage, { FARO_PATH: "/rum" });
+	const said = await through("route_not_found", /nginx's path.*FARO_PATH/, { FARO_PATH: "/rum" });
+	assert.match(said.through, /^404 /);
+});
+
+scenario("--through: the responder has another path than nginx and this check: route_other_path", async (stage) => {
+	const { through } = await startRoute(stage, { FARO_PATH: "/rum" });
+	const said = await through("route_other_path", /FARO_PATH that nginx has/);
+	assert.match(said.through, /^404 .*"reason":"not_found"/);
+});
+
+scenario("--through: the responder is gone: route_refused", async (stage) => {
+	const { through, ingest } = await startRoute(stage);
+	await ingest.process.stop("SIGTERM");
+	const said = await through("route_refused", /When telemetry stops/);
+	assert.match(said.through, /^503 .*"reason":"responder_unavailable"/);
+});
+
+scenario("--through: nothing answers there, or a page: route_no_answer, route_not_found", async (stage) => {
+	const sink = await startSink(stage);
+	const env = { FARO_MAX_DECODED_BYTES: "1MiB" };
+	const at = (port) => ["--through", `http://127.0.0.1:${port}`];
+	await expectFinding(stage, sink.url, "route_no_answer", /nginx itself listens/, { env, args: at(await freePort()) });
+	for (const [status, headers] of [[200, {}], [301, { Location: "https://shop.example/faro" }], [405, {}]]) {
+		const page = await listen(stage, createHttp((request, response) => response.writeHead(status, headers).end("<!doctype html>")));
+		await expectFinding(stage, sink.url, "route_not_found", /redirects/, { env, args: at(page) });
+	}
+});
+
 scenario("Alloy's own port: alloy_port", async (stage) => {
 	const port = await listen(stage, createHttp(ready("Alloy is ready.\n")));
 	await expectFinding(stage, `http://127.0.0.1:${port}`, "alloy_port", /listen_port/);
@@ -260,7 +347,7 @@ scenario("a key that is missing, or another: api_key", async (stage) => {
 });
 
 for (const [status, finding, remedy] of [
-	[403, "forbidden", /mesh.*FARO_UPSTREAM_TENANT/], [429, "throttled", /rate_limiting.*FARO_SPOOL_DIR/],
+	[403, "forbidden", /mesh.*FARO_UPSTREAM_TENANT/], [429, "throttled", /rate_limiting.*per_app.*FARO_SPOOL_DIR/],
 	[500, "server_error", /logs/], [503, "server_error", /pods ready/]])
 	scenario(`a receiver that answers ${status}: ${finding}`, async (stage) => {
 		const sink = await startSink(stage, ["--status", String(status)]);
@@ -304,13 +391,21 @@ scenario("a hostile answer: one line, masked, and not more of it than a line", a
 	assert.equal(said.text.split("\n").filter((line) => line.startsWith("finding")).length, 1);
 });
 
-scenario("bad settings exit 2; --send goes with --check only", async (stage) => {
+scenario("bad settings exit 2; --send and --through go with --check only", async (stage) => {
 	const bad = await check(stage, "ftp://alloy");
 	assert.equal(bad.exit, 2);
 	assert.match(bad.stderr, /FARO_UPSTREAM_URL/);
 	const { code, stderr } = await runIngest(stage, ["--send"], { env: ingestEnv("http://alloy") });
 	assert.equal(code, 2);
 	assert.match(stderr, /--send: expected only together with --check/);
+	const alone = await runIngest(stage, ["--through", "http://127.0.0.1"], { env: ingestEnv("http://alloy") });
+	assert.equal(alone.code, 2);
+	assert.match(alone.stderr, /--through: expected only together with --check/);
+	for (const url of ["127.0.0.1:8080", "http://", "http://a/faro", "http://u@a", "ftp://a", "http://a b"]) {
+		const wrong = await runIngest(stage, ["--check", "--through", url], { env: ingestEnv("http://alloy") });
+		assert.equal(wrong.code, 2, url);
+		assert.match(wrong.stderr, /--through expects nginx's address without a path/);
+	}
 });
 
 scenario("what was found cannot be written: exit 1, and a word about it", async (stage) => {
@@ -340,7 +435,7 @@ test("every finding is in the manual and in a test", () => {
 	const manual = readFileSync(`${root}/man/faro-ingest.8`, "utf8");
 	const tests = readFileSync(new URL(import.meta.url), "utf8") + readFileSync(new URL("dns.test.mjs", import.meta.url), "utf8");
 	const names = [...table.matchAll(/\[FINDING_\w+\] = \{\s*"(\w+)"/g)].map(([, name]) => name);
-	assert.equal(names.length, 25);
+	assert.equal(names.length, 29);
 	for (const name of names) {
 		assert.match(manual, new RegExp(`^\\.It Cm ${name}$`, "m"));
 		/* Of "local", memory that runs out, there is no more than the manual's row. */
