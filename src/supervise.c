@@ -41,6 +41,7 @@ enum {
 	GOOD_LIFE_MS = 30 * 1000,     /* after a life as long, pauses begin with the first again */
 	DRAIN_DEFAULT_MS = 10 * 1000, /* where the settings are wrong: FARO_DRAIN_TIMEOUT_MS's */
 	KILL_AFTER_MS = 5000,         /* beyond the drain time, which the responder observes */
+	STALL_MS = 250,               /* a wait that is so much longer was one of all of us */
 	EXIT_NOT_EXECUTABLE = 126,
 	EXIT_NOT_FOUND = 127,
 	NOBODY = 65534,
@@ -350,9 +351,20 @@ static bool comes_from_terminal(int signal, const siginfo_t *info)
 	       (signal == SIGINT || signal == SIGQUIT || signal == SIGWINCH);
 }
 
+/* A wait that took longer than was asked for: all of us stood still, and the responder, which is
+ * about to end, has not had its time. A pause before its next start may well be over. */
+static void give_lost_time_back(struct supervisor *supervisor, int64_t before_ms, int64_t left_ms)
+{
+	int64_t ended_ms = now_ms();
+
+	if (supervisor->due_ms != NEVER && supervisor->command_pid == 0 &&
+	    ended_ms - before_ms > left_ms + STALL_MS)
+		supervisor->due_ms = ended_ms + left_ms;
+}
+
 static void wait_for_signal(struct supervisor *supervisor)
 {
-	int64_t left_ms = supervisor->due_ms - now_ms();
+	int64_t before_ms = now_ms(), left_ms = supervisor->due_ms - before_ms;
 	struct timespec timeout;
 	siginfo_t info;
 	int signal;
@@ -362,6 +374,7 @@ static void wait_for_signal(struct supervisor *supervisor)
 	timeout = (struct timespec){.tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000};
 	signal = sigtimedwait(&supervisor->signals, &info,
 			      supervisor->due_ms == NEVER ? NULL : &timeout);
+	give_lost_time_back(supervisor, before_ms, left_ms);
 	if (signal > 0 && signal != SIGCHLD && supervisor->command_pid > 0 &&
 	    !comes_from_terminal(signal, &info))
 		kill(supervisor->command_pid, signal);
@@ -376,9 +389,10 @@ static int run_both(struct supervisor *supervisor)
 	}
 	supervisor->due_ms = 0;
 	while (supervisor->command_pid > 0 || supervisor->responder_pid > 0) {
-		do_what_is_due(supervisor);
 		wait_for_signal(supervisor);
+		/* Who has ended already is neither killed nor given a responder. */
 		reap(supervisor);
+		do_what_is_due(supervisor);
 	}
 	if (WIFSIGNALED(supervisor->command_status))
 		return 128 + WTERMSIG(supervisor->command_status);

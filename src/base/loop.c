@@ -4,9 +4,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The longest single wait; a timer that is due later costs an idle turn. */
 enum {
-	WAIT_MAX_MS = 3600 * 1000
+	/* The longest single wait; a timer that is due later costs an idle turn. */
+	WAIT_MAX_MS = 3600 * 1000,
+	/* A turn that takes so much longer than it was to wait is one in which the process stood
+	 * still. Less than that is what many beacons, or a busy machine, may cost. */
+	STALL_US = 250 * 1000,
+	/* Batches in one turn after it: more than connections there may be, and a bound where some
+	 * are never quiet. */
+	ROUNDS_MAX = 128,
 };
 
 int64_t loop_now_us(void)
@@ -66,12 +72,14 @@ void loop_timer_add(struct loop *loop, struct loop_timer *timer)
 	loop->timers = timer;
 }
 
-/* Rounded up, so that a timer is due when the wait ends and does not cost a second, empty one. */
-static int wait_ms(const struct loop *loop)
+/* Rounded up, so that a timer is due when the wait ends and does not cost a second, empty one.
+ * `from_us` is when it begins; where the clock need not be read for it, the last known time. */
+static int wait_ms(const struct loop *loop, int64_t *from_us)
 {
 	const struct loop_timer *timer;
 	int64_t due_us = INT64_MAX, left_us;
 
+	*from_us = loop->now_us;
 	for (timer = loop->timers; timer; timer = timer->next)
 		if (timer->due_us < due_us)
 			due_us = timer->due_us;
@@ -80,12 +88,36 @@ static int wait_ms(const struct loop *loop)
 	/* A timer that was armed for "now" is due without reading the clock. */
 	if (due_us <= loop->now_us)
 		return 0;
-	left_us = due_us - loop_now_us();
+	*from_us = loop_now_us();
+	left_us = due_us - *from_us;
 	if (left_us <= 0)
 		return 0;
 	if (left_us > (int64_t)WAIT_MAX_MS * 1000)
 		return WAIT_MAX_MS;
 	return (int)((left_us + 999) / 1000);
+}
+
+/*
+ * Reads the clock after a wait. True: the process stood still, in what it did before the wait, in
+ * the wait, or behind it. A wait that was interrupted says so by itself, since no signal has a
+ * handler: SIGCONT interrupts it, and so does the end of a freeze. How much of such a turn was lost
+ * nobody knows: all but what any turn may take, so that nobody else pays for it.
+ */
+static bool take_time(struct loop *loop, int64_t from_us, int asked_ms, bool interrupted)
+{
+	int64_t before_us = loop->now_us, waited_us, turn_us;
+
+	loop->now_us = loop_now_us();
+	loop->lost_before_us = loop->lost_us;
+	waited_us = loop->now_us - from_us;
+	turn_us = loop->now_us - before_us;
+	/* Without a timer nobody is given time, and the wait has no end that could be passed. */
+	if (!interrupted && from_us - before_us <= STALL_US &&
+	    (asked_ms < 0 || waited_us <= (int64_t)asked_ms * 1000 + STALL_US))
+		return false;
+	if (turn_us > STALL_US)
+		loop->lost_us += turn_us - STALL_US;
+	return true;
 }
 
 /* Each timer fires at most once a turn, so that one that arms itself for "now" cannot keep the loop
@@ -102,11 +134,8 @@ static void fire_timers(struct loop *loop)
 	}
 }
 
-void loop_turn(struct loop *loop)
+static void handle_batch(struct loop *loop, int n)
 {
-	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, wait_ms(loop));
-
-	loop->now_us = loop_now_us();
 	loop->batch_len = n > 0 ? n : 0;
 	loop->batch_next = 0;
 	while (loop->batch_next < loop->batch_len) {
@@ -117,5 +146,28 @@ void loop_turn(struct loop *loop)
 			watch->ready(watch, event->events);
 	}
 	loop->batch_len = 0;
+}
+
+/* What is level-triggered and still ready comes again behind all others. */
+static void handle_all(struct loop *loop)
+{
+	int n = LOOP_BATCH;
+
+	for (int round = 0; round < ROUNDS_MAX && (n < 0 || n == LOOP_BATCH); round++) {
+		n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, 0);
+		handle_batch(loop, n);
+	}
+}
+
+void loop_turn(struct loop *loop)
+{
+	int64_t from_us;
+	int asked_ms = wait_ms(loop, &from_us);
+	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, asked_ms);
+	bool stood_still = take_time(loop, from_us, asked_ms, n < 0);
+
+	handle_batch(loop, n);
+	if (stood_still)
+		handle_all(loop);
 	fire_timers(loop);
 }

@@ -1,6 +1,11 @@
 /*
  * loop: epoll and a few timers. One thread drives one loop; loops share nothing.
  * Watches and timers are embedded in their owners, so adding one never allocates.
+ *
+ * The process may stand still for a while: stopped, frozen, paused with its machine, or without a
+ * processor. Then what has come meanwhile is read before any timer fires, and lost_us grows, so
+ * that whoever gives a peer time can measure it in the time in which the peer could be served:
+ * loop_awake_us().
  */
 #ifndef FARO_BASE_LOOP_H
 #define FARO_BASE_LOOP_H
@@ -31,12 +36,21 @@ struct loop {
 	int epoll_fd;
 	struct loop_timer *timers; /* all that were added, armed or not; there are few */
 	int64_t now_us;            /* when the last wait ended */
+	int64_t lost_us;           /* how long the process has stood still, in all */
+	int64_t lost_before_us;    /* the same before this turn */
 	struct epoll_event batch[LOOP_BATCH];
 	int batch_len, batch_next;
 };
 
 /* CLOCK_MONOTONIC in microseconds. */
 int64_t loop_now_us(void);
+
+/* now_us on a clock that stands still while the process does. What is due then is due for a timer
+ * at that time + lost_us, and is to be looked at again when it fires. */
+static inline int64_t loop_awake_us(const struct loop *loop)
+{
+	return loop->now_us - loop->lost_us;
+}
 
 /* False with errno set. */
 bool loop_init(struct loop *loop);
@@ -52,7 +66,8 @@ bool loop_watch_set(struct loop *loop, struct loop_watch *watch, uint32_t events
  * before which it is reset. A timer lives as long as its loop. */
 void loop_timer_add(struct loop *loop, struct loop_timer *timer);
 
-/* Waits once, at most until the next timer is due, and calls what is ready. */
+/* Waits once, at most until the next timer is due, and calls what is ready; after a time in which
+ * the process stood still, all that is ready, and then the timers. */
 void loop_turn(struct loop *loop);
 
 #endif

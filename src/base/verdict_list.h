@@ -121,6 +121,11 @@ OWN_VERDICT(OVERLOADED, 429, "overloaded", true,
 OWN_VERDICT(SPOOL_FULL, 429, "spool_full", true, NULL,
 	    "The receiver takes no beacons now, and the space to keep them is used up; send it "
 	    "again after Retry-After.")
+OWN_VERDICT(
+	STALLED, 503, "stalled", true,
+	"The process stood still for a while (stopped, frozen, or without a processor), and what "
+	"was under way was lost with its connection; give it more processor time if this lasts.",
+	"The relay stood still for a moment; send it again after Retry-After.")
 
 #undef REPLY_STATUS
 #undef PASSED_ON_STATUS

@@ -30,8 +30,8 @@ static const struct policy policies[] = {
 	[UNANSWERED] = {true, BREAKER_FAILURE, BREAKER_FAILURE, REPLAY_BACK_OFF, STORE_AMBIGUOUS},
 	/* No address, no connection, a certificate that is not trusted: nothing was sent. */
 	[UNREACHED] = {true, BREAKER_FAILURE, BREAKER_FAILURE, REPLAY_AGAIN, STORE_REFUSED},
-	/* FARO_UPSTREAM_MAX_INFLIGHT or memory, which says nothing about the upstream. The breaker
-	 * is not told of it. */
+	/* FARO_UPSTREAM_MAX_INFLIGHT or memory, of which the breaker is not told; or the process
+	 * stood still. It says nothing about the upstream. */
 	[NOT_MADE] = {true, BREAKER_ALIVE, BREAKER_ALIVE, REPLAY_AGAIN, STORE_REFUSED},
 };
 
@@ -52,6 +52,7 @@ static enum outcome_class class_of(const struct relay_call *call)
 	case VERDICT_UPSTREAM_THROTTLED:
 		return THROTTLED;
 	case VERDICT_OVERLOADED:
+	case VERDICT_STALLED:
 		return NOT_MADE;
 	default:
 		break;

@@ -169,6 +169,8 @@ static enum verdict check_body(const struct request *request)
 		return VERDICT_OVERLOADED;
 	case BODY_BROKEN:
 		return VERDICT_LENGTH;
+	case BODY_STALLED:
+		return VERDICT_STALLED;
 	case BODY_WHOLE:
 		break;
 	}

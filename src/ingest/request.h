@@ -74,6 +74,7 @@ struct request {
 		BODY_BROKEN,      /* the peer aborted, or a read failed */
 		BODY_TOO_LARGE,   /* more came than the buffer's maximum, and was discarded */
 		BODY_OVER_BUDGET, /* there was no memory for it */
+		BODY_STALLED,     /* as BODY_BROKEN, and this process stood still meanwhile */
 	} body_state;
 
 	/* Filled in by ingest. */

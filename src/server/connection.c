@@ -15,7 +15,8 @@
  * connection freed, or what it waits for next decided. Until then `close` says what is to come.
  *
  * Limits: a request may take PEER_MAX_US from its first byte to its last, and a reply as long until
- * it is taken (event "peer_too_slow"); what breaks the protocol or its limits (fcgi.h) ends the
+ * it is taken (event "peer_too_slow"), without the time in which this process stood still, and not
+ * before all that is there has been read; what breaks the protocol or its limits (fcgi.h) ends the
  * connection at once (event "connection_dropped"). A kept connection may be idle for ever.
  */
 #include "server/connection.h"
@@ -61,11 +62,12 @@ static uint32_t wanted_events(const struct connection *connection)
 static void start_deadline(struct connection *connection)
 {
 	struct loop_timer *timer = &connection->all->due_timer;
+	const struct loop *loop = connection->all->loop;
 
 	if (connection->due_us == INT64_MAX)
-		connection->due_us = connection->all->loop->now_us + PEER_MAX_US;
-	if (timer->due_us > connection->due_us)
-		timer->due_us = connection->due_us;
+		connection->due_us = loop_awake_us(loop) + PEER_MAX_US;
+	if (timer->due_us > connection->due_us + loop->lost_us)
+		timer->due_us = connection->due_us + loop->lost_us;
 }
 
 static void put_exchange_back(struct connection *connection)
@@ -240,12 +242,22 @@ static void deliver(struct connection *connection)
 		write_outcome(connection);
 }
 
+/* Since the request under way began; false without one. */
+static bool has_stood_still(const struct connection *connection)
+{
+	return connection->exchange &&
+	       connection->exchange->lost_us != connection->all->loop->lost_us;
+}
+
 static void handle_request(struct connection *connection)
 {
 	struct connections *all = connection->all;
 	struct exchange *exchange = connection->exchange;
 	enum ingest_next next;
 
+	/* Whoever gave up meanwhile, or because of it, is not to blame. */
+	if (exchange->request.body_state == BODY_BROKEN && has_stood_still(connection))
+		exchange->request.body_state = BODY_STALLED;
 	connection->due_us = INT64_MAX;
 	all->last_request_us = all->loop->now_us;
 	next = ingest_begin(all->ingest, &exchange->request);
@@ -315,7 +327,8 @@ static void feed(struct connection *connection, struct view bytes)
 		connection->close = CLOSE_WHEN_SENT;
 }
 
-static void read_input(struct connection *connection)
+/* True: there may be more. */
+static bool read_input(struct connection *connection)
 {
 	char *input = connection->all->input;
 
@@ -323,15 +336,26 @@ static void read_input(struct connection *connection)
 		ssize_t n = recv(connection->watch.fd, input, CONNECTION_INPUT_BYTES, 0);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
+			return false;
 		if (n <= 0) {
 			handle_incomplete(connection);
-			return;
+			return false;
 		}
 		feed(connection, (struct view){input, (size_t)n});
 		if (n < CONNECTION_INPUT_BYTES)
-			return;
+			return false;
 	}
+	return is_reading(connection);
+}
+
+/* Takes what is there, or sends what is to be sent. True: there may be more to read. */
+static bool serve_peer(struct connection *connection)
+{
+	if (connection->unsent.len == 0)
+		return read_input(connection);
+	send_unsent(connection);
+	feed_early(connection);
+	return false;
 }
 
 static void on_peer_ready(struct loop_watch *watch, uint32_t events)
@@ -344,27 +368,33 @@ static void on_peer_ready(struct loop_watch *watch, uint32_t events)
 		return;
 	}
 	begin_turn(connection);
-	if (connection->unsent.len > 0) {
-		send_unsent(connection);
-		feed_early(connection);
-	} else {
-		read_input(connection);
-	}
+	serve_peer(connection);
 	end_turn(connection);
 }
 
-void connection_time_out(struct connection *connection)
+static void end_slow(struct connection *connection)
 {
-	log_limited(
-		LOG_WARN, "peer_too_slow",
-		"A FastCGI peer took too long to send its request or to take the reply, and its "
-		"connection was ended; let nginx buffer requests (fastcgi_request_buffering on).");
-	begin_turn(connection);
+	if (!has_stood_still(connection))
+		log_limited(LOG_WARN, "peer_too_slow",
+			    "A FastCGI peer took too long to send its request or to take the "
+			    "reply, and its connection was ended; let nginx buffer requests "
+			    "(fastcgi_request_buffering on).");
 	connection->due_us = INT64_MAX;
 	if (connection->unsent.len > 0)
 		connection->close = CLOSE_NOW;
 	else
 		handle_incomplete(connection);
+}
+
+void connection_time_out(struct connection *connection)
+{
+	int64_t now_us = loop_awake_us(connection->all->loop);
+	bool more;
+
+	begin_turn(connection);
+	more = serve_peer(connection);
+	if (!more && connection->close != CLOSE_NOW && connection->due_us <= now_us)
+		end_slow(connection);
 	end_turn(connection);
 }
 

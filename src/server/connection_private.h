@@ -27,8 +27,9 @@ struct connection {
 	struct buf early;          /* what came behind the request that is waiting */
 	struct buf unsent;         /* from `sent` on */
 	size_t sent;
-	int64_t due_us; /* when the peer is too slow; INT64_MAX: it owes us nothing */
-	bool waiting;   /* for its delivery */
+	/* When the peer is too slow, on loop_awake_us()'s clock; INT64_MAX: it owes us nothing. */
+	int64_t due_us;
+	bool waiting; /* for its delivery */
 	enum close_mode close;
 };
 
@@ -37,7 +38,8 @@ struct connection *connection_new(struct connections *all, int fd);
 /* Closes the socket. Not while a delivery is under way, unless it was cancelled. */
 void connection_free(struct connection *connection);
 
-/* Its peer took too long. May free it. */
+/* Its peer is due: what is there is read, or written, and then it has taken too long. May free
+ * it. */
 void connection_time_out(struct connection *connection);
 
 /* After this its next reply is its last. */

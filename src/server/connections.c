@@ -3,7 +3,8 @@
  * do. So the first idle one in it has been idle for longest, and is closed for another.
  *
  * One timer serves all peers that owe us something: it is armed for the earliest of their
- * deadlines, and looks at all of them, at most once in DUE_STEP_US.
+ * deadlines, and looks at all of them, at most once in DUE_STEP_US. Where the process has stood
+ * still meanwhile, it finds that they have more time.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -29,7 +30,7 @@ static struct connection *connection_at(struct list *link)
 static void on_due(struct loop_timer *timer)
 {
 	struct connections *all = container_of(timer, struct connections, due_timer);
-	int64_t now_us = all->loop->now_us;
+	int64_t now_us = loop_awake_us(all->loop);
 	int64_t next_us = INT64_MAX;
 	size_t left = all->count;
 
@@ -46,8 +47,8 @@ static void on_due(struct loop_timer *timer)
 	}
 	if (next_us < now_us + DUE_STEP_US)
 		next_us = now_us + DUE_STEP_US;
-	if (timer->due_us > next_us)
-		timer->due_us = next_us;
+	if (next_us != INT64_MAX && timer->due_us > next_us + all->loop->lost_us)
+		timer->due_us = next_us + all->loop->lost_us;
 }
 
 /* --- life --------------------------------------------------------------------------------------*/

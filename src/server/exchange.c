@@ -42,6 +42,8 @@ struct exchange *exchange_take(struct exchange_pool *pool)
 		return NULL;
 	pool->busy_count++;
 	exchange->request.started_us = pool->loop->now_us;
+	/* What the process has just slept through was a part of this request's life. */
+	exchange->lost_us = pool->loop->lost_before_us;
 	return exchange;
 }
 

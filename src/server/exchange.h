@@ -21,6 +21,7 @@ struct exchange {
 	struct request request;
 	struct buf body; /* of a request that is not complete yet, while others are read */
 	struct connection *connection;
+	int64_t lost_us;    /* of the loop, before the turn in which it began */
 	struct spare spare; /* while nobody uses it */
 	struct fcgi_intake intake;
 };

@@ -105,6 +105,8 @@ static void on_listener_ready(struct loop_watch *watch, uint32_t events)
 	struct worker *worker = container_of(watch, struct worker, accept_watch);
 
 	(void)events;
+	/* Who comes is about to ask for something: see has_been_quiet(). */
+	worker->connections.last_request_us = worker->loop.now_us;
 	if (accept_one(worker))
 		return;
 	log_limited(
@@ -124,12 +126,20 @@ static void begin_closing(struct worker *worker)
 	connections_end(&worker->connections);
 }
 
-static bool has_been_quiet(const struct worker *worker, int64_t now_us)
+/* By the loop's clock, which knows nothing of what comes after the last look at the sockets; and a
+ * connection that waits to be accepted has a request in it. */
+static bool has_been_quiet(const struct worker *worker)
 {
-	return worker->connections.exchanges.busy_count == 0 &&
+	int64_t now_us = worker->loop.now_us;
+
+	return worker->loop.lost_us == worker->loop.lost_before_us &&
+	       !has_connection(worker->shared->listener) &&
+	       worker->connections.exchanges.busy_count == 0 &&
 	       now_us - worker->connections.last_request_us >= DRAIN_QUIET_US;
 }
 
+/* The drain time is the operator's, who counts it from the signal whatever this process does: after
+ * a stall that is longer, what is there is answered, and it ends. */
 static void on_drain_timer(struct loop_timer *timer)
 {
 	struct worker *worker = container_of(timer, struct worker, drain_timer);
@@ -138,7 +148,7 @@ static void on_drain_timer(struct loop_timer *timer)
 	int64_t reserve_us = worker->shared->config->drain_timeout_ms * 1000 / DRAIN_CLOSING_SHARE;
 
 	if (!worker->connections.closing &&
-	    (has_been_quiet(worker, now_us) || now_us >= deadline_us - reserve_us))
+	    (has_been_quiet(worker) || now_us >= deadline_us - reserve_us))
 		begin_closing(worker);
 	if (worker->connections.closing &&
 	    (worker->connections.count == 0 ||

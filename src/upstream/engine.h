@@ -25,6 +25,7 @@ struct transfer {
 	struct route *route;     /* while in flight */
 	bool deferred;
 	int64_t started_us;
+	int64_t lost_us; /* of the loop when it started */
 
 	/* The engine's to set. */
 	unsigned attempts; /* how often the request began to be written */
@@ -44,7 +45,8 @@ struct engine_operations {
 	void (*free)(struct engine *engine);
 	struct transfer *(*new_transfer)(struct engine *engine); /* NULL: no memory */
 	void (*free_transfer)(struct transfer *transfer);
-	/* False: it has failed already; ->answer says why, and ended() will not be called. */
+	/* It has the time of FARO_UPSTREAM_TIMEOUT_MS, measured while the process runs, and what is
+	 * there by then is read. False: it has failed already; ->answer says why, and ended() will not be called. */
 	bool (*start)(struct engine *engine, struct transfer *transfer);
 	/* Closes its connection; ended() will not be called. */
 	void (*cancel)(struct engine *engine, struct transfer *transfer);
@@ -65,6 +67,12 @@ enum {
 	KEEPALIVE_IDLE_S = 15,
 	KEEPALIVE_INTERVAL_S = 5,
 };
+
+/* On loop_awake_us()'s clock: when it is silent past its deadline. */
+static inline int64_t transfer_due_us(const struct transfer *transfer, const struct config *config)
+{
+	return transfer->started_us - transfer->lost_us + config->upstream_timeout_ms * 1000;
+}
 
 /* Call it whenever a request begins to be written. What a kept connection did not answer before it
  * died is sent again: the upstream may then have it twice. */

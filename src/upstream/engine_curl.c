@@ -5,6 +5,10 @@
  * transfers are collected after each such turn, so that ended() never runs inside libcurl. Limit:
  * CONFIG_UPSTREAM_REPLY_MAX_BYTES of reply, beyond which the connection is closed.
  *
+ * The time to answer is measured here and not by libcurl, which knows only the system's clock, and
+ * looks at it before it reads: after a time in which the process stood still, it would not see the
+ * answer that is there. The time to connect is libcurl's, since it divides it between addresses.
+ *
  * Where libcurl had no memory to note a socket it says so, but not whose, and keeps a record of it
  * that it divides by zero with when it next looks (7.88, singlesocket() in lib/multi.c). So what is
  * in flight ends then, and the multi handle with it.
@@ -18,9 +22,10 @@
 
 struct curl_engine {
 	struct engine base;
-	CURLM *multi; /* NULL: to be made for the next transfer */
-	struct loop_timer timer;
-	struct list flight; /* the transfers that libcurl has, the oldest first */
+	CURLM *multi;               /* NULL: to be made for the next transfer */
+	struct loop_timer timer;    /* libcurl's */
+	struct loop_timer deadline; /* of the oldest in flight */
+	struct list flight;         /* the transfers that libcurl has, the oldest first */
 	struct curl_sockets sockets;
 	int64_t retired_us; /* connections from before are not used again; 0: all are */
 	bool fresh; /* no answer has come since: what is as old as libcurl can tell is too old */
@@ -116,6 +121,19 @@ static void end_all_as_lost(struct curl_engine *engine)
 		end_curl_transfer(transfer_at(flight->next), CURLE_OUT_OF_MEMORY);
 }
 
+/* The timer is armed for it, unless it is past. */
+static bool is_due(struct curl_engine *engine, const struct curl_transfer *transfer)
+{
+	const struct loop *loop = engine->base.loop;
+	int64_t due_us = transfer_due_us(&transfer->base, engine->base.config);
+
+	if (due_us <= loop_awake_us(loop))
+		return true;
+	if (engine->deadline.due_us > due_us + loop->lost_us)
+		engine->deadline.due_us = due_us + loop->lost_us;
+	return false;
+}
+
 static void let_curl_act(struct curl_engine *engine, curl_socket_t fd, int events)
 {
 	int running;
@@ -134,6 +152,27 @@ static void on_socket_ready(struct curl_sockets *sockets, curl_socket_t fd, int 
 static void on_timer_fired(struct loop_timer *timer)
 {
 	let_curl_act(container_of(timer, struct curl_engine, timer), CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* Whoever is due is looked at once more: libcurl reads what its connection has to say. */
+static void on_deadline(struct loop_timer *timer)
+{
+	struct curl_engine *engine = container_of(timer, struct curl_engine, deadline);
+
+	while (!list_is_empty(&engine->flight)) {
+		struct curl_transfer *transfer = transfer_at(engine->flight.next);
+		curl_socket_t fd = CURL_SOCKET_BAD;
+
+		if (!is_due(engine, transfer))
+			return;
+		if (!transfer->looked_at)
+			fd = curl_sockets_find(&engine->sockets, transfer->easy);
+		transfer->looked_at = true;
+		if (fd != CURL_SOCKET_BAD)
+			let_curl_act(engine, fd, CURL_CSELECT_IN);
+		else
+			end_curl_transfer(transfer, CURLE_OPERATION_TIMEDOUT);
+	}
 }
 
 /* libcurl says when it wants to be called; it must not be called from in here. */
@@ -183,11 +222,12 @@ static bool curl_engine_start(struct engine *base, struct transfer *base_transfe
 	struct curl_transfer *transfer = (struct curl_transfer *)base_transfer;
 	long lifetime_s = connection_lifetime_s(engine, base_transfer->started_us);
 
-	transfer->lost = false;
+	transfer->lost = transfer->looked_at = false;
 	if (curl_transfer_prepare(transfer, engine->fresh, lifetime_s) &&
 	    (engine->multi || set_up_multi(engine)) &&
 	    curl_multi_add_handle(engine->multi, transfer->easy) == CURLM_OK) {
 		list_add(&engine->flight, &transfer->flight);
+		is_due(engine, transfer);
 		return true;
 	}
 	base_transfer->answer.failure = RELAY_UNCONNECTED;
@@ -236,6 +276,7 @@ struct engine *engine_curl_new(struct loop *loop, const struct config *config,
 		goto fail;
 	engine->base = (struct engine){&operations, loop, config, ended};
 	engine->timer.fire = on_timer_fired;
+	engine->deadline.fire = on_deadline;
 	list_init(&engine->flight);
 	curl_sockets_init(&engine->sockets, loop, (unsigned)config->upstream_timeout_ms,
 			  on_socket_ready);
@@ -244,6 +285,7 @@ struct engine *engine_curl_new(struct loop *loop, const struct config *config,
 		goto fail;
 	}
 	loop_timer_add(loop, &engine->timer);
+	loop_timer_add(loop, &engine->deadline);
 	return &engine->base;
 fail:
 	free(engine);

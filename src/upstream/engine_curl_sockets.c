@@ -30,6 +30,7 @@ struct curl_socket {
 	struct curl_sockets *sockets;
 	bool ours;       /* opened by us; else libcurl's own, which it closes as it likes */
 	uint32_t wanted; /* what libcurl asks for, in epoll's bits */
+	CURL *easy;      /* for this transfer */
 };
 
 static void watch_socket(struct curl_socket *s, uint32_t events)
@@ -167,12 +168,12 @@ static int on_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 {
 	struct curl_socket *s = record_of(arg, fd);
 
-	(void)easy;
 	(void)socket_arg;
 	/* To return an error would end every transfer; without memory this one ends by its
 	 * deadline. */
 	if (!s)
 		return 0;
+	s->easy = easy;
 	s->wanted = 0;
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
 		s->wanted |= EPOLLIN;
@@ -180,6 +181,17 @@ static int on_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 		s->wanted |= EPOLLOUT;
 	watch_wanted(s);
 	return 0;
+}
+
+curl_socket_t curl_sockets_find(const struct curl_sockets *sockets, CURL *easy)
+{
+	size_t i;
+
+	for (i = 0; i < sockets->count; i++)
+		if (sockets->by_fd[i] && sockets->by_fd[i]->easy == easy &&
+		    sockets->by_fd[i]->wanted != 0)
+			return (curl_socket_t)i;
+	return CURL_SOCKET_BAD;
 }
 
 void curl_sockets_init(struct curl_sockets *sockets, struct loop *loop, unsigned user_timeout_ms,

@@ -34,5 +34,7 @@ void curl_sockets_release(struct curl_sockets *sockets);
 void curl_sockets_attach(struct curl_sockets *sockets, CURLM *multi);
 /* False if libcurl has no memory. */
 bool curl_sockets_equip(struct curl_sockets *sockets, CURL *easy);
+/* The socket on which libcurl waits for this transfer, or CURL_SOCKET_BAD. Looks through all. */
+curl_socket_t curl_sockets_find(const struct curl_sockets *sockets, CURL *easy);
 
 #endif

@@ -71,7 +71,6 @@ static bool set_connection_options(CURL *easy, const struct config *config,
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_DNS_CACHE_TIMEOUT, -1L);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)config->upstream_connect_timeout_ms);
-	SET(CURLOPT_TIMEOUT_MS, (long)config->upstream_timeout_ms);
 	SET(CURLOPT_MAXLIFETIME_CONN, (long)CONNECTION_LIFETIME_S);
 	SET(CURLOPT_MAXAGE_CONN, (long)CONNECTION_IDLE_S);
 	SET(CURLOPT_TCP_NODELAY, 1L);

@@ -28,6 +28,7 @@ struct curl_transfer {
 	CURL *easy;
 	struct list flight; /* the engine's */
 	bool lost;          /* the same */
+	bool looked_at;     /* the same: past its deadline */
 	size_t reply_bytes;
 	bool answered; /* the reply's header is complete */
 	struct forwarded_lines forwarded;

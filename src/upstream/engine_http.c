@@ -9,13 +9,15 @@
  *	             └── once: a kept one died unanswered, ┴──────────┘
  *	                 or says 408
  *
- * All transfers wait equally long, to connect and altogether, so two rings are the timers. The time
+ * All transfers wait equally long, to connect and altogether, so two rings are the timers. They are
+ * on loop_awake_us()'s clock, and who is due is looked at once more before it is ended. The time
  * to connect has two halves: an address that is silent in the first costs no more than that. An
  * answer may come before all is written; it counts, and the connection is closed. What comes before
  * anything is written answers nothing, and the connection counts as dead. Nor does a 408 on a kept
  * connection: the peer got tired of waiting, and the request crossed its goodbye (RFC 9110, 15.5.9).
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,10 +38,10 @@ static const char unconnected[] = "The connection was not made in time";
 struct http_transfer {
 	struct transfer base;
 	struct http_engine *engine;
-	struct http_connection *connection; /* NULL: not in flight */
-	struct list due, connecting;        /* `connecting`: in its ring until connected */
-	int64_t connecting_since_us, half_since_us;
-	unsigned first_address, tried; /* of the route */
+	struct http_connection *connection;         /* NULL: not in flight */
+	struct list due, connecting;                /* `connecting`: in its ring until connected */
+	int64_t connecting_since_us, half_since_us; /* on loop_awake_us()'s clock */
+	unsigned first_address, tried;              /* of the route */
 	struct http_request request;
 	struct http_response reply;
 };
@@ -66,6 +68,12 @@ static void arm_http_timer(struct http_engine *engine, int64_t due_us)
 {
 	if (engine->timer.due_us > due_us)
 		engine->timer.due_us = due_us;
+}
+
+/* For a deadline on loop_awake_us()'s clock. */
+static void arm_for_deadline(struct http_engine *engine, int64_t due_us)
+{
+	arm_http_timer(engine, due_us + engine->base.loop->lost_us);
 }
 
 static bool is_connecting(const struct http_transfer *t)
@@ -155,10 +163,10 @@ static void begin_half(struct http_transfer *t)
 {
 	struct http_engine *engine = t->engine;
 
-	t->half_since_us = engine->base.loop->now_us;
+	t->half_since_us = loop_awake_us(engine->base.loop);
 	list_remove(&t->connecting);
 	list_add(&engine->connecting, &t->connecting);
-	arm_http_timer(engine, half_due_us(t));
+	arm_for_deadline(engine, half_due_us(t));
 }
 
 static bool begin_connecting(struct http_transfer *t)
@@ -311,33 +319,64 @@ static void on_connection_ready(struct http_connection *connection, uint32_t eve
 /* True: it is past; else the timer is armed for it. */
 static bool is_past(struct http_engine *engine, int64_t due_us)
 {
-	if (due_us <= engine->base.loop->now_us)
+	if (due_us <= loop_awake_us(engine->base.loop))
 		return true;
-	arm_http_timer(engine, due_us);
+	arm_for_deadline(engine, due_us);
 	return false;
+}
+
+/* What its connection has to say that no event has told of yet; poll(2) has the bits of epoll(7).
+ * True: that may have ended the transfer. */
+static bool look_again(struct http_transfer *t)
+{
+	short wanted = (short)(POLLIN | (t->connection->watch.events & EPOLLOUT));
+	struct pollfd now = {.fd = t->connection->watch.fd, .events = wanted};
+
+	if (poll(&now, 1, 0) <= 0)
+		return false;
+	on_connection_ready(t->connection, (uint32_t)now.revents);
+	return true;
+}
+
+static void end_halves(struct http_engine *engine)
+{
+	struct http_transfer *looked_at = NULL, *t;
+
+	while (!list_is_empty(&engine->connecting)) {
+		t = container_of(engine->connecting.next, struct http_transfer, connecting);
+		if (!is_past(engine, half_due_us(t)))
+			return;
+		if (t != looked_at && look_again(t))
+			looked_at = t;
+		else
+			end_half(t);
+	}
+}
+
+static void end_silent(struct http_engine *engine)
+{
+	struct http_transfer *looked_at = NULL, *t;
+
+	while (!list_is_empty(&engine->due)) {
+		t = container_of(engine->due.next, struct http_transfer, due);
+		if (!is_past(engine, transfer_due_us(&t->base, engine->base.config)))
+			return;
+		if (t != looked_at && look_again(t))
+			looked_at = t;
+		else if (is_connecting(t))
+			end_and_call_back(t, RELAY_UNCONNECTED, unconnected);
+		else
+			end_and_call_back(t, RELAY_SILENT, "The answer did not come in time");
+	}
 }
 
 static void on_http_timer(struct loop_timer *timer)
 {
 	struct http_engine *engine = container_of(timer, struct http_engine, timer);
-	const struct config *config = engine->base.config;
-	struct http_transfer *t;
 
-	while (!list_is_empty(&engine->connecting)) {
-		t = container_of(engine->connecting.next, struct http_transfer, connecting);
-		if (!is_past(engine, half_due_us(t)))
-			break;
-		end_half(t);
-	}
-	while (!list_is_empty(&engine->due)) {
-		t = container_of(engine->due.next, struct http_transfer, due);
-		if (!is_past(engine, t->base.started_us + config->upstream_timeout_ms * 1000))
-			break;
-		if (is_connecting(t))
-			end_and_call_back(t, RELAY_UNCONNECTED, unconnected);
-		else
-			end_and_call_back(t, RELAY_SILENT, "The answer did not come in time");
-	}
+	end_halves(engine);
+	end_silent(engine);
+	/* Of the peer's own idle time some has passed, whatever this process did meanwhile. */
 	arm_http_timer(engine, http_pool_expire(&engine->pool));
 }
 
@@ -349,7 +388,7 @@ static bool http_engine_start(struct engine *base, struct transfer *transfer)
 	http_response_init(&t->reply);
 	http_request_init(&t->request, transfer->route, transfer->call);
 	list_add(&engine->due, &t->due);
-	arm_http_timer(engine, transfer->started_us + base->config->upstream_timeout_ms * 1000);
+	arm_for_deadline(engine, transfer_due_us(transfer, base->config));
 	t->connection = http_pool_take(&engine->pool, t);
 	if (!t->connection)
 		return begin_connecting(t);

@@ -20,6 +20,11 @@ void http_pool_init(struct http_pool *pool)
 	list_init(&pool->idle);
 }
 
+static int64_t idle_until_us(const struct http_connection *c)
+{
+	return c->kept_us + CONNECTION_IDLE_S * (int64_t)1000000;
+}
+
 static void stop_idling(struct http_connection *c)
 {
 	if (!c->link.next)
@@ -55,6 +60,8 @@ void http_pool_retire(struct http_pool *pool)
 	http_pool_release(pool);
 }
 
+/* Ages are those of the system's clock: the peer, and what stands between, count them whatever this
+ * process does. */
 static bool is_worn_out(const struct http_connection *c)
 {
 	return c->epoch != c->pool->epoch ||
@@ -75,7 +82,9 @@ struct http_connection *http_pool_take(struct http_pool *pool, void *user)
 		struct http_connection *c =
 			container_of(pool->idle.prev, struct http_connection, link);
 
-		if (is_worn_out(c) || !has_nothing_to_read(c)) {
+		/* It may have got too old before a timer could say so. */
+		if (is_worn_out(c) || idle_until_us(c) <= pool->loop->now_us ||
+		    !has_nothing_to_read(c)) {
 			http_pool_close(c);
 			continue;
 		}
@@ -107,10 +116,8 @@ int64_t http_pool_expire(struct http_pool *pool)
 	struct http_connection *c;
 
 	while ((c = oldest_idle(pool))) {
-		int64_t due_us = c->kept_us + CONNECTION_IDLE_S * (int64_t)1000000;
-
-		if (due_us > pool->loop->now_us)
-			return due_us;
+		if (idle_until_us(c) > pool->loop->now_us)
+			return idle_until_us(c);
 		http_pool_close(c);
 	}
 	return INT64_MAX;

@@ -7,6 +7,10 @@
  *	  │                         └──relay_cancel()─────────────────^
  *	  └─ no address is known, or refused at once ──> deferred ──next turn──> done()
  *
+ * While the process stands still, the upstream's time does not run: what is silent past its deadline
+ * is so while it was listened to. But it may close a connection on which we are silent, and libcurl
+ * has a clock of its own for connecting: such an end is our own doing (VERDICT_STALLED).
+ *
  * An answer counts as soon as its header is complete: what happens to the body after a
  * status of 2xx does not change that the beacon was taken. Limit: the shared number of calls in
  * flight, beyond which relay_start() says VERDICT_OVERLOADED.
@@ -104,6 +108,30 @@ static void learn_from_failure(struct relay *relay, enum relay_failure failure, 
 		relay->engine->operations->retire_connections(relay->engine, now_us);
 }
 
+static bool is_our_doing(const struct transfer *transfer)
+{
+	const struct answer *answer = &transfer->answer;
+
+	return transfer->lost_us != transfer->relay->loop->lost_us && answer->status == 0 &&
+	       (answer->failure == RELAY_BROKEN || answer->failure == RELAY_UNCONNECTED);
+}
+
+/* It says nothing about the upstream, and is not counted as an outcome of a request to it. */
+static void end_as_stalled(struct transfer *transfer)
+{
+	struct relay_call *call = transfer->call;
+
+	call->verdict = VERDICT_STALLED;
+	call->status = 0;
+	call->sent = transfer->attempts > 0;
+	call->retry_after_s = 0;
+	call->session_status[0] = '\0';
+	if (call->sent)
+		metrics_add(METRIC_UPSTREAM_UNANSWERED, 1);
+	release_transfer(transfer);
+	call->done(call);
+}
+
 static void on_transfer_end(struct transfer *transfer)
 {
 	struct relay *relay = transfer->relay;
@@ -116,6 +144,10 @@ static void on_transfer_end(struct transfer *transfer)
 	};
 	int64_t now_us = relay->loop->now_us;
 
+	if (is_our_doing(transfer)) {
+		end_as_stalled(transfer);
+		return;
+	}
 	if (transfer->answer.failure != RELAY_UNRESOLVED)
 		metrics_observe(HISTOGRAM_UPSTREAM_SECONDS,
 				now_us > transfer->started_us ? now_us - transfer->started_us : 0);
@@ -203,6 +235,7 @@ enum verdict relay_start(struct relay *relay, struct relay_call *call)
 	transfer->call = call;
 	transfer->route = route_hold(relay->route);
 	transfer->started_us = now_us;
+	transfer->lost_us = relay->loop->lost_us;
 	transfer->attempts = 0;
 	transfer->deferred = false;
 	transfer->answer = (struct answer){.failure = RELAY_ANSWERED};

@@ -27,10 +27,10 @@ struct relay_call {
 	void (*done)(struct relay_call *call);
 
 	/* The outcome, valid in done(). */
-	enum verdict verdict;    /* VERDICT_ACCEPTED or one of VERDICT_UPSTREAM_* */
-	int status;              /* of the upstream; 0: it gave none */
-	unsigned retry_after_s;  /* of the upstream, at most 30; 0: none */
-	bool sent;               /* the request began to be written; with status 0, the upstream may
+	enum verdict verdict;   /* VERDICT_ACCEPTED, VERDICT_STALLED or one of VERDICT_UPSTREAM_* */
+	int status;             /* of the upstream; 0: it gave none */
+	unsigned retry_after_s; /* of the upstream, at most 30; 0: none */
+	bool sent;              /* the request began to be written; with status 0, the upstream may
 				  * have the beacon all the same */
 	char session_status[32]; /* X-Faro-Session-Status, letters and dashes only; empty: none */
 

@@ -31,6 +31,7 @@
 enum {
 	PERIOD_US = 10 * 1000000,
 	LOOKUP_GAP_US = 1000000,
+	WAIT_STEP_US = 50 * 1000,
 	/* Name service modules put buffers of 64 KiB and more on the stack. */
 	STACK_BYTES = 256 * 1024,
 };
@@ -209,7 +210,7 @@ static bool look_up_and_publish(struct resolver *resolver)
 	return error == 0;
 }
 
-/* Call with the mutex held. */
+/* By the system's clock: names change while this process stands still. Call with the mutex held. */
 static void sleep_until_due(struct resolver *resolver, int64_t pause_us)
 {
 	int64_t ended_us = loop_now_us();
@@ -322,13 +323,19 @@ void resolver_free(struct resolver *resolver)
 	unlock_and_release(resolver);
 }
 
+/* In steps, so that a time in which the process stands still, and the lookup with it, costs no more
+ * than one of them. */
 bool resolver_wait(struct resolver *resolver, int64_t timeout_ms)
 {
-	int64_t due_us = loop_now_us() + timeout_ms * 1000;
+	int64_t left_us = timeout_ms * 1000;
 
 	pthread_mutex_lock(&resolver->mutex);
-	while (!resolver->looked_up && wait_until(resolver, due_us) != ETIMEDOUT)
-		;
+	while (!resolver->looked_up && left_us > 0) {
+		int64_t step_us = left_us < WAIT_STEP_US ? left_us : WAIT_STEP_US;
+
+		if (wait_until(resolver, loop_now_us() + step_us) == ETIMEDOUT)
+			left_us -= step_us;
+	}
 	pthread_mutex_unlock(&resolver->mutex);
 	return resolver_generation(resolver) != 0;
 }

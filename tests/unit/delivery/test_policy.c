@@ -49,6 +49,11 @@ static void test_outcome__each__what_delivery_breaker_and_replay_do(void **state
 		/* Not started. */
 		{VERDICT_OVERLOADED, 0, false, true, false, BREAKER_ALIVE, BREAKER_ALIVE,
 		 REPLAY_AGAIN, STORE_REFUSED},
+		/* Ended by a stall of our own. */
+		{VERDICT_STALLED, 0, true, true, false, BREAKER_ALIVE, BREAKER_ALIVE, REPLAY_AGAIN,
+		 STORE_REFUSED},
+		{VERDICT_STALLED, 0, false, true, false, BREAKER_ALIVE, BREAKER_ALIVE, REPLAY_AGAIN,
+		 STORE_REFUSED},
 	};
 
 	(void)state;

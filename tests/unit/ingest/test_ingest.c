@@ -243,6 +243,7 @@ static void test_ingest__the_receivers_word__becomes_the_reply(void **state)
 		{{.verdict = VERDICT_UPSTREAM_TIMEOUT}, 504, "upstream_timeout", 0, 0},
 		{{.verdict = VERDICT_OVERLOADED}, 429, "overloaded", 1, 5},
 		{{.verdict = VERDICT_SPOOL_FULL}, 429, "spool_full", 1, 5},
+		{{.verdict = VERDICT_STALLED}, 503, "stalled", 1, 5},
 	};
 
 	(void)state;

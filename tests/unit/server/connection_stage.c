@@ -49,7 +49,7 @@ void ingest_trim(struct ingest *of)
 
 enum ingest_next ingest_begin(struct ingest *of, struct request *request)
 {
-	static const char *const states[] = {"", "broken", "too large", "over budget"};
+	static const char *const states[] = {"", "broken", "too large", "over budget", "stalled"};
 	struct view body = {request->body->data, request->body->len};
 	enum ingest_next next = INGEST_REPLY;
 
@@ -178,11 +178,23 @@ void turn_until_idle(void)
 	} while (poll(&ready, 1, 0) > 0);
 }
 
+/* In steps that are not taken for a time in which the process stands still. */
 void pass(int64_t us)
+{
+	while (us > 0) {
+		int64_t step_us = us < STEP_US ? us : STEP_US;
+
+		us -= step_us;
+		fake_clock.now_us += step_us;
+		turn_until_idle();
+	}
+	turn_until_idle(); /* what a timer has done may be to do for another */
+}
+
+void stand_still(int64_t us)
 {
 	fake_clock.now_us += us;
 	turn_until_idle();
-	turn_until_idle(); /* what a timer has done may be to do for another */
 }
 
 /* The number of a peer; its connection is there unless there was no memory for it. */

@@ -29,6 +29,7 @@
 
 enum {
 	SECOND_US = 1000 * 1000,
+	STEP_US = 100 * 1000, /* as the loop may take for a turn */
 	PEER_MAX_S = 5,
 	DUE_STEP_US = 100 * 1000,
 	BODY_MAX = 256 * 1024,
@@ -60,6 +61,8 @@ void end_delivery(size_t i);
 
 void turn_until_idle(void);
 void pass(int64_t us);
+/* All at once, which the loop takes for a time in which the process stood still. */
+void stand_still(int64_t us);
 /* The number of a peer; its connection is there unless there was no memory for it. */
 size_t connect_peer(void);
 void hang_up(size_t peer);

@@ -134,6 +134,102 @@ static void test_large_answer__taken_in_time__is_whole(void **state)
 	EXPECT(peer, "");
 }
 
+/* --- a process that stands still ---------------------------------------------------------------*/
+
+/* All but `kept` bytes of a request, whose rest stays in the wire. */
+static size_t send_a_part(size_t kept)
+{
+	size_t peer = connect_peer(), whole;
+
+	put_request("0123456789", FCGI_KEEP_CONN);
+	whole = wire_len;
+	wire_len -= kept;
+	send_wire(peer);
+	memmove(wire, wire + whole - kept, kept);
+	wire_len = kept;
+	return peer;
+}
+
+static void test_stall__the_rest_has_come__is_read_before_its_time_is_judged(void **state)
+{
+	size_t peer = send_a_part(12);
+
+	(void)state;
+	assert_int_equal(send(peers[peer], wire, wire_len, MSG_NOSIGNAL), wire_len);
+	wire_len = 0;
+	stand_still(60LL * SECOND_US);
+	EXPECT(peer, "re:0123456789;");
+	assert_null(fake_log.event);
+}
+
+static void test_stall__the_rest_comes_later__has_its_whole_time(void **state)
+{
+	size_t peer = send_a_part(12);
+
+	(void)state;
+	pass(2 * SECOND_US);
+	stand_still(60LL * SECOND_US);
+	pass((PEER_MAX_S - 2) * SECOND_US - SECOND_US / 4 - 1);
+	EXPECT(peer, "");
+	send_wire(peer);
+	EXPECT(peer, "re:0123456789;");
+	assert_null(fake_log.event);
+}
+
+/* Nobody else is blamed: neither the browser, by the reply, nor the web server, by the log. */
+static void test_stall__the_rest_does_not_come__is_our_doing(void **state)
+{
+	size_t peer = send_a_part(12), head = connect_peer();
+
+	(void)state;
+	wire_len = 0;
+	put_head(FCGI_KEEP_CONN);
+	wire_len = 20;
+	send_wire(head);
+	stand_still(60LL * SECOND_US);
+	pass(PEER_MAX_S * SECOND_US);
+	EXPECT(peer, "stalled;end");
+	EXPECT(head, "end"); /* nobody knows yet what it asks for */
+	assert_null(fake_log.event);
+	assert_int_equal(all.count, 0);
+}
+
+static void test_stall__peer_gives_up_meanwhile__is_our_doing(void **state)
+{
+	size_t peer = send_a_part(12), other;
+
+	(void)state;
+	wire_len = 0;
+	shutdown(peers[peer], SHUT_WR);
+	stand_still(60LL * SECOND_US);
+	EXPECT(peer, "stalled;end");
+	/* Also where nothing had been read of it before. */
+	other = connect_peer();
+	put_request("0123456789", FCGI_KEEP_CONN);
+	assert_int_equal(send(peers[other], wire, wire_len - 12, MSG_NOSIGNAL), wire_len - 12);
+	wire_len = 0;
+	shutdown(peers[other], SHUT_WR);
+	stand_still(60LL * SECOND_US);
+	EXPECT(other, "stalled;end");
+	/* And not for ever after. */
+	peer = send_a_part(12);
+	wire_len = 0;
+	shutdown(peers[peer], SHUT_WR);
+	EXPECT(peer, "broken;end");
+}
+
+static void test_stall__peer_that_takes_its_reply__has_its_whole_time(void **state)
+{
+	size_t peer = connect_peer();
+
+	(void)state;
+	send_request(peer, "big");
+	stand_still(60LL * SECOND_US);
+	pass((PEER_MAX_S - 1) * SECOND_US);
+	EXPECT(peer, "1000000 bytes;");
+	assert_null(fake_log.event);
+}
+
 /* --- peers that hang up ------------------------------------------------------------------------*/
 
 static void test_hang_up__while_waiting__relayed_all_the_same(void **state)
@@ -284,6 +380,11 @@ int main(void)
 		TEST(test_idle__has_no_end),
 		TEST(test_slow_to_take__ended_after_its_time),
 		TEST(test_large_answer__taken_in_time__is_whole),
+		TEST(test_stall__the_rest_has_come__is_read_before_its_time_is_judged),
+		TEST(test_stall__the_rest_comes_later__has_its_whole_time),
+		TEST(test_stall__the_rest_does_not_come__is_our_doing),
+		TEST(test_stall__peer_gives_up_meanwhile__is_our_doing),
+		TEST(test_stall__peer_that_takes_its_reply__has_its_whole_time),
 		TEST(test_hang_up__while_waiting__relayed_all_the_same),
 		TEST(test_hang_up__in_a_body__answered_for_what_it_is),
 		TEST(test_hang_up__with_an_answer_unread__ends),

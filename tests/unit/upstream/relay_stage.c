@@ -1,6 +1,9 @@
 #include "upstream/relay_stage.h"
 
+#include <arpa/inet.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 struct bench *bench;
 bool through_libcurl;
@@ -134,6 +137,27 @@ void answer_with(const char *answer)
 void await_close(void)
 {
 	TURN_UNTIL(bench->stub.open == 0);
+}
+
+static bool bytes_are_there(void)
+{
+	for (int fd = 3; fd < 256; fd++) {
+		struct sockaddr_in peer = {.sin_port = 0};
+		socklen_t size = sizeof(peer);
+		int unread = 0;
+
+		if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 &&
+		    ntohs(peer.sin_port) == bench->stub.port && ioctl(fd, FIONREAD, &unread) == 0 &&
+		    unread > 0)
+			return true;
+	}
+	return false;
+}
+
+void await_bytes(void)
+{
+	while (!bytes_are_there())
+		poll(NULL, 0, 1);
 }
 
 static bool alarmed;

@@ -86,5 +86,8 @@ void answer_with(const char *answer);
 /* Where the stub closes after its answer: a request that overtakes that is answered with a RST,
  * which libcurl does not always survive. */
 void await_close(void);
+/* Until something is there on a connection of ours to the stub, which has not been read; without a
+ * turn of the loop. */
+void await_bytes(void);
 
 #endif

@@ -97,22 +97,6 @@ static void test_kept_connection__answer_before_the_request_is_written__not_take
 	assert_int_equal(bench->stub.accepted, 2);
 }
 
-/* On a connection of ours to the stub, which has not been read; without a turn of the loop. */
-static bool bytes_are_there(void)
-{
-	for (int fd = 3; fd < 256; fd++) {
-		struct sockaddr_in peer = {.sin_port = 0};
-		socklen_t size = sizeof(peer);
-		int unread = 0;
-
-		if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 &&
-		    ntohs(peer.sin_port) == bench->stub.port && ioctl(fd, FIONREAD, &unread) == 0 &&
-		    unread > 0)
-			return true;
-	}
-	return false;
-}
-
 static void test_kept_connection__answer_and_room_at_once__not_taken(void **state)
 {
 	(void)state;
@@ -120,8 +104,7 @@ static void test_kept_connection__answer_and_room_at_once__not_taken(void **stat
 	no_room = true;
 	assert_int_equal(start(&bench->calls[0]), VERDICT_OK);
 	stub_send_stray(&bench->stub, "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n");
-	while (!bytes_are_there())
-		poll(NULL, 0, 1);
+	await_bytes();
 	answer_with("HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
 	no_room = false;
 	TURN_UNTIL(bench->done == 2);
@@ -135,8 +118,7 @@ static void test_kept_connection__stray_answer_unread__not_taken_for_the_next(vo
 	(void)state;
 	call_and_wait();
 	stub_send_stray(&bench->stub, "HTTP/1.1 202 X\r\nContent-Length: 0\r\n\r\n");
-	while (!bytes_are_there())
-		poll(NULL, 0, 1);
+	await_bytes();
 	answer_with("HTTP/1.1 429 X\r\nContent-Length: 0\r\n\r\n");
 	assert_int_equal(call_and_wait()->status, 429);
 	assert_int_equal(bench->stub.accepted, 2);
