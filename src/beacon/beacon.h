@@ -1,5 +1,6 @@
 /*
- * beacon: what is known of a beacon beside its bytes, from the front end to the upstream and the spool.
+ * beacon: what is known of a beacon beside its bytes, from the front end to the upstream and the
+ * spool.
  */
 #ifndef FARO_BEACON_BEACON_H
 #define FARO_BEACON_BEACON_H

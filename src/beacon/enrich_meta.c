@@ -1,7 +1,8 @@
 /*
  * DESIGN. meta holds the labels of every log line: the app's (rule 3) and the session's attributes
- * (rule 5). Values of the browser are replaced where they stand, so that nothing else moves. Members
- * with which a browser could rename the service, or choose where it is, are removed (rule 7).
+ * (rule 5). Values of the browser are replaced where they stand, so that nothing else moves.
+ * Members with which a browser could rename the service, or choose where it is, are removed (rule
+ * 7).
  */
 #include "beacon/enrich_walk.h"
 

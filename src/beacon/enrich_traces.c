@@ -1,7 +1,7 @@
 /*
  * DESIGN. In traces, the attributes of every resource are labelled (rule 4), and spans are counted.
- * The receiver reads this part with another decoder than the rest (pdata): names are case-sensitive,
- * and an empty key ends an object.
+ * The receiver reads this part with another decoder than the rest (pdata): names are
+ * case-sensitive, and an empty key ends an object.
  *
  * A span with bad ids is removed (rule 8). Ids of zeros, or none, pass the receiver, but Tempo then
  * refuses all spans of that push, those of other services too. At ids of another form, or another
@@ -138,7 +138,8 @@ static enum id_form walk_id_of(struct walk *walk, enum enrich_action action)
 	return walk_id(walk, action == DO_TRACE_ID ? TRACE_ID_DIGITS : SPAN_ID_DIGITS);
 }
 
-/* A link to nothing, with ids of zeros, is what an SDK writes for a context that it does not know. */
+/* A link to nothing, with ids of zeros, is what an SDK writes for a context that it does not know.
+ */
 static bool walk_link(struct walk *walk)
 {
 	struct members members = walk_members(walk, AT_LINK);

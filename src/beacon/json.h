@@ -85,7 +85,8 @@ bool json_enter(struct json *json, enum json_type type);
 /* Goes to the value of the innermost object's next member and returns its key. At the object's end:
  * leaves it and returns false. */
 bool json_member(struct json *json, struct json_string *key);
-/* Which keys may be one of several names. It knows them by length and first letter, without case. */
+/* Which keys may be one of several names. It knows them by length and first letter, without case.
+ */
 struct json_names {
 	uint32_t letters[32]; /* for each length, a bit for each letter */
 };

@@ -99,8 +99,8 @@ static inline const char *find_stop_by_word(const char *at, const char *end)
 
 #endif
 
-/* Are all eight bytes hexadecimal digits? In no step does one byte borrow from the next: the top bit
- * of each is set first, and then tells whether the byte was large enough. */
+/* Are all eight bytes hexadecimal digits? In no step does one byte borrow from the next: the top
+ * bit of each is set first, and then tells whether the byte was large enough. */
 static inline bool are_hex_digits(uint64_t eight)
 {
 	const uint64_t ones = 0x0101010101010101u, tops = ones << 7;

@@ -43,7 +43,8 @@ static cJSON *child(cJSON *parent, const char *name, bool array)
 	return item;
 }
 
-/* Does an id begin at this quote that has escapes in it? In the tree it would look like one without. */
+/* Does an id begin at this quote that has escapes in it? In the tree it would look like one
+ * without. */
 static bool is_escaped_id(const char *at, const char *end)
 {
 	size_t digits = 0, escapes = 0;

@@ -9,8 +9,8 @@
 #include "beacon/edits.h"
 #include "config/labels.h"
 
-/* cJSON refuses lone surrogates, ends strings at \u0000, and does not tell whether an id was written
- * with escapes: for such bodies there is only oracle_bytes(). */
+/* cJSON refuses lone surrogates, ends strings at \u0000, and does not tell whether an id was
+ * written with escapes: for such bodies there is only oracle_bytes(). */
 bool oracle_can_read(struct view in);
 
 /* parse(out) equals the labels applied to parse(in). */
