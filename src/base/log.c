@@ -1,21 +1,19 @@
 /*
  * DESIGN: a line is formatted into a buffer on the stack that is exactly as large as a line may be
  * (LOG_LINE_MAX_BYTES), and written at once. Each field is all or nothing: where the buffer is
- * full, the line is cut back to the end of the field before, so that it always parses.
- * stderr is shared with other programs, so it cannot be made non-blocking; poll(2) says beforehand
- * whether a pipe can take PIPE_BUF bytes, and a line is not longer than that.
+ * full, the line is cut back to the end of the field before, so that it always parses. How it is
+ * written without waiting is in log_output.c.
  */
 #include "base/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "base/log_output.h"
 #include "base/text.h"
 #include "base/utf8.h"
 
@@ -238,27 +236,6 @@ static void format_now(char *text, size_t size)
 static atomic_llong dropped;
 static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* False where not even the first byte could be written. */
-static bool write_line(const char *line, size_t len)
-{
-	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
-	size_t done = 0;
-	ssize_t n;
-
-	/* Without POLLOUT a write would wait; on POLLERR no one reads, and it raises SIGPIPE. */
-	if (poll(&ready, 1, 0) != 1 || ready.revents != POLLOUT)
-		return false;
-	while (done < len) {
-		n = write(STDERR_FILENO, line + done, len - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
-	return done > 0;
-}
-
 static void emit(enum log_level level, const char *event, const char *msg,
 		 const struct log_field *fields, int64_t suppressed)
 {
@@ -275,7 +252,7 @@ static void emit(enum log_level level, const char *event, const char *msg,
 	format_now(timestamp, sizeof(timestamp));
 	format_line(&line, atomic_load(&log_format), timestamp, level, event, first, fields);
 	pthread_mutex_lock(&output_lock);
-	if (!write_line(line.data, line.len))
+	if (!log_output_write(line.data, line.len))
 		atomic_fetch_add(&dropped, lost + 1);
 	pthread_mutex_unlock(&output_lock);
 }

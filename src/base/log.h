@@ -8,8 +8,8 @@
  * body, an address, a session or a key.
  *
  * Safe from any thread; errno is kept; nothing is allocated. A line is written with one write(2)
- * and never waits: where stderr cannot take it, it is dropped, and the next line that is written
- * has dropped=<how many>. A field that no longer fits into the line is left out.
+ * and does not wait for who reads stderr (what is left is in log_output.c): where it cannot be
+ * taken, it is dropped, and the next line that is written has dropped=<how many>. A field that no longer fits into the line is left out.
  */
 #ifndef FARO_BASE_LOG_H
 #define FARO_BASE_LOG_H

@@ -3,12 +3,18 @@
  * of equal hash bits. A new entry replaces the oldest one; where that beacon is still under way,
  * the new one is not recorded. An entry also ends when it is too old, or when its beacon was not
  * promised; then it is in no chain.
+ *
+ * Anybody can compute the hash of a beacon, and prepare many that share some bits of it. So the
+ * chain follows from the hash and a number that each process draws; the hash itself, which the
+ * spool stores, is the same in all of them.
  */
 #include "delivery/dedup.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 #include <xxhash.h>
 
+#include "base/loop.h"
 #include "delivery/policy.h"
 
 enum {
@@ -31,6 +37,7 @@ struct entry {
 
 struct dedup {
 	pthread_mutex_t mutex;
+	uint64_t seed;       /* of the chains */
 	uint32_t next_index; /* of the next entry */
 	uint32_t chains[DEDUP_ENTRIES];
 	struct entry entries[DEDUP_ENTRIES];
@@ -42,6 +49,10 @@ struct dedup *dedup_new(void)
 
 	if (!dedup)
 		return NULL;
+	/* A kernel that has no random number yet leaves the clock's. */
+	if (getrandom(&dedup->seed, sizeof(dedup->seed), GRND_NONBLOCK) !=
+	    (ssize_t)sizeof(dedup->seed))
+		dedup->seed = (uint64_t)loop_now_us();
 	pthread_mutex_init(&dedup->mutex, NULL);
 	for (size_t i = 0; i < DEDUP_ENTRIES; i++)
 		dedup->chains[i] = NONE;
@@ -76,10 +87,20 @@ bool dedup_hash_is_empty(const struct dedup_hash *hash)
 
 static uint32_t *chain_of(struct dedup *dedup, const struct dedup_hash *hash)
 {
-	uint32_t bits;
+	XXH64_hash_t bits = XXH3_64bits_withSeed(hash->bytes, sizeof(hash->bytes), dedup->seed);
 
-	memcpy(&bits, hash->bytes, sizeof(bits));
 	return &dedup->chains[bits % DEDUP_ENTRIES];
+}
+
+size_t dedup_chain_length(struct dedup *dedup, const struct dedup_hash *hash)
+{
+	size_t length = 0;
+
+	pthread_mutex_lock(&dedup->mutex);
+	for (uint32_t i = *chain_of(dedup, hash); i != NONE; i = dedup->entries[i].next)
+		length++;
+	pthread_mutex_unlock(&dedup->mutex);
+	return length;
 }
 
 static struct entry *find_entry(struct dedup *dedup, const struct dedup_hash *hash)

@@ -63,6 +63,9 @@ void dedup_end(struct dedup *dedup, const struct dedup_hash *hash, struct dedup_
 /* The waiter's message is not posted after this; it may have been before. */
 void dedup_leave(struct dedup *dedup, const struct dedup_hash *hash, struct dedup_waiter *waiter);
 
+/* How many entries a lookup of this one passes at most; for tests. */
+size_t dedup_chain_length(struct dedup *dedup, const struct dedup_hash *hash);
+
 /* What a former process promised `age_s` ago. */
 void dedup_remember(struct dedup *dedup, const struct dedup_hash *hash, int64_t age_s,
 		    int64_t now_us);

@@ -1,6 +1,6 @@
 /*
- * Links log.c and buf.c, with --wrap=write and --wrap=poll: stderr is a buffer here, and the tests
- * say how each write ends.
+ * With --wrap=write, --wrap=poll and --wrap=fstat: stderr is a buffer here, and the tests say how
+ * each write ends. Real ones are in test_log_output.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -32,6 +33,14 @@ static short poll_answer = POLLOUT;
 
 ssize_t __wrap_write(int fd, const void *bytes, size_t n);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+int __wrap_fstat(int fd, struct stat *status);
+
+int __wrap_fstat(int fd, struct stat *status)
+{
+	assert_int_equal(fd, STDERR_FILENO);
+	*status = (struct stat){.st_mode = S_IFREG};
+	return 0;
+}
 
 ssize_t __wrap_write(int fd, const void *bytes, size_t n)
 {

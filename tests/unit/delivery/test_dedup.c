@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -177,6 +178,59 @@ static void test_remembered__from_a_former_process__known_for_the_rest(void **st
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* They have their first bytes in common. */
+static struct dedup_hash prepared(uint32_t n)
+{
+	struct dedup_hash hash = {.bytes = "same"};
+
+	memcpy(hash.bytes + DEDUP_HASH_BYTES - sizeof(n), &n, sizeof(n));
+	return hash;
+}
+
+/* As a chain followed from the first bytes alone, all of these shared one, and an innocent beacon in
+ * it passed them all. */
+static void test_chains__hashes_that_were_prepared__are_spread(void **state)
+{
+	size_t longest = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < DEDUP_ENTRIES; i++) {
+		struct dedup_hash hash = prepared(i);
+
+		dedup_remember(dedup, &hash, 0, 0);
+		if (dedup_chain_length(dedup, &hash) > longest)
+			longest = dedup_chain_length(dedup, &hash);
+	}
+	assert_in_range(longest, 2, 32);
+}
+
+enum {
+	SHARERS = 8
+};
+
+/* What shares a chain in one process does not in the next, so that nobody can find out beforehand. */
+static void test_chains__another_process__has_others(void **state)
+{
+	struct dedup *other = dedup_new();
+	struct dedup_hash first = prepared(0);
+	size_t shared = 0;
+
+	(void)state;
+	assert_non_null(other);
+	for (uint32_t i = 1; shared < SHARERS; i++) {
+		struct dedup_hash hash = prepared(i);
+		size_t before = dedup_chain_length(dedup, &first);
+
+		dedup_remember(dedup, &hash, 0, 0);
+		if (dedup_chain_length(dedup, &first) <= before)
+			continue;
+		dedup_remember(other, &hash, 0, 0);
+		shared++;
+	}
+	assert_in_range(dedup_chain_length(other, &first), 0, 2);
+	dedup_free(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +241,8 @@ int main(void)
 		TEST(test_waiter__left__gets_no_message),
 		TEST(test_memory__more_than_its_bound__the_oldest_are_forgotten),
 		TEST(test_memory__full_of_what_is_under_way__goes_unrecorded),
+		TEST(test_chains__hashes_that_were_prepared__are_spread),
+		TEST(test_chains__another_process__has_others),
 		TEST(test_remembered__from_a_former_process__known_for_the_rest),
 	};
 
