@@ -35,7 +35,7 @@ const without = new Set((process.env.FARO_CHAOS_WITHOUT ?? "").split(/[ ,]+/));
 const wanted = (what) => !without.has(what);
 const keep = process.env.FARO_CHAOS_KEEP ?? join(root, ".build/chaos");
 
-const GOOD_CLIENTS = 8, BAD_CLIENTS = 4;
+const GOOD_CLIENTS = 12, BAD_CLIENTS = 4;
 const POISON_PERCENT = 1;
 const HARVEST_MS = 5000; // before the oldest of the quarantine make room
 const DRAIN_S = Number(process.env.FARO_CHAOS_DRAIN_SECONDS || 180);
@@ -113,13 +113,13 @@ async function judge(responder, ledger) {
 
 function print(ledger, responder, drainedS) {
 	const { counts } = ledger;
-	const { lives, kills, terms, stops, notStarted, failedCalls, failedDisk } = responder.counts;
+	const { lives, kills, terms, stops, notStarted, failedCalls, failedDisk, movedAside } = responder.counts;
 	const list = (object) => Object.entries(object).map(([name, n]) => `${name} ${n}`).join(", ");
 	console.log(`seed ${seed}, ${seconds} s and ${drainedS} s to drain, ${ingestBinary}${responder.preloads.sanitizer ? " under sanitizers" : ""}
 beacons ${ledger.beacons}, sent ${counts.sent}, poison ${counts.poison}, hostile connections ${ledger.hostile ?? 0}
 promised ${counts.promised}, delivered of these ${counts.delivered}, in quarantine ${counts.quarantined}, came again ${counts.duplicates}
 restarts ${lives - 1} (SIGKILL ${kills}, SIGTERM ${terms}, not started for a failure ${notStarted}), stops ${stops}
-failures injected: calls and allocations ${failedCalls}, disk ${failedDisk}
+failures injected: calls and allocations ${failedCalls}, disk ${failedDisk}; databases taken for damaged ${movedAside}
 clients were answered: ${list(ledger.statuses)}
 the receiver answered: ${list(ledger.answers)}
 violations: ${ledger.violations.length}`);

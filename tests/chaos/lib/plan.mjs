@@ -54,11 +54,11 @@ export class Dice {
 }
 
 /* Something fails for a while: again and again a single call, or everything from one call on. */
-function callSpell(dice) {
+function callSpell(dice, kind) {
 	const forEver = dice.chance(30);
 	return {
 		what: "calls",
-		kind: dice.chance(40) ? ALLOCATIONS : CALLS,
+		kind,
 		error: dice.one([EINTR, EIO, EAGAIN, ENOMEM, EMFILE, ENOSPC, EPIPE, ECONNRESET]),
 		forEver,
 		ms: forEver ? dice.between(20, 400) : dice.between(100, 2000),
@@ -72,18 +72,21 @@ function diskSpell(dice) {
 	return {
 		what: "disk",
 		kind: dice.one([READS, READS, WRITES, SYNCS, OPENS]),
-		at: dice.between(1, 100),
+		at: dice.between(1, dice.one([3, 10, 30, 100])),
 		times: dice.one([1, 1, 2, 10, 1000]),
 		slowUs: dice.chance(20) ? dice.between(100, 5000) : 0,
-		ms: dice.between(50, 2000),
+		ms: dice.between(100, 4000),
 	};
 }
 
-/* A life of the responder. Only one of the libraries that fail calls can be under it at a time. */
+/* A life of the responder. Of the two libraries that fail calls only one can be under it at a time. */
 function life(dice, wanted) {
 	const disk = dice.chance(40);
-	const lengthMs = dice.between(500, dice.chance(25) ? 20_000 : 6000);
-	const spell = () => (disk ? diskSpell(dice) : callSpell(dice));
+	const lengthMs = dice.between(300, dice.chance(20) ? 15_000 : 4000);
+	const spell = () => {
+		if (dice.chance(disk ? 20 : 40)) return callSpell(dice, ALLOCATIONS);
+		return disk ? diskSpell(dice) : callSpell(dice, CALLS);
+	};
 	const made = {
 		shim: disk ? "disk" : "calls",
 		https: dice.chance(25),
@@ -96,7 +99,7 @@ function life(dice, wanted) {
 		end: dice.weighted({ SIGKILL: 6, SIGTERM: 4 }),
 	};
 	if (dice.chance(25)) made.birth = { ...spell(), forEver: false, ms: 1000 };
-	for (let at = dice.between(0, 1500); at < lengthMs; at += dice.between(100, 3000)) {
+	for (let at = dice.between(0, 1500); at < lengthMs; at += dice.between(100, 2000)) {
 		const act = dice.chance(30)
 			? { what: "stop", ms: dice.chance(30) ? dice.between(1000, 6000) : dice.between(100, 1000) }
 			: spell();
@@ -111,7 +114,7 @@ function life(dice, wanted) {
 }
 
 function mood(dice) {
-	const name = dice.weighted({ well: 40, flaky: 30, refusing: 12, silent: 5, slow: 5, down: 8 });
+	const name = dice.weighted({ well: 30, flaky: 35, refusing: 12, silent: 5, slow: 6, down: 12 });
 	return {
 		name,
 		status: dice.one([400, 403, 404, 408, 413, 429, 500, 503]),

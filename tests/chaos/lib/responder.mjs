@@ -44,7 +44,7 @@ export class Responder {
 		Object.assign(this, { stage, ledger, upstream, certificate });
 		this.socket = stage.path("faro.sock");
 		this.spool = stage.path("spool");
-		this.counts = { lives: 0, kills: 0, terms: 0, stops: 0, notStarted: 0, failedCalls: 0, failedDisk: 0 };
+		this.counts = { lives: 0, kills: 0, terms: 0, stops: 0, notStarted: 0, failedCalls: 0, failedDisk: 0, movedAside: 0 };
 		this.log = [];
 	}
 
@@ -151,6 +151,7 @@ export class Responder {
 	/* The end of what it said is kept, for who wants to know later. */
 	#ended(child, how) {
 		const lines = child.stderr.split("\n").filter((line) => !/event=(request|started)/.test(line));
+		this.counts.movedAside += lines.filter((line) => /event=spool_moved_aside/.test(line)).length;
 		this.log.push(...lines.slice(-200).map((line) => `    ${line}`));
 		this.#note(`ended: ${child.how()}`);
 		if (this.log.length > 20_000) this.log.splice(0, 10_000);
@@ -179,7 +180,8 @@ export class Responder {
 		const born = Date.now();
 		for (const act of life.acts) {
 			while (Date.now() < born + act.at && !this.process.ended && !isOver()) await pause(20);
-			if (this.process.ended || isOver()) break;
+			/* What failed for long may have used up its time. */
+			if (this.process.ended || isOver() || Date.now() > born + life.lengthMs) break;
 			await this.#act(act);
 		}
 		while (Date.now() < born + life.lengthMs && !this.process.ended && !isOver()) await pause(20);
@@ -210,8 +212,9 @@ export class Responder {
 		const names = readdirSync(this.spool).filter((name) => /^spool\.db/.test(name) && !/-(wal|shm|journal)$/.test(name));
 		for (const file of onlyQuarantine ? ["spool.db"] : names)
 			for (const table of onlyQuarantine ? ["quarantine"] : ["records", "quarantine"]) {
-				const { stdout } = await this.stage.finish("sqlite3", "sqlite3", ["-readonly", "-separator", "\t", join(this.spool, file),
+				const { code, stdout, stderr } = await this.stage.finish("sqlite3", "sqlite3", ["-readonly", "-separator", "\t", join(this.spool, file),
 					".timeout 5000", `SELECT ${table === "records" ? "''" : "reason"}, sqlar_uncompress(body, size) FROM ${table}`]);
+				if (code !== 0) this.#note(`sqlite3 on ${table} of ${file}: ${stderr.trim()}`);
 				for (const line of stdout.toString().split("\n").slice(0, -1)) {
 					const [reason, text] = line.split("\t");
 					found.push({ file, table, reason, text });

@@ -110,7 +110,7 @@ export class Upstream {
 			const n = this.ledger.find(text);
 			const { how, code } = this.#behaviour(text);
 			this.#count(how === "error" ? code : how);
-			this.ledger.note(n, `receiver: ${how}${code ? ` ${code}` : ""}`);
+			this.ledger.note(n, `receiver: ${how === "error" ? code : how}`);
 			await this[`_${how}`](n, response, request.socket, code);
 		});
 	}
