@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- wrk posts one recorded body as a browser's Faro SDK would.
 --
 --   wrk … -s post.lua URL -- BODY-FILE CODING(gzip|plain) [MEAN-MS-BETWEEN-REQUESTS]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """A receiver that is slow or suspicious on purpose; measured runs use nginx `return 202` instead.
 
   receiver.py PORT [--delay-ms N]     POST /collect → 202 after N ms

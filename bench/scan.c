@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * scan: how fast json and enrich are, against cJSON parse + print in the same run.
  *

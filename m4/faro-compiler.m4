@@ -1,3 +1,4 @@
+dnl SPDX-License-Identifier: Apache-2.0
 # FARO_TRY_FLAG(VARIABLE, FLAG): appends the flag to the variable if compiler and linker take it.
 AC_DEFUN([FARO_TRY_FLAG], [
 AS_VAR_PUSHDEF([cache], [faro_cv_flag_$2])

@@ -1,3 +1,4 @@
+dnl SPDX-License-Identifier: Apache-2.0
 # FARO_LIBRARY(VARIABLE, PKG-CONFIG MODULE, DEBIAN PACKAGE)
 # Finds a library; what is missing is collected, so that one run names all of it.
 AC_DEFUN([FARO_LIBRARY], [

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* main: reads the configuration, chooses the mode, and connects the modules of a serving
  * process. */
 #include <errno.h>

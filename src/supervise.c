@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: one thread waits for the next signal, or until the next start or kill is due. The signals
  * are blocked from the start, so that none is lost or comes between a fork and the code after it;

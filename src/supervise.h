@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervise: the small parent of include mode, made to be PID 1 of the service's container:
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * node tests/coverage.mjs BUILD: what the runs of a build with --coverage have reached, from gcov; below the
  * goals it ends with 1.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A FastCGI client for one kept connection: beacons one after another, as nginx would hand them on."""
 
 import socket

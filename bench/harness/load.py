@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Load: wrk for what is measured, a plain client that looks at every answer for what is checked."""
 
 import http.client

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The README's drawing: CPU per beacon as a ratio to raw proxy_pass, on a logarithmic axis."""
 
 import math

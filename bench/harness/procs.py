@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that the bench starts, and what /proc says about them.
 
 CPU time is utime + stime of every process of a group, and of its children that ended and were waited

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The correctness form: every answer is 202, and every beacon is counted, labelled, at the receiver."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables for people, and the goals that the figures are held against."""
 
 from .stage import TITLES

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What throughput does not show: a slow receiver, overload, memory after a burst, one CGI process.
 
 Each scenario → list of rows {"what", "value", "goal", "reached"}, and a list of failures: an answer or

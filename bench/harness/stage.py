@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all candidates share: labels, the receiver, the front nginx, the candidates themselves.
 
 Every candidate sits behind an nginx of the same binary and the same settings, apart from the lines

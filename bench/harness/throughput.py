@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main measurement: each candidate, each body, several rounds in turn; medians of the rounds.
 
 Absolute times drift on a shared machine, so the candidates take turns within a round, and what counts

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * buf: growable bytes with a maximum given at init, and the budget they draw on.
  *

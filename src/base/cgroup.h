@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cgroup: how much memory the container may use. */
 #ifndef FARO_BASE_CGROUP_H
 #define FARO_BASE_CGROUP_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * key_file: an API key kept in a file, which is read again when the file has changed.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * list: a doubly linked list through links embedded in their owners; the oldest comes first.
  *

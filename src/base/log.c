@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a line is formatted into a buffer on the stack that is exactly as large as a line may be
  * (LOG_LINE_MAX_BYTES), and written at once. Each field is all or nothing: where the buffer is

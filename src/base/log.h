@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log: one line an event on stderr, logfmt or JSON, with stable keys.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: stderr is shared with other programs, so it cannot be made non-blocking. poll(2) says
  * beforehand whether it can take a line, but somebody else may fill it in between, so the write

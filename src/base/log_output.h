@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log_output: writes to stderr without ever waiting for who reads it. Private to log, which lets
  * one thread in at a time.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * loop: epoll and a few timers. One thread drives one loop; loops share nothing.
  * Watches and timers are embedded in their owners, so adding one never allocates.

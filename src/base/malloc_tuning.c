@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: all threads share one heap, and its unused memory is returned to the kernel when a thread
  * becomes idle. By default glibc has a heap for each thread, and malloc_trim() returns the free

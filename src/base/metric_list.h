@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * metric_list: the counters and gauges of /metrics, in its order, a row each.
  *

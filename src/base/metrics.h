@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * metrics: enum-indexed counters and histograms, and their Prometheus text.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "base/spares.h"
 
 void spares_init(struct spares *spares, size_t max, void (*free)(struct spare *spare))

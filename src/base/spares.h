@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spares: things that are kept for reuse, each with a link of this module embedded.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * text: small helpers for digits, prefixes, comma lists and small files, and two macros.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * utf8: which bytes are one valid character (RFC 3629), and which characters are controls or space.
  *

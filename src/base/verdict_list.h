@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verdict_list: everything that may become of a request, a row each, with all that belongs to it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * beacon: what is known of a beacon beside its bytes, from the front end to the upstream and the
  * spool.

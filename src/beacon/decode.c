@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a body is there as a whole before it is inflated, so libdeflate does it in one call, from
  * buffer to buffer, in half of zlib's time (bench/RESULTS.md). It must be told how much room there

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * decode: a compressed body, inflated up to a maximum. What the codings are: CODINGS.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. The list grows by doubling up to EDITS_MAX and is never made smaller, so a thread that
  * has seen one beacon of the usual size allocates nothing for the next.

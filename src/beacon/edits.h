@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * edits: a bounded list of "remove this many bytes here and insert this text", in the order of the
  * input, and the one copy that carries them out.

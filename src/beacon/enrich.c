@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. One pass over the body with a json cursor. Each walk_*() handles one kind of object or
  * array. It asks walk_next_known() for the members that have a row in enrich_rules.c, adds edits as

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. The three forms of a text overlap, so one allocation holds them all. Larger texts are
  * made of smaller ones: a session of its attributes, meta of the app and the session.

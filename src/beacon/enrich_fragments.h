@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * enrich_fragments: every piece of JSON that enrich may insert into a beacon, made once at start.
  *

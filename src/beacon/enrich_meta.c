@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. meta holds the labels of every log line: the app's (rule 3) and the session's attributes
  * (rule 5). Values of the browser are replaced where they stand, so that nothing else moves.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. Our own names are normalised once, at start. A name of the browser is decoded and
  * changed, as the receiver and Loki would change it, into a buffer that is a little longer than the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * enrich_reserved: tells which names that the browser may choose would look like a label of ours.
  *

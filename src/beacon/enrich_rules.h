@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * enrich_rules: one table of the names that matter to labels and that the receiver's decoders know.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. In traces, the attributes of every resource are labelled (rule 4), and spans are counted.
  * The receiver reads this part with another decoder than the rest (pdata): names are

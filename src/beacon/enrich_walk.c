@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. The steps here are all that walkers do with the cursor and the list of edits, besides
  * json_skip() and json_read_string(). enrich_walk.h explains each.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * enrich_walk: the state of one pass over a beacon, and the steps that all walkers take. Internal
  * to enrich*.c.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. One cursor, one pass. The caller's own call stack knows the path down to the cursor.
  * json_skip() needs no stack: it keeps one bit for each level, which tells objects from arrays. So

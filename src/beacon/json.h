@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * json: a strict RFC 8259 scanner. One pass, no tree, no allocation; positions are byte offsets.
  *

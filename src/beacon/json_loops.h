@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * json_loops: the three loops that see almost every byte of a text, 16 bytes at a time and in plain
  * C. Internal to json.c, whose DESIGN explains them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. Strings are compared code point by code point, since an escape and the character that it
  * stands for are equal. Plain strings, which most are, are compared as bytes.

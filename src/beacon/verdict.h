@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verdict: what may become of a request. The modules below `ingest` return one of these; what each
  * of them means to the browser and to the operator is a row of base/verdict_list.h.

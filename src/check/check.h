@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check: --check, which tries the receiver as it is configured, and prints what is wrong and what
  * to change.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check_client: HTTP exchanges with the receiver, each on a connection of its own, with the headers
  * and timeouts of the relay. Private to check.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check_finding: the list of what --check can find, each with its meaning and remedy, and the
  * finding that follows from one exchange with the receiver. Private to check.

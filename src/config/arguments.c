@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: an argument is an option of the table below, or of a setting. Of an option that is given
  * twice the last value counts; modes exclude each other.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * arguments: the options that are no settings, for the command line and --help; private to config.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: first the text of every setting is found (arguments.c, environment.c, else its default),
  * then each text is parsed by its row's type (setting.c, setting_type.c), then what depends on the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: what the operator reads about the settings: --help, and the first line of the log, with a
  * key for each label and each setting as it is in effect. Both go through the table of settings.

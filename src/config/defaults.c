@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: values that are not set and depend on the machine (the memory that the container may use,
  * where the system keeps its certificate authorities), and the settings that must fit together. It

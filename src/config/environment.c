@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: the text of a setting is its option's, else its variable's; one that is empty counts as
  * not set. A variable that begins with FARO_ and is no setting is probably misspelt, and gets a

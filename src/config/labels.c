@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: all of it happens once, at start. Values are taken apart into views over copies that live
  * in an arena, checked where they are chosen, and turned into JSON at the end. What is not UTF-8,

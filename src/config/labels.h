@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * labels: the identity of this service, as the operator set it, in the form that enrich stamps.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: OTEL_RESOURCE_ATTRIBUTES by the rules of the OpenTelemetry specification: a comma list of
  * key=value, each percent-decoded, of which any error discards all. The members are kept in their

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * labels_build: what is known while the labels are made; private to labels.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: cJSON prints the JSON fragments that enrich copies. Its output is exact for the values
  * that pass the checks in labels.c: it escapes the quotation mark and the backslash, and writes

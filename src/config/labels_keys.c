@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: which keys FARO_LABEL_ATTRIBUTES may name. A key must arrive unchanged in the log line,
  * must describe the browser's service and not this process, and must not become the same as another

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reading: what is known while the settings are read, and how problems are reported; private to
  * config.

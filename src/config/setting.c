@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a row is written by the macro of its shape, so that a part that is left out, or a member
  * of another C type than the row's kind stores, does not compile. What the manual says about a

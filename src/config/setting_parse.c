@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: what a single setting demands of its value beyond its kind: the upstream's URL and files,
  * the path, the origins. A check does not see the row: it returns what is wrong, and setting_type.c

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a kind of value is one struct setting_type: how it is parsed, how its range is written
  * and how it is logged. A parser stores by the row's offset; the macros in setting.c make sure that

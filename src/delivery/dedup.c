@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: entries stand in a ring in the order in which their beacons came, and are found by chains
  * of equal hash bits. A new entry replaces the oldest one; where that beacon is still under way,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dedup: the same Idempotency-Key with the same body is relayed once, shared by all loops.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: each arrow is one function, and every way ends in end_delivery(): within
  * delivery_start(), which then returns the verdict, or later, from the loop, which tells the owner.

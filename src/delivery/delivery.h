@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * delivery: from a labelled beacon to its verdict: once, to the upstream, else to the spool.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * policy: what becomes of a beacon that the upstream did not take: one table and every number.
  *

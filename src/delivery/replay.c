@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: records are read behind a cursor, in the order of their ids, and each takes a slot.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * replay: sends the records of the store, oldest first, and ends them there; in the spool's thread.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: an array of retries that never move; numbers of them in a hash table by id (linear
  * probing, no tombstones) and in one of two binary heaps, which knows each one's place.

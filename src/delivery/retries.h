@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * retries: the records that replay is to send again, and when each of them may go. In memory: after
  * a restart every record begins anew.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * salvager: runs the salvage of a suspected store in a thread of its own, so that neither start nor
  * replay waits for a large database to be read. All functions are called in the spool's thread, or

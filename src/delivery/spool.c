@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a loop in a thread of its own. The records that come within a turn of it are one batch.
  *

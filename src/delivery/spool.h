@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spool: keeps what the upstream did not take, and delivers it later.
  *

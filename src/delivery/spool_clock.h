@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spool_clock: a clock that only runs on, from which the age of what is in the spool is counted. The
  * wall clock may be put right by days, forward and back.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spool_dir: the spool's directory: its lock, its files, and what room the disk has.
  *

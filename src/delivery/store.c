@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: SQLite writes to its write-ahead log and copies it back often (STORE_CHECKPOINT_PAGES), so
  * that the log stays small; what was freed by deleting goes back to the file system a few pages at a

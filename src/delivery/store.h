@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store: the spool's records in SQLite, which only the files store_* know. One thread uses a store.
  *

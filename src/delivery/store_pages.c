@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: of SQLite's file format no more than a leaf of a table: its first byte is LEAF, two bytes at
  * 3 say how many cells it has, and from 8 on two bytes each say where they are. A cell begins with two

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store_pages: the ids that stand in the pages of a database, read without SQLite, which gives up a
  * whole table where it meets a page that it cannot read on its way.

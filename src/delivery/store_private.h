@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store_private: what store.c (the database) and store_records.c (what is in it) share; private to
  * them. Functions that return an int return SQLite's codes; store_failed() turns a code that is not

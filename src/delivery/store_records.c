@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a record's body is deflated at level 1, in zlib's format, which the shell of SQLite can
  * inflate (sqlar_uncompress). A checksum covers everything of a record, so that a flipped bit in it

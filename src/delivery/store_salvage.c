@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: first PRAGMA quick_check, then the questions that opening asks. Damage is what SQLite says
  * without a read having failed meanwhile; after such a one nothing is believed.

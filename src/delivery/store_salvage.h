@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store_salvage: finds out whether a suspected database is damaged, and carries over what can be read
  * of it to a fresh one, spool.db.salvaged.

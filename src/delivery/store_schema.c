@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: one table of records in the order of their ids, one of the quarantine, and one row of
  * counters that is changed within the same transactions, so that COUNT(*) is never needed.

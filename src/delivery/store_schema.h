@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store_schema: what a database of the spool looks like, how one is opened, and how it is told from
  * others; private to the store and its salvage. Functions that return an int give SQLite's codes.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: the pipeline of one request. Each stage returns a verdict, and the first that is not
  * VERDICT_OK becomes the reply (reply.c). The cheap checks come first, and the body is not looked

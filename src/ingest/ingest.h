@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ingest: the pipeline of one request, from what a front end has read to what it has to reply.
  *

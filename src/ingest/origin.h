@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * origin: which pages may send, and what the browser of a page elsewhere is told about it.
  *

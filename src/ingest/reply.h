@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reply: from a verdict to the bytes that the browser gets.
  *

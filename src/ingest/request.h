@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * request: what a browser sent, whichever front end read it, and the reply to it.
  *

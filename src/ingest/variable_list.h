@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * variable_list: the CGI/1.1 variables (RFC 3875) that mean something here, a row each: its id, its
  * name, where its value goes in struct request, and how many bytes that may have.

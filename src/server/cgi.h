@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cgi: the second front end: CGI/1.1 (RFC 3875), and a bare body on stdin. The only file that knows
  * stdin and stdout. One exchange, then the process ends.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a connection is nginx's, kept over many requests; an exchange is one request on it and
  * holds the memory. An idle connection has no exchange, so memory follows the beacons that are read

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * connection_private: what connection.c (one connection) and connections.c (all of a loop) share;
  * private to them.

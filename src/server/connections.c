@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: the connections of a loop stand in a ring; each goes to its end when it had something to
  * do. So the first idle one in it has been idle for longest, and is closed for another.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: one read(2) usually brings a whole beacon, so its body is read into the one buffer that
  * ingest keeps warm, and an exchange has none of its own. Where a request is not whole after what

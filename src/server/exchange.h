@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * exchange: one request on a connection, from its first byte to its reply, and the memory for it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a record is a header, content and padding, and each may end anywhere in a piece. Its
  * content is not collected: variables are parsed as their bytes come, and of them only the values

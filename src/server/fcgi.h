@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fcgi: the FastCGI 1.0 protocol of one connection as a responder sees it, without the connection:
  * bytes go in in pieces of any size, requests come out; answers go to a buffer.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "server/fcgi_pairs.h"
 
 #include "server/fcgi.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fcgi_pairs: the name-value pairs of FastCGI, which may come in pieces of any size; for fcgi.c.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * listener: the socket that nginx connects to, opened by us (--listen) or inherited as fd 0.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ping: is the responder behind this socket alive? The client half of FastCGI, for --ping and the
  * liveness probes that run it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a worker accepts connections from the listener that it shares with the others, and ends
  * when it is told to; what happens on a connection is connection.c's.

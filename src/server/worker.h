@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * worker: one thread = one epoll loop with the FastCGI connections, the relay and their timers in
  * it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a collect request is read to its end, judged in the receiver's order (rate, gunzip, JSON,
  * API key, size), printed and counted, and only then answered, perhaps after a delay. So a client

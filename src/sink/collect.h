@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sink_collect: one POST (or OPTIONS) to /collect, from its first byte to the answer.
  *

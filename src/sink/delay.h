@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sink_delay: connections whose answer is delayed, without a thread each.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sink_gunzip: a gzip body as Go's reader hands it to a JSON decoder.
  *

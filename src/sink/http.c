@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: libmicrohttpd's threads read requests and call handle() for each part of one; which route
  * it is decides at the end. What a collect request is answered, collect.c says.

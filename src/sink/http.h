@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sink_http: the receiver's routes and answers on libmicrohttpd.
  *

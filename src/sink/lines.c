@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: an item's own fields go into an ordered map, the beacon's meta fields are set on top, and
  * the map becomes a line: the order of the keys, and which of two equal ones wins, follow from that

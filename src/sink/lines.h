@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sink_lines: a beacon's items as the logfmt lines that the receiver would send to the log store.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sink_logfmt: logfmt as Go's encoder (go-logfmt/logfmt) writes it, and the ordered map that the
  * receiver collects an item's fields in before they are written.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: cJSON reads the body; then one walk moves what the tables below name into a second tree,
  * in the order of the body, so that repeats act as they do on Go structs: a later scalar replaces,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sink_payload: a beacon's JSON as the receiver's Go structs would hold it.
  *

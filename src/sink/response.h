@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sink_response: what both the routes and the collect requests need of libmicrohttpd to answer.
  */

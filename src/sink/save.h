@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sink_save: bodies and request headers as files, for tests that compare bytes.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * faro-sink: a stand-in for Alloy's faro.receiver, for development and tests. Not for production.
  *

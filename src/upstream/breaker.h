@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * breaker: whether the upstream is worth an attempt, shared by all loops.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * engine: how the relay speaks HTTP, apart from what it decides.
  *

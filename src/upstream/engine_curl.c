@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: the engine for https://. A transfer is an easy handle (engine_curl_transfer); a call is
  * given to it and it to the multi handle. libcurl then speaks to the loop through two callbacks:

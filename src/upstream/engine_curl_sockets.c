@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: what libcurl wants and what epoll has are kept apart, for each file descriptor.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * engine_curl_sockets: libcurl's sockets in our loop, without an epoll_ctl(2) for each request.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream/engine_curl_transfer.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * engine_curl_transfer: one easy handle of libcurl. Its options are set once; each call gives it a
  * body, headers and addresses, and its end is read from it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: the engine for http://. A request is written without a copy (http_request), in one system
  * call where the socket takes it. Its answer is parsed from one buffer that all transfers share,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream/http_pool.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http_request: the bytes of a call's request, in three parts that are not copied: the head that
  * all calls of a route share, the header lines of this call, its body.

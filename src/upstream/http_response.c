@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: line by line up to the body, and within chunks; the body is only counted.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http_response: parses the upstream's answer as it comes, in pieces of any size.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * outcome: what the end of a transfer means: the verdict, what the upstream says about retries and
  * the session, metrics, and a log line.

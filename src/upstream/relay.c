@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: a call takes an idle transfer and hands it to the engine, which is engine_http for
  * http:// and engine_curl for https://. The engine says once how it ended; what that means, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN: getaddrinfo(3) has no deadline that can be relied on: with a name server that does not
  * answer, it blocks for tens of seconds. So a thread calls it, and the loops read what it last

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resolver: keeps the upstream's addresses fresh, so that no loop ever resolves a name.
  *

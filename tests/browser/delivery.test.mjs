@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What becomes of a beacon when the page, the session or the receiver changes under it. */
 import assert from "node:assert/strict";
 import { after, before } from "node:test";

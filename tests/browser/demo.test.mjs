@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The demo as somebody sees it who runs ./dev demo: short lines, a page that tells what arrived of what it claimed, and
  * nothing left after Ctrl-C.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* From and to where a page may post: absolute and relative URL, another path, another site, a policy, behind TLS. */
 import assert from "node:assert/strict";
 import { after, before } from "node:test";

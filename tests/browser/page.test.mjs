@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * From a page in Chromium through nginx and faro-ingest to the receiver's lines: the demo page, each of its buttons, both
  * SDKs, plain and compressed. The page claims to be somebody else; the labels are the service's own.

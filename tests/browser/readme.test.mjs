@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The lines that the README tells to put into a page, taken from it and built as a service builds its bundle, under the
  * policy that it names: nothing besides them starts the SDK here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Records examples/beacons from the real SDK in Chromium: `node tests/browser/record.mjs`, or only some of them:
  * `node tests/browser/record.mjs replay-2.12 bench-small`.

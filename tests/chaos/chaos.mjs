@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Everything at once, for a while: hostile web servers, hostile receivers, failing calls and allocations,
  * kills, ends and stops, over one spool directory. Then all is made healthy, and the law is looked at:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The EXAMPLES of the manual pages, as printed, with the binaries that are under test: faro-sink stands behind the name
  * alloy, and a recorded beacon is beacon.json. Those that serve until they are told to stop are started, and stopped when

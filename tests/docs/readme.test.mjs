@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A newcomer's path: the README's commands from the top, in a fresh clone, each as printed. The clone has what is
  * committed, nothing else. Those that begin with ./dev or autoreconf need the network and run as they are; the others

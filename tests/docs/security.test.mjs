@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Every test that SECURITY.md names is there. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

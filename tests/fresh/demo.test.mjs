@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The README's first command on a Debian that has nothing yet, in a fresh clone of what is committed: to the page, and
  * to Ctrl-C, after which nothing is left. On Debian 12 as a user with sudo, on Debian 13 as root.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fake_receiver: the sockets of the relay's engine without a network.
  *

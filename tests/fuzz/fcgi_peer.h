@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fcgi_peer: a web server's end of a connection, and the second reader of what it wrote.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fcgi_records: what a web server writes, in any order and size that the caller likes.
  */

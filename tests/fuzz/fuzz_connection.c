@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Programs of hostile peers against connection.c and all that is behind it but the receiver.
  *
  * An input is a byte of options and a program, an operation a byte with its operands (see

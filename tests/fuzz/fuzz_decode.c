@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Any bytes as a compressed body: decode() must take exactly what zlib takes as one whole member,
  * give the same bytes, and stop at its maximum. The first byte says what is done with the rest.

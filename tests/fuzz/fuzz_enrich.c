@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a beacon: enrich must not crash, and what it accepts must pass every oracle.
  *
  * Build with -fsanitize=fuzzer,address,undefined; run with -max_len=4000 (the oracles' buffers). */

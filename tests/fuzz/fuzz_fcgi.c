@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a FastCGI stream: whole and in pieces, the same requests and answers must come of
  * it, and what the bodies took of the budget is given back.
  *

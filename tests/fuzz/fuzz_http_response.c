@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a reply: read whole and in pieces, http_response must say the same.
  *
  * The first byte is the size of the pieces, the second whether the peer closes at the end. Build

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Programs of hostile receivers against the relay's own engine: relay.c, engine_http.c,
  * http_pool.c.
  *

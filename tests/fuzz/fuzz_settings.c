@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Any bytes as the environment: either a config whose values are what its header promises, or lines
  * that name what was wrong. Variables stand one after another with a NUL between them, as in the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * program: the input of a fuzz target as operations and their operands. Where it ends, zeros
  * follow.

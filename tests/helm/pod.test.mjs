@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The rendered pod at work: nginx reads what was rendered, and a beacon goes through both containers, which
  * run as two users, to the receiver. This file runs itself once more in a network and a mount of its own,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the chart's README says: the diff applies, and the table is values.yaml and the schema. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

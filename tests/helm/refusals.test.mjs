@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What is wrong is refused before it reaches a cluster: each refusal names the value, and what to do. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The matrix of values: pinned output, Kubernetes' schemas, and what holds for every case. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

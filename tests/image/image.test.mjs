@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The Containerfile, really built, on a base made by debootstrap that stands in for bookworm-slim, and run
  * as Kubernetes would run it: read-only, nobody's user id, a volume for the socket.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The self-contained program in root file systems that are not the one it was built in: an empty one, and
  * Debian's of three releases, with a C library older, the same and newer.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For run.mjs: one line a text with what json and enrich say of it.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The JSON Parsing Test Suite against json and enrich: a pinned verdict for every case.
  *

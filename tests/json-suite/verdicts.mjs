@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What becomes of every case of the JSON Parsing Test Suite: the scanner's word on the case itself,
  * then enrich's verdict on it as a beacon, then enrich's verdict on it as the value of a member.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* examples/alloy against what it connects: the lines of the receiver, nginx's status port, the chart's values.
  * Its syntax is read by a reader of our own (lib/alloy.mjs), since Alloy itself is not to be had here. */
 import assert from "node:assert/strict";

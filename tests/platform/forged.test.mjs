@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Keys of the browser that Loki would show as a label of ours. Which characters it overlooks in a key is asked of Loki itself. */
 import assert from "node:assert/strict";
 

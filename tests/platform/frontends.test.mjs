@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The dashboard of the frontends and the links between logs and traces, on the lines and spans of the recorded
  * beacons: LogQL by Loki's own parser and pipelines (logql/), TraceQL by the names of its attributes. */
 import assert from "node:assert/strict";

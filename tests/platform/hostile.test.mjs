@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Hostile bytes in every field of a beacon, one at a time and all at once: each item stays one line, in the receiver's
  * log store as in ours, and no line has a control byte. */
 import assert from "node:assert/strict";

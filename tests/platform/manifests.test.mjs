@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What is applied to a cluster: kustomize makes the ConfigMaps, and the manifests are what they should be. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

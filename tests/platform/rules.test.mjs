@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The alerts under promtool: they load, each has a case where it fires and one where it does not, and the
  * PrometheusRule is the same. */
 import assert from "node:assert/strict";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A real Prometheus that scrapes the responder through nginx's status port: what it sees is true, and every
  * query of the dashboards and alerts has something to see. */
 import assert from "node:assert/strict";

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package receiver is the oracle of the label rules: it reads what faro-ingest wrote the way
 // Grafana Alloy's faro.receiver would, and says where a browser got past the labels or where a
 // byte that is nobody's business was changed.

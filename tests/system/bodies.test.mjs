@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Bodies of every size and state, by a FastCGI client of our own where nginx would never let them
  * through. After each, the same connection must serve the next beacon, or be closed.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* As a CGI program: one beacon from the environment and stdin, then the end. */
 import assert from "node:assert/strict";
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * faro-ingest --check: each thing that can be wrong with a receiver, produced for real, its name in
  * `finding` and what to change in `remedy`. Names and name servers are in dns.test.mjs.

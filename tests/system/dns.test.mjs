@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The receiver's name and libc's own resolver: another address behind the same name, then a name server
  * that does not answer. libc asks port 53 of what /etc/resolv.conf says, so this file runs itself once

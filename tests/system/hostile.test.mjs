@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Whatever else a request says, the receiver gets what it gets from a plain one. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

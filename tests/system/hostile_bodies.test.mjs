@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Bodies that are made to cost more than they weigh, or to be read in two ways. What a rule refuses
  * reaches nobody; memory stays within FARO_MAX_MEMORY_BYTES and what the program itself needs.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What leaves the relay, as bytes on the wire: whatever a browser or a neighbour puts into a request, the
  * receiver is sent exactly what a plain request makes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Many who want much and give little: slow clients, more connections than there are descriptors, crowds.
  * Everybody else's beacons keep flowing.

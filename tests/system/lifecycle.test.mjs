@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Starting, stopping, and what changes in between. */
 import assert from "node:assert/strict";
 import { Agent } from "node:http";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The snippets of nginx/ alone: a fake responder stands behind them, or nothing. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What nginx answers by itself, without the responder's word: each cause has its own reason, in the one form of all
  * errors. All of it with the snippets, and with the templates as the official image renders them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * FARO_ALLOWED_ORIGINS in nginx's map, for the answers that nginx gives by itself. The cases are those of origins.json,
  * which the program is held to as well.

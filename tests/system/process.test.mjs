@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the process is to others of its machine: its privileges, its memory, its files. */
 import assert from "node:assert/strict";
 import { chmodSync, copyFileSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";

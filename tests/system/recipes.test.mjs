@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The recipes of examples/nginx/: each Containerfile is built on an imitation of its base image, and run with
  * --supervise as PID 1, with this machine's nginx. The ports are those of the recipes, so the file runs itself once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What real pages send is never refused, and nothing in it changes but the labels.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Every row of the table of replies, as a browser sees it through nginx, and what the metrics say of it. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";

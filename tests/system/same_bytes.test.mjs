@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The same beacon gives the same bytes, whoever carries it and however it is packed. */
 import assert from "node:assert/strict";
 import { chmodSync, readdirSync, writeFileSync } from "node:fs";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // faro-sink on its own: its answers, what it prints, counts and saves, and how it ends.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

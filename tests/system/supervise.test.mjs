@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* faro-ingest --supervise: nginx, or any command, and the responder beside it. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* One beacon and one process, as CGI has it: valgrind sees every byte of its life, also what sanitizers
  * do not, such as what libraries leave behind. */
 import assert from "node:assert/strict";

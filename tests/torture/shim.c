@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * To be preloaded: fails the Nth allocation or system call, once or from there on, as a file of eight
  * numbers says, which is shared with whoever drives the torture. So one process can be told about one N

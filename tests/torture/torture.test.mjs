@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Every allocation and every system call on a beacon's way fails in turn, once and from there on: ours,
  * libcurl's, OpenSSL's and SQLite's (shim.c counts them and makes them fail). After each the process must

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The pauses and the command line. What supervise does with processes, tests/system shows. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The relay that a Node team would write: Express inflates and parses, the labels are set on the
 // tree, the tree is printed again and posted to the receiver.
 //

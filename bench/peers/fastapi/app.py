@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The relay that a Python team would write: FastAPI, orjson, one pooled httpx client.
 
 Started by uvicorn (uvloop, httptools) on a unix socket. RECEIVER_URL and the labels come from the

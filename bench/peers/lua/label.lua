@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The relay that an nginx team would write: in the rewrite phase the body is inflated, labelled and
 -- put back, then an ordinary proxy_pass sends it. The labels are constants of this module.
 --

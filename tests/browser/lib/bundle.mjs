@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Scripts as a service's own build would make them: what the README tells to write, with one of the SDKs; and
  * pages/react.jsx with React, its router and the SDK in one script.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Starts the system's Chromium without a window. Nothing it sends may come from the browser itself, so all its own
  * background traffic is off; locale, time zone and window are fixed so that two runs differ in ids and times alone.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What tests do on a page: open it, start the SDK by hand on the blank one, and watch what is answered. */
 import { newContext } from "./chromium.mjs";
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A stand-in for the receiver whose answers a test chooses, and that can wait for an item, whatever batch the SDK puts
  * it into. What it does not do: check a beacon, or write the lines of a real one (faro-sink does).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A web server that plays the shop: it serves the page, the SDK and a small API to fetch from, and keeps every body
  * posted under /faro/collect exactly as it came. What it does not do: inflate, judge or answer anything but 202.

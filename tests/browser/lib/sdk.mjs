@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The two versions of the SDK that are tried, and where npm puts the bundles a page loads with <script src>. Session
  * replay is a package of its own; the React package has no such bundle, so bundle.mjs makes one.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The whole way of a beacon: nginx with the project's templates, rendered the way the nginx image does it, and
  * faro-ingest behind it; the receiver is the caller's. nginx also serves the demo page, the SDK, and a blank page for

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Ends TLS in front of nginx as an ingress does: a new certificate for localhost each time, the browser's Host kept, the
  * bytes behind it plain. What it does not do: HTTP/2.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The shop in React: scenarios for an error in a component, for routes and for the profiler. Its SDK is the one that
  * @grafana/faro-react hands on; shop.js starts it as it starts the other.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The page that the beacons in examples/beacons are recorded from. record.mjs loads the SDK's bundles first and plays
  * one scenario; body[data-played] says that it is over. Plain and compressed beacon come from two transports of one SDK,

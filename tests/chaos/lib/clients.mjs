@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Web servers: some as good as nginx, whose beacons are marked and whose answers count, and some that no
  * responder deserves.

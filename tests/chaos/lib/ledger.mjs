@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What was promised, and what became of it. A beacon is a number, marked in its message as id=RUN-NUMBER;.
  * What has arrived takes a byte, so that a run may take hours; what has not, has a history.

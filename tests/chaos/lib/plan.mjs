@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * What will happen, made from a seed alone: the lives of the responder and the moods of the receiver, in
  * their order. How much of it fits into the time is the machine's to say; what comes next never is.

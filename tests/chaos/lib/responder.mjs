@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The responder, life after life: it is started, stopped, made to fail and ended as the plan has it. What
  * it did otherwise is a violation.

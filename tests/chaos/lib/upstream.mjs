@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A Faro receiver that cannot be relied on, over http and https. Which beacons it took, that is answered
  * with a whole head of a 2xx, the ledger is told before the first byte of the answer leaves.

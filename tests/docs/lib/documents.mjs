@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The commands in a document, as printed. */
 
 /* The languages that a README may use; the text of a block without one could be meant as a command. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A machine of its own for commands that use fixed ports and places: the network has lo alone, /run and nginx's logs are
  * empty, /etc/nginx is a copy, and whatever is started ends with the shell. It takes root, as the commands themselves do.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A Debian as debootstrap --variant=minbase leaves it, as a machine of its own in memory: a root file system and
  * processes; the network is this machine's, since packages are fetched. Mounts need root, and are gone with the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What is rendered and pinned: values, and the chart where it is not helm/shop. */
 import { join } from "node:path";
 

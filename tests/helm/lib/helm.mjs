@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Real Helm on copies: the library is packaged once, as it would be published, and every chart of a test
  * gets that package. Nothing is written into the tree.

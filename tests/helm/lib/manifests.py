@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads manifests from standard input and writes them as one JSON array. With versions of Kubernetes as
 arguments it validates each against their schemas instead, strictly, and writes what is wrong, one problem
 a line. Kinds that Kubernetes itself does not know are left to the caller."""

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A rendered pod, imitated with real processes: containers are mount namespaces with the rendered volumes
  * at their rendered paths, a read-only root, the rendered command and environment, a user each, no

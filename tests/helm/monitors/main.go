@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Reads manifests as a JSON array and decodes the monitors in it strictly into the Prometheus operator's own
 // types, as the API server does with their definitions: an unknown field or a wrong type is an error. It
 // prints how many there were. Enumerations and patterns are not looked at.

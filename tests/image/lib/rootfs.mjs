@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A root file system as a container has it: read-only but for a volume at /run/faro-ingest, with the two
  * files that Kubernetes writes, and nobody's user id. Mounts need root; the tests run in a mount and a

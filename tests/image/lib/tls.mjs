@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* An authority of our own, and a receiver at https:// that it vouches for. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";

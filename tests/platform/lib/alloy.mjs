@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Reads Alloy's configuration syntax into blocks. What it does not do: evaluate expressions, know components or
  * their arguments. A value is its source text, but for strings and maps of strings.

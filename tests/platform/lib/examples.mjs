@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What stands in examples/, read as the tools that it is for would read it. */
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";

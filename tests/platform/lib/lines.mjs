@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The recorded beacons, labelled by faro-ingest, as the lines that faro-sink prints for them. */
 import { readdirSync } from "node:fs";
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* LogQL by Loki's own parser and pipelines (../logql/). */
 import assert from "node:assert/strict";
 import { join } from "node:path";

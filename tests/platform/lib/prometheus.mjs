@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A real Prometheus that scrapes one target, and its answers. */
 import { mkdirSync, writeFileSync } from "node:fs";
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /*
  * Runs LogQL queries over log lines with Loki's own parser and pipelines. On stdin
  *

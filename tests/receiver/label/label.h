@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * label: the labeller (src/beacon/enrich.h) behind three functions of plain C types, for tests that load
  * it as a shared library. One struct label serves one thread.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The time of day is set by others, and set wrong: no beacon is dropped for it. What has really waited too long is. */
 import assert from "node:assert/strict";
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * To be preloaded: the clocks of one process, as a file of numbers says, which is shared with the test.
  *

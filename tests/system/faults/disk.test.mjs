@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A spool whose disk is small, full, read-only or gone: honest answers, and it heals by itself. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A disk that fails now and then, and one that has lost something for good. disk_shim.c makes the calls below
  * SQLite fail, since SQLite itself takes some errors of a disk for damage: nothing that was answered 202 may be

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * To be preloaded: what the files under one directory do, below SQLite, as a file of numbers says, which is
  * shared with the test.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* SIGTERM at any moment, under load, whatever the receiver does and however little time or memory there is. */
 import assert from "node:assert/strict";
 

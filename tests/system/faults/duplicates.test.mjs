@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The same Idempotency-Key with the same body is relayed once. */
 import assert from "node:assert/strict";
 

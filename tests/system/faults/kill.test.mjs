@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The responder is killed again and again under load, the receiver too, which is slow and refuses at
  * random: of what was answered 202 nothing is missing at the end, and what came twice has an excuse.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Limits that an operator or a container sets, and the signals that come with them or from a peer, end nothing.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Replay and a receiver that is down must not be felt by live traffic. */
 import assert from "node:assert/strict";
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * One beacon that the receiver always answers with an error must not cost another one anything, be it one in
  * the spool, one that comes now, or a thousand by one attacker. A receiver that so answers everything is another

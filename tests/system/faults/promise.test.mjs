@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What was answered 202 arrives, whatever the receiver does meanwhile. */
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Beacons, hostile clients and a receiver that fails at random: a first part, and then others for
  * FARO_SOAK_MINUTES. After each it is quiet and the spool is empty, and what the process owns after the last is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * The process is stopped for a while, as a paused machine or a frozen cgroup does it, and goes on: what has
  * arrived meanwhile is read before any deadline is judged, so that nobody else is blamed for our own stall.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Beacons that can be told apart, sent over FastCGI as nginx would, and found again at a receiver. */
 import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";

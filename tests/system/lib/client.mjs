@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What a browser sends, with every header under the test's control. */
 import { request } from "node:http";
 import { connect } from "node:net";

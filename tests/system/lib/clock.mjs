@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The clocks of one process are the test's to set: see faults/clock_shim.c for what each number does. */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";

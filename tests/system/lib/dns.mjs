@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A name server that knows one name, as much as the resolver of libc asks for: A and AAAA, UDP. It
  * answers, says that there is no such name, or is silent.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* faro-ingest and faro-sink as processes, and what they tell about themselves. */
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";

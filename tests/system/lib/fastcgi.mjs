@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * FastCGI 1.0 from both sides, for what nginx never does: a client that says one length and sends
  * another, and a responder that shows what nginx passes on. Neither multiplexes.

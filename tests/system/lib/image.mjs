@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A Containerfile without an engine: built on a root with this machine's /usr under an overlay and its nginx, and run
  * as PID 1 of a mount and a process namespace, with its user and, if wanted, its root read-only. It takes the

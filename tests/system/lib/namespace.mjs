@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Tests that change mounts and the network, of a machine of their own. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* nginx with the snippets of nginx/, on free loopback ports, in the stage's directory. */
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

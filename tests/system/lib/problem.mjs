@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What every error looks like, whoever answers. */
 import assert from "node:assert/strict";
 

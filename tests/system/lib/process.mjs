@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the kernel says about a process. */
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";

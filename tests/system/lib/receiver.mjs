@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A receiver that does as the test says: answers at once, when told, or never. It is no Alloy: it looks
  * at nothing of what it gets. For the lines that Alloy would write there is faro-sink.

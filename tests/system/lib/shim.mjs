@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* C files that are preloaded below the program, and the numbers that they share with the test. */
 import assert from "node:assert/strict";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";

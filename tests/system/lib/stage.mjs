@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /*
  * A stage is what one test needs around it: a temporary directory, child processes and servers. It is
  * cleared when the test ends, well or badly; after a failure it first shows what the children wrote.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* nginx with the templates of nginx/templates, rendered at start as the official image does it. */
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A certificate of this machine that is its own authority. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* arena: blocks that are zeroed, aligned and independent, copies with a NUL, and one release for
  * all. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * secret on real files in a directory of its own; stat(2) is counted, the log counted by event.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * With --wrap=write, --wrap=poll and --wrap=fstat: stderr is a buffer here, and the tests say how
  * each write ends. Real ones are in test_log_output.c.

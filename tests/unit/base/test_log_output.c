@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A real stderr of each kind whose reader has stopped, with --wrap=poll and --wrap=open: poll says
  * that it can be written to, as where somebody else fills it just after.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* text: digits of both cases, prefixes, comma lists, and what counts as a small file. */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One beacon through enrich with all oracles; shared by the drivers and the fuzz target. */
 #ifndef TEST_ENRICH_CHECK_H
 #define TEST_ENRICH_CHECK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Labels made by hand, so that the drivers of enrich need neither the labels module nor an
  * environment. Two apps, two label attributes, and one that has no value. */
 #ifndef TEST_ENRICH_LABELS_H

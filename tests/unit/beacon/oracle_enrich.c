@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "beacon/oracle_enrich.h"
 
 #include <cjson/cJSON.h>

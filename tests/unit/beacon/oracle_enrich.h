@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Oracles for enrich: each looks at the input and the output with its own eyes (cJSON's tree, or
  * the bytes) and knows nothing of how enrich works. NULL means that all is well; otherwise a few

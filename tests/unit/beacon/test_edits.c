@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* edits: removing items of a container, in all combinations; edits at the same place; limits. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* enrich: rule by rule with pinned output; limits, counts, refusals, failing memory. What several
  * rules do together is in test_enrich_pairs.c. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every attack and every oddity alone, and every two of them together, on one beacon. What is
  * accepted must pass the oracles; what is refused alone must be refused in company. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* json: what it accepts, where it points when it does not, and Go's key folding. Built twice, the
  * second time with -DJSON_PLAIN, so that both sets of loops are tested. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The manual's table of labels is the table in enrich_rules.c, row by row. With --print it shows
  * the rows, to be put between the two comment lines in man/faro-ingest.8. */
 #include <setjmp.h>

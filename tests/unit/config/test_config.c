@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Allocations are counted and failed: ours by --wrap=malloc,--wrap=calloc,--wrap=free, those of
  * libcurl and libcjson by their hooks. The table of settings, row by row, is in test_setting.c.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Allocations are counted and failed: ours by --wrap=malloc,--wrap=calloc,--wrap=free, those of
  * libcjson by its own hooks.

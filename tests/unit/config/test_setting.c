@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table of settings and the list of options, row by row, and man/faro-ingest.8, which has to
  * say the same. What fails names the setting. The page is read below the environment variable

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * replay_stage: what the drivers of replay stand on: replay with its pace and retries, and a loop,
  * a relay and a store that are the stage's own, so that time is what the test says, each call is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "delivery/replay_stage.h"
 
 /* Order, limits and ends; whose fault an error is: test_replay_poison.c. */

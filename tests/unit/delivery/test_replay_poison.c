@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "delivery/replay_stage.h"
 
 /* Whose fault an error is: the record's, which nobody else may feel, or the receiver's, which may cost

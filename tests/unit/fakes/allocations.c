@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fakes/allocations.h"
 
 _Atomic long allocations, fail_at = -1, live;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * allocations: counts the allocations of what a driver links, and fails the one that a test wants
  * failed. For a driver with --wrap of some of malloc, calloc, realloc and free; the others are not

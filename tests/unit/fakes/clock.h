@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * clock: the time of a driver with --wrap=clock_gettime: the system's, put forward, or standing
  * still. All clocks show the same where it stands.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * delivery: delivery.h without an upstream, a spool or a memory of what came: the test answers, at
  * once or later. For a program that has this file among its sources.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * epoll: counts the epoll_ctl(2) of a driver with --wrap=epoll_ctl, and fails the one that a test
  * wants failed.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The headers' own inline versions would be in the way. */
 #undef _FORTIFY_SOURCE
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * faulty_calls: the system's calls on files below a folder, some of which fail, or end the process.
  *

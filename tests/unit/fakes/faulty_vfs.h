@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * faulty_vfs: SQLite's own file system, in which the nth writing call fails, once or for ever.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log: log.h without a line: it remembers what was logged last. For a driver that has this file
  * among its sources.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "fakes/loop.h"
 
 /* How many turns in a row may have something to do before it counts as spinning. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * loop: the real loop on a clock that stands: nothing waits, and a wait takes a microsecond. For a
  * program with --wrap=epoll_wait,--wrap=clock_gettime.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For a driver of the store: records that are told apart by a number, and that tell whether they are as
  * they were put. To be included once a driver.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay: relay.h without an upstream: it keeps the calls that it is given until the test ends them.
  * For a driver that has this file among its sources. It does not look at time, addresses or bytes.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resolver: resolver.h without a name server: the test says what the addresses are. For a program
  * that has this file among its sources; resolver_new() is missing, the test makes the struct.

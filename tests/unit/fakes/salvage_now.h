@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For a driver of the store: what the spool has a thread for, in the test's own. To be included once a
  * driver.

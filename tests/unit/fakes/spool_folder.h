@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For a driver of the spool: a directory of its own for each test, in $TMPDIR or else in memory,
  * where a sync takes no time. Files in it are removed, and a directory in it is not. To be included

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stub_receiver: a little HTTP server in a thread on loopback, for the relay's tests.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * connection_stage: what the drivers of connection.c stand on: a loop of connections whose peers,
  * the web servers, are the other ends of socket pairs. It checks after each test that nothing is

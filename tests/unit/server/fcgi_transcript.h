@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Feeds a FastCGI stream in pieces and writes down what comes of it: a line a request, and why it
  * broke. Each request is answered with how many there were. Whatever the pieces, the two texts must

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* connection: requests and their replies, pipelining, the end, memory (connection_stage.h). */
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* connection: peers that are slow, hang up, or do not read their replies (connection_stage.h). */
 #include <sys/socket.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay_stage: what the drivers of the relay stand on: a relay, a real HTTP server on loopback
  * (stub_receiver), and a loop in which a test that waits for nothing fails. For each engine in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* http_response: every row is read whole, byte by byte, and cut in two at every place; all
  * agree. */
 #include <setjmp.h>

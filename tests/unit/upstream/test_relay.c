@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay: what each answer of the upstream, or its silence, means. Through each of its engines,
  * against a real HTTP server on loopback (relay_stage.h).

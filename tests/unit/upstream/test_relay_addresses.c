@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay: which of a name's addresses is connected to, and what happens where none answers
  * (relay_stage.h).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay: how many calls there may be, how they are cancelled, what their requests carry
  * (relay_stage.h).

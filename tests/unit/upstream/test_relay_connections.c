@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay: which connection is used again, and what comes on it that answers nothing (relay_stage.h).
  * --wrap=epoll_ctl, clock_gettime, malloc, calloc and free: fakes/; --wrap=sendmsg: below.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The relay while its process stands still: what the upstream says meanwhile counts, it loses no
  * time by it, and what comes of it is not its fault.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resolver with a getaddrinfo(3) that the test answers, and blocks as a dead name server does. The
  * numeric form still asks the C library, which needs no network for it.
