@@ -94,7 +94,7 @@ scenario(`${kills} kills: nothing that was promised is missing`, async (stage) =
 	const promised = flood.promised;
 	const missing = promised.filter((id) => !ledger.takes.has(id));
 	const page = await status(socket);
-	for (const reason of ["age", "damaged", "rejected", "ambiguous"])
+	for (const reason of ["age", "damaged", "rejected", "refused", "ambiguous"])
 		assert.equal(page("spool_dropped_total", `reason="${reason}"`), 0, reason);
 	assert.ok(promised.length > 20 * kills, `${promised.length} promises, ${JSON.stringify(flood.statuses())}`);
 	assert.deepEqual(missing, [], `${missing.length} of ${promised.length} are missing`);

@@ -127,9 +127,9 @@ scenario(`${MINUTES} minutes of random faults: memory and descriptors at the end
 	assert.equal(ingest.process.ended, undefined);
 	assert.ok(end.kb <= most(start.kb), `memory: ${start.kb} kB at the start, ${end.kb} kB at the end`);
 	assert.ok(end.descriptors <= start.descriptors, `descriptors: ${start.descriptors} at the start, ${end.descriptors} at the end`);
-	/* What the receiver refused for good (400) was put into quarantine, or answered so; the rest is there. */
+	/* What the receiver refused again and again is in quarantine; the rest is there. */
 	const dropped = await status(ingest.socket);
-	const refused = ["rejected", "ambiguous"].reduce((sum, reason) => sum + dropped("spool_dropped_total", `reason="${reason}"`), 0);
+	const refused = ["rejected", "refused", "ambiguous"].reduce((sum, reason) => sum + dropped("spool_dropped_total", `reason="${reason}"`), 0);
 	const missing = behind.missing(promised);
 	t.diagnostic(`${promised.length} promised, ${missing.length} of them refused by the receiver, ${refused} by its replies to replay`);
 	assert.ok(missing.length <= refused, `${missing.length - refused} promises were broken: ${missing.slice(0, 5)}`);
