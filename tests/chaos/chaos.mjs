@@ -4,6 +4,7 @@
  * kills, ends and stops, over one spool directory. Then all is made healthy, and the law is looked at:
  *
  * - Each beacon that was answered 202 was answered 2xx by the receiver, or is in the spool's quarantine.
+ *   Only what the receiver always answers with an error may still wait in the spool: its quarantine takes minutes.
  * - No sanitizer has said anything; the responder ended only when it was told to, and it still answers.
  *
  * Beacons that come twice are allowed here: a killed responder cannot know that it has sent one. The loss
@@ -80,7 +81,7 @@ function clients(ledger, socket, isOver) {
 async function drain(responder, ledger) {
 	const end = Date.now() + DRAIN_S * 1000;
 	let trickle = 0;
-	while (ledger.outstanding.size && Date.now() < end && !responder.process.ended) {
+	while (ledger.hasGoodOutstanding() && Date.now() < end && !responder.process.ended) {
 		await sendOne(responder.socket, numbered(`healthy-${++trickle}`), {});
 		if (trickle % 10 === 0) await harvest(responder, ledger);
 		await pause(100);
@@ -103,7 +104,10 @@ async function judge(responder, ledger) {
 		const n = ledger.find(text);
 		if (n !== undefined) where.set(n, `${file}: ${table}${reason && ` (${reason})`}`);
 	}
-	const [stuck, lost] = [missing.filter((n) => where.get(n) === "spool.db: records"), missing.filter((n) => where.get(n) !== "spool.db: records")];
+	const isStored = (n) => where.get(n) === "spool.db: records";
+	/* Poison stays in the spool until it was answered with an error often enough, which takes minutes. */
+	const [stuck, lost] = [missing.filter((n) => isStored(n) && !ledger.isPoison(n)), missing.filter((n) => !isStored(n))];
+	ledger.counts.waiting = missing.length - stuck.length - lost.length;
 	for (const [what, ids] of [["are lost", lost], ["are still in the spool", stuck]])
 		if (ids.length)
 			ledger.violation(`${ids.length} promised beacons ${what}`, ids.slice(0, SHOWN_MAX).map((n) =>
@@ -118,7 +122,7 @@ function print(ledger, responder, drainedS) {
 	const list = (object) => Object.entries(object).map(([name, n]) => `${name} ${n}`).join(", ");
 	console.log(`seed ${seed}, ${seconds} s and ${drainedS} s to drain, ${ingestBinary}${responder.preloads.sanitizer ? " under sanitizers" : ""}
 beacons ${ledger.beacons}, sent ${counts.sent}, poison ${counts.poison}, hostile connections ${ledger.hostile ?? 0}
-promised ${counts.promised}, delivered of these ${counts.delivered}, in quarantine ${counts.quarantined}, came again ${counts.duplicates}
+promised ${counts.promised}, delivered of these ${counts.delivered}, in quarantine ${counts.quarantined}, poison that waits ${counts.waiting}, came again ${counts.duplicates}
 restarts ${lives - 1} (SIGKILL ${kills}, SIGTERM ${terms}, not started for a failure ${notStarted}), stops ${stops}
 failures injected: calls and allocations ${failedCalls}, disk ${failedDisk}; databases taken for damaged ${movedAside}
 clients were answered: ${list(ledger.statuses)}

@@ -96,6 +96,11 @@ export class Ledger {
 		this.outstanding.delete(n);
 	}
 
+	hasGoodOutstanding() {
+		for (const n of this.outstanding) if (!this.isPoison(n)) return true;
+		return false;
+	}
+
 	/* A beacon may be in quarantine before its client has read the answer. */
 	missing() {
 		return [...this.outstanding].filter((n) => !this.is(n, QUARANTINED));
