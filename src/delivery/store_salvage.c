@@ -489,7 +489,7 @@ static enum store_result replace(struct store *store, const struct salvage *salv
 		return STORE_FAILED;
 	store->counters.records = salvage->carried;
 	metrics_add(METRIC_SPOOL_MOVED_ASIDE, 1);
-	metrics_add(METRIC_SPOOL_DROPPED_DAMAGED, (uint64_t)salvage->lost);
+	metrics_add(METRIC_SPOOL_DROPPED_DAMAGED, salvage->lost);
 	tell(store, salvage, copy);
 	return STORE_OK;
 }
