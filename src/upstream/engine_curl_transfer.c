@@ -7,6 +7,9 @@
 
 enum {
 	RECEIVE_BUFFER_BYTES = 2048,
+	/* libcurl's least. With its 64 KiB, 256 transfers in flight took 16 MiB more than the chart's
+	 * 64 MiB have. */
+	SEND_BUFFER_BYTES = 16384,
 	CA_CACHE_S = 300, /* a renewed CA file counts after this */
 };
 
@@ -101,6 +104,7 @@ static bool set_request_options(struct curl_transfer *transfer, CURL *easy)
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_USERAGENT, RELAY_USER_AGENT);
 	SET(CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER_BYTES);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER_BYTES);
 	SET(CURLOPT_HEADERFUNCTION, on_header_line);
 	SET(CURLOPT_HEADERDATA, transfer);
 	SET(CURLOPT_WRITEFUNCTION, on_body);

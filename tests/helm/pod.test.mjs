@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { createServer as createHttps } from "node:https";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -17,6 +18,7 @@ import { get, post } from "../system/lib/client.mjs";
 import { beacon, beaconOfSize, smallBeacon } from "../system/lib/faro.mjs";
 import { receiver } from "../system/lib/receiver.mjs";
 import { scenario, sinkBinary } from "../system/lib/stage.mjs";
+import { makeCertificate } from "../system/lib/tls.mjs";
 import { cases } from "./lib/cases.mjs";
 import { containers, parse, shop, template, tests } from "./lib/helm.mjs";
 import { bytes, furnish, memoryGroup, Pod } from "./lib/pod.mjs";
@@ -33,9 +35,9 @@ const OUTSIDE = {
 
 const manifestsOf = (values) => parse(template(shop, [{ faro: { enabled: true } }, values], { namespace: NAMESPACE }));
 
-async function startPod(stage, manifests, { cgroup } = {}) {
+async function startPod(stage, manifests, { cgroup, outside } = {}) {
 	furnish(stage);
-	const pod = new Pod(stage, manifests, NAMESPACE, OUTSIDE);
+	const pod = new Pod(stage, manifests, NAMESPACE, { ...OUTSIDE, ...outside });
 	const nginx = pod.start("nginx", { uid: NGINX, command: ["nginx", "-e", "stderr", "-g", "daemon off;"] });
 	await nginx.line(/start worker process \d/);
 	return { pod, nginx, startResponder: () => startResponder(pod, cgroup) };
@@ -73,6 +75,20 @@ async function holdUntilTheRestIsAnswered(alloy, posts) {
 		settled++;
 		look();
 	})));
+}
+
+/* What it needed at most, and that the kernel had to take nothing away. */
+function assertWithin(t, responder, limit, group) {
+	const resident = statusOf(responder.child.pid, "VmHWM") * 1024;
+	t.diagnostic(`most resident memory ${(resident / MIB).toFixed(1)} MiB of ${limit / MIB}`);
+	assert.ok(resident <= limit, `${resident} of ${limit}`);
+	if (group) {
+		t.diagnostic(`control group, limited: peak ${(group.peak() / MIB).toFixed(1)} MiB, ${group.kills()} kills`);
+		assert.equal(group.kills(), 0);
+		assert.ok(group.peak() < limit, "the kernel had to reclaim");
+	} else {
+		t.diagnostic("no control group can be made here: resident memory alone was measured");
+	}
 }
 
 function inside() {
@@ -198,19 +214,51 @@ function inside() {
 			assert.deepEqual(statuses.filter((status) => status !== 202 && status !== 429), []);
 			assert.ok(statuses.includes(202), "some must get through");
 
-			const resident = statusOf(responder.child.pid, "VmHWM") * 1024;
 			t.diagnostic(`answers: ${statuses.filter((status) => status === 202).length} × 202 of 64`);
-			t.diagnostic(`most resident memory ${(resident / MIB).toFixed(1)} MiB of ${limit / MIB}`);
-			assert.ok(resident <= limit, `${resident} of ${limit}`);
-			if (group) {
-				t.diagnostic(`control group, limited: peak ${(group.peak() / MIB).toFixed(1)} MiB, ${group.kills()} kills`);
-				assert.equal(group.kills(), 0);
-				assert.ok(group.peak() < limit, "the kernel had to reclaim");
-			} else {
-				t.diagnostic("no control group can be made here: resident memory alone was measured");
-			}
+			assertWithin(t, responder, limit, group);
 			alloy.status = 202;
 			assert.equal((await post(8080, smallBeacon)).status, 202, "it goes on");
+		});
+
+	/* As many as the default lets in flight, with bodies that nearly fill the memory for them. */
+	for (const spool of [false, true])
+		scenario(`256 beacons in flight over https stay within the rendered memory limit${spool ? ", with a spool" : ""}`, async (stage, t) => {
+			const { key, cert, ca } = await makeCertificate(stage, ["-days", "2", "-addext", "subjectAltName=DNS:alloy"]);
+			const manifests = manifestsOf({ faro: { proxy: {
+				upstreamUrl: "https://alloy:12347", spool: { enabled: spool },
+				upstream: { ca: { secretName: "alloy-ca" }, timeoutMs: 60000, connectTimeoutMs: 30000 },
+			} } });
+			const { resources, env } = containers(manifests)["faro-ingest"];
+			const limit = bytes(resources.limits.memory);
+			const inflight = Number(env.find(({ name }) => name === "FARO_UPSTREAM_MAX_INFLIGHT").value);
+			assert.equal(inflight, 256);
+			const group = memoryGroup(stage, limit);
+			const outside = { "alloy-ca": { "ca.crt": readFileSync(ca, "utf8") } };
+			const { startResponder: start } = await startPod(stage, manifests, { cgroup: group?.path, outside });
+			const held = [];
+			let tellAll;
+			const all = new Promise((done) => { tellAll = done; });
+			const alloy = createHttps({ key, cert }, (request, response) => {
+				request.resume();
+				request.on("end", () => held.push(response) === inflight && tellAll());
+			});
+			alloy.listen(12347, "127.0.0.1");
+			await once(alloy, "listening");
+			stage.after(() => alloy.close());
+			stage.after(() => alloy.closeAllConnections());
+			const responder = await start();
+			stage.after(async () => {
+				await responder.stop();
+				group?.remove();
+			});
+
+			const beaconSent = beaconOfSize(Math.floor(limit / 3 / inflight * 0.9), "0123456789abcdef");
+			const posts = Array.from({ length: inflight }, () => post(8080, beaconSent).then(({ status }) => status));
+			await all;
+			for (const response of held) response.writeHead(202).end("ok");
+			assert.deepEqual([...new Set(await Promise.all(posts))], [202]);
+			t.diagnostic(`answers: ${held.length} × 202 over https, ${beaconSent.length} bytes each`);
+			assertWithin(t, responder, limit, group);
 		});
 }
 
