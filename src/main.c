@@ -3,6 +3,7 @@
  * process. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,12 +63,35 @@ static int take_signals(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-static void wait_for_signal(int signal_fd)
+/* The signal that comes before due_us; 0: none. */
+static uint32_t wait_for_signal(int signal_fd, int64_t due_us)
 {
+	struct pollfd ready = {.fd = signal_fd, .events = POLLIN};
 	struct signalfd_siginfo info;
+	int64_t left_us = due_us - loop_now_us();
 
-	while (read(signal_fd, &info, sizeof(info)) < 0 && errno == EINTR)
-		;
+	while (left_us > 0) {
+		int timeout_ms = due_us == INT64_MAX ? -1 : (int)(left_us / 1000 + 1);
+
+		if (poll(&ready, 1, timeout_ms) == 1 &&
+		    read(signal_fd, &info, sizeof(info)) == sizeof(info))
+			return info.ssi_signo;
+		left_us = due_us - loop_now_us();
+	}
+	return 0;
+}
+
+/* A sidecar gets SIGTERM while the nginx beside it still serves, for as long as its preStop lasts.
+ * The other signals are of who is in a hurry. */
+static void wait_for_end(const struct config *config, int signal_fd)
+{
+	if (wait_for_signal(signal_fd, INT64_MAX) != SIGTERM || config->drain_delay_ms == 0)
+		return;
+	log_event(
+		LOG_INFO, "drain_delayed",
+		"Going on as before, since nginx may still serve; a second signal ends the delay.",
+		LOG_NUM("delay_ms", config->drain_delay_ms));
+	wait_for_signal(signal_fd, loop_now_us() + config->drain_delay_ms * 1000);
 }
 
 /* The soft limit of a container is often 1024, which the connections of a worker can exceed. */
@@ -172,7 +196,7 @@ static int run_workers(struct worker_shared *shared, struct listener *listener, 
 	}
 	if (started == count) {
 		config_log_start(shared->config);
-		wait_for_signal(signal_fd);
+		wait_for_end(shared->config, signal_fd);
 		log_event(LOG_INFO, "draining", "Stopping: answering the requests in flight.",
 			  LOG_NUM("timeout_ms", shared->config->drain_timeout_ms));
 		deadline_us = loop_now_us() + shared->config->drain_timeout_ms * 1000;

@@ -122,18 +122,22 @@ static const char *variable(const char *name, const char *otherwise)
 	return value && *value ? value : otherwise;
 }
 
+/* It is told to end when the command has ended, and then has nobody to wait for. */
+static char no_delay[] = "--drain-delay-ms=0";
+
 /* The responder gets our options, and without --listen the socket that nginx is configured for. */
 static bool make_responder(struct supervisor *supervisor, int argc, char **argv)
 {
 	const char *socket = variable("FARO_SOCKET", DEFAULT_SOCKET);
 	int n = 0;
 
-	supervisor->responder = calloc((size_t)argc + 2, sizeof(char *));
+	supervisor->responder = calloc((size_t)argc + 3, sizeof(char *));
 	if (!supervisor->responder)
 		return false;
 	for (int i = 0; i < argc && (i == 0 || strcmp(argv[i], "--") != 0); i++)
 		if (i == 0 || strcmp(argv[i], "--supervise") != 0)
 			supervisor->responder[n++] = argv[i];
+	supervisor->responder[n++] = no_delay;
 	if (has_option(supervisor->responder, "listen"))
 		return true;
 	if (asprintf(&supervisor->listen, "--listen=unix:%s", socket) < 0)

@@ -80,7 +80,7 @@ struct config {
 	size_t max_body_bytes;
 	size_t max_decoded_bytes;
 	size_t max_memory_bytes;
-	int64_t drain_timeout_ms;
+	int64_t drain_delay_ms, drain_timeout_ms;
 	size_t workers;
 
 	const char *spool_dir; /* NULL: no spool */

@@ -119,8 +119,10 @@ const struct setting settings[] = {
 	COUNT("FARO_REPLAY_RATE", replay_rate, 1, 100000, "20",
 	      "Spooled beacons delivered a second, at most."),
 	COUNT("FARO_WORKERS", workers, 1, 64, "1", "Threads, each with a loop of its own."),
+	MS("FARO_DRAIN_DELAY_MS", drain_delay_ms, 0, 600000, "0",
+	   "How long to go on after SIGTERM as if nothing had come, for an nginx that still serves."),
 	MS("FARO_DRAIN_TIMEOUT_MS", drain_timeout_ms, 0, 600000, "10000",
-	   "How long to go on answering after SIGTERM."),
+	   "How long to go on answering after SIGTERM and that delay."),
 	WORD("FARO_LOG_FORMAT", log_format, log_format_words, "logfmt", "logfmt or json."),
 	WORD("FARO_LOG_LEVEL", log_level, log_level_names, "info", "debug, info, warn or error."),
 };

@@ -95,6 +95,8 @@ const refused = [
 	[proxy({ image: { name: "x" } }), "at '/proxy/image'", "additional properties 'name' not allowed"],
 	[proxy({ mode: "daemon" }), "at '/proxy/mode'", "value must be one of 'sidecar', 'include'"],
 	[proxy({ nativeSidecar: "yes" }), "at '/proxy/nativeSidecar'", "want boolean"],
+	[proxy({ preStopSeconds: 301 }), "at '/proxy/preStopSeconds'", "300"],
+	[proxy({ preStopSeconds: "5" }), "at '/proxy/preStopSeconds'", "want integer"],
 	[proxy({ allowedOrigins: "https://a.example" }), "at '/proxy/allowedOrigins'", "want array"],
 	[proxy({ upstream: { timeoutMs: 0 } }), "at '/proxy/upstream/timeoutMs'", "minimum: got 0, want 1"],
 	[proxy({ metrics: { port: 70000 } }), "at '/proxy/metrics/port'", "maximum: got 70,000, want 65,535"],

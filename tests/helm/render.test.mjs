@@ -212,6 +212,13 @@ test("the namespace reaches the labels by the downward API", () => {
 	assert.equal(list[0].name, "POD_NAMESPACE", "Kubernetes expands what stands before");
 });
 
+test("the sidecar serves a second longer than nginx's preStop; where it ends after nginx, it is not told to", () => {
+	assert.equal(envOf("every-value").FARO_DRAIN_DELAY_MS, "6000");
+	assert.equal(envOf("sidecar").FARO_DRAIN_DELAY_MS, undefined);
+	assert.equal(envOf("native-sidecar").FARO_DRAIN_DELAY_MS, undefined);
+	assert.equal(envOf("include", "nginx").FARO_DRAIN_DELAY_MS, undefined);
+});
+
 test("attributes are percent-encoded as OpenTelemetry reads them", () => {
 	const env = envOf("every-value");
 	assert.equal(env.OTEL_RESOURCE_ATTRIBUTES, "k8s.namespace.name=$(POD_NAMESPACE)," +

@@ -6,13 +6,14 @@ import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSyn
 import { connect, createServer } from "node:net";
 import { once } from "node:events";
 
-import { eventually } from "./lib/beacons.mjs";
+import { eventually, pause } from "./lib/beacons.mjs";
 import { get, post } from "./lib/client.mjs";
 import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
 import { beaconOfSize, ingestEnv, metrics, runIngest, smallBeacon, startIngest, startSpawned } from "./lib/faro.mjs";
 import { nginx } from "./lib/nginx.mjs";
 import { isStopped } from "./lib/process.mjs";
 import { receiver } from "./lib/receiver.mjs";
+import { PRE_STOP_MS, RATES, sendSteadily } from "./lib/shutdown.mjs";
 import { freePort, ingestBinary, scenario } from "./lib/stage.mjs";
 
 const statuses = (replies) => replies.map(({ status }) => status);
@@ -54,6 +55,50 @@ for (const [how, start] of [["its own listener", startIngest], ["spawn-fcgi", st
 		assert.match(reply.headers["retry-after"], /^[1-5]$/);
 		assert.equal((await get(server.port, "/")).status, 200);
 	});
+
+/*
+ * How a pod ends: nginx's container has a preStop of 5 s. An ordinary sidecar gets SIGTERM as it begins, a native
+ * one when nginx has ended. --supervise is in supervise.test.mjs.
+ */
+for (const [what, env, first] of [
+	["a sidecar with FARO_DRAIN_DELAY_MS", { FARO_DRAIN_DELAY_MS: `${PRE_STOP_MS + 1000}` }, "responder"],
+	["a native sidecar", {}, "nginx"],
+])
+	for (const rate of RATES)
+		scenario(`the end of a pod, at ${rate} beacons a second: no answer but 202 (${what})`, async (stage) => {
+			const behind = await receiver(stage);
+			const ingest = await startIngest(stage, behind.url, { env });
+			const server = await nginx(stage, { socket: ingest.socket });
+			const { statuses: seen, gone } = sendSteadily(server.port, rate);
+			await behind.arrived(1);
+			if (first === "responder") ingest.process.signal("SIGTERM");
+			await pause(PRE_STOP_MS);
+			await server.process.stop("SIGQUIT");
+			if (first === "nginx") ingest.process.signal("SIGTERM");
+			assert.deepEqual(await ingest.process.closed, { code: 0, signal: null });
+			await gone;
+			assert.ok(seen.length >= Math.floor(rate * PRE_STOP_MS / 1000), `${seen.length} beacons were answered`);
+			assert.deepEqual([...new Set(seen)], [202]);
+			assert.match(ingest.process.stderr, /event=stopped.* unanswered=0/);
+		});
+
+scenario("a second SIGTERM ends the delay of the first, and SIGINT has none", async (stage) => {
+	const behind = await receiver(stage);
+	const env = { FARO_DRAIN_DELAY_MS: "600000" };
+	const ingest = await startIngest(stage, behind.url, { env });
+	const server = await nginx(stage, { socket: ingest.socket });
+	ingest.process.signal("SIGTERM");
+	await ingest.process.line(/event=drain_delayed .*delay_ms=600000/);
+	assert.equal((await post(server.port, smallBeacon)).status, 202);
+	assert.equal((await get(server.statusPort, "/ready")).status, 200);
+	assert.doesNotMatch(ingest.process.stderr, /event=draining/);
+	assert.deepEqual(await ingest.process.stop("SIGTERM"), { code: 0, signal: null });
+	assert.match(ingest.process.stderr, /event=draining/);
+
+	const other = await startIngest(stage, behind.url, { env, socket: stage.path("other.sock") });
+	assert.deepEqual(await other.process.stop("SIGINT"), { code: 0, signal: null });
+	assert.doesNotMatch(other.process.stderr, /event=drain_delayed/);
+});
 
 scenario("SIGTERM with a stream of beacons that does not end: no 502, exit 0 within the drain time", async (stage) => {
 	const behind = await receiver(stage);
@@ -163,16 +208,17 @@ scenario("a second SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE do no harm", async (stag
 	assert.deepEqual(await ingest.process.closed, { code: 0, signal: null });
 });
 
-scenario("an idle responder ends at once, whatever connections nginx keeps", async (stage) => {
-	const behind = await receiver(stage);
-	const ingest = await startIngest(stage, behind.url);
-	const server = await nginx(stage, { socket: ingest.socket });
-	assert.equal((await post(server.port, smallBeacon)).status, 202);
-	const asked = performance.now();
-	ingest.process.signal("SIGTERM");
-	await assertStopsWithin(ingest, 10_000, asked);
-	assert.equal(existsSync(ingest.socket), false, "its socket is gone");
-});
+for (const [what, env] of [["", () => ({})], [", with a spool", (stage) => ({ FARO_SPOOL_DIR: stage.path("spool") })]])
+	scenario(`an idle responder is gone within a second and a half, whatever connections nginx keeps${what}`, async (stage) => {
+		const behind = await receiver(stage);
+		const ingest = await startIngest(stage, behind.url, { env: env(stage) });
+		const server = await nginx(stage, { socket: ingest.socket });
+		assert.equal((await post(server.port, smallBeacon)).status, 202);
+		const asked = performance.now();
+		ingest.process.signal("SIGTERM");
+		await assertStopsWithin(ingest, 1500, asked);
+		assert.equal(existsSync(ingest.socket), false, "its socket is gone");
+	});
 
 scenario("while the spool is emptied at the end, there is no socket that nobody answers", async (stage) => {
 	const behind = await receiver(stage);

@@ -6,11 +6,12 @@ import {
 	chmodSync, closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync,
 } from "node:fs";
 
-import { eventually, sendOne } from "./lib/beacons.mjs";
+import { eventually, pause, sendOne } from "./lib/beacons.mjs";
 import { get, post } from "./lib/client.mjs";
 import { ingestEnv, smallBeacon } from "./lib/faro.mjs";
 import { mainConfig, makeDirectory, replace, snippet } from "./lib/nginx.mjs";
 import { receiver } from "./lib/receiver.mjs";
+import { PRE_STOP_MS, RATES, sendSteadily } from "./lib/shutdown.mjs";
 import { freePort, ingestBinary, scenario } from "./lib/stage.mjs";
 
 const FORWARDED = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH"];
@@ -84,6 +85,22 @@ async function supervisedNginx(stage, upstreamUrl, options = {}) {
 	await supervised.process.line(/event=started/);
 	return { ...supervised, port };
 }
+
+/* The container's preStop comes before any signal; then its nginx ends, and the responder only after that. */
+for (const rate of RATES)
+	scenario(`the end of a pod, at ${rate} beacons a second: no answer but 202, and no FARO_DRAIN_DELAY_MS`, async (stage) => {
+		const behind = await receiver(stage);
+		const supervised = await supervisedNginx(stage, behind.url, { env: { FARO_DRAIN_DELAY_MS: "600000" } });
+		const { statuses, gone } = sendSteadily(supervised.port, rate);
+		await behind.arrived(1);
+		await pause(PRE_STOP_MS);
+		assert.deepEqual(await supervised.process.stop("SIGQUIT"), { code: 0, signal: null });
+		await gone;
+		assert.ok(statuses.length >= Math.floor(rate * PRE_STOP_MS / 1000), `${statuses.length} beacons were answered`);
+		assert.deepEqual([...new Set(statuses)], [202]);
+		assert.match(supervised.process.stderr, /event=stopped.* unanswered=0/);
+		assert.doesNotMatch(supervised.process.stderr, /event=drain_delayed/);
+	});
 
 for (const [what, script, expected] of [
 	["its status", "exit 7", 7],

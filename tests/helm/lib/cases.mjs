@@ -18,8 +18,8 @@ const charts = {
 const rows = [
 	["off", {}],
 	["sidecar", on],
-	["native-sidecar", proxy({ nativeSidecar: true })],
-	["include", proxy({ mode: "include", spool: { enabled: true } })],
+	["native-sidecar", proxy({ nativeSidecar: true, preStopSeconds: 5 })],
+	["include", proxy({ mode: "include", preStopSeconds: 5, spool: { enabled: true } })],
 	["include-service-env", {
 		faro: { enabled: true, serviceEnv: { enabled: true, pyroscopeAddress: "http://alloy:4040" }, proxy: { mode: "include" } },
 	}],
@@ -43,6 +43,7 @@ const rows = [
 				image: { registry: "registry.example/base/", repository: "relay", digest: `sha256:${"0a".repeat(32)}`, pullPolicy: "Always" },
 				allowedOrigins: ["https://a.example", "http://localhost:3000", "https://*.preview.example"],
 				allowedHeaders: ["baggage", "sentry-trace"],
+				preStopSeconds: 5,
 				limits: { maxBodyBytes: "2MiB", maxDecodedBytes: 4194304, maxMemoryBytes: "20Mi" },
 				upstream: {
 					connectTimeoutMs: 2000, timeoutMs: 60000, maxInflight: 64, tenant: "{{ .Release.Namespace }}",

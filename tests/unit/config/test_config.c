@@ -819,7 +819,7 @@ static void test_start_line__everything__exact(void **state)
 		 "max_body_bytes=5242880 max_decoded_bytes=5242880 "
 		 "max_memory_bytes=134217728 spool_dir=\"\" "
 		 "spool_max_bytes=67108864 spool_max_age_s=86400 spool_sync=full "
-		 "replay_rate=20 workers=1 drain_timeout_ms=10000 "
+		 "replay_rate=20 workers=1 drain_delay_ms=0 drain_timeout_ms=10000 "
 		 "log_format=logfmt log_level=info app_names=\"a,b c\" "
 		 "label_attributes=team allowed_origins=\"\" allowed_headers=\"\"\n",
 		 in_directory("key"));
