@@ -135,6 +135,11 @@ static void fire_timers(struct loop *loop)
 	}
 }
 
+bool loop_has_stood_still(const struct loop *loop, int64_t lost_us)
+{
+	return loop->lost_us != lost_us || loop_now_us() - loop->now_us > STALL_US;
+}
+
 static void handle_batch(struct loop *loop, int n)
 {
 	loop->batch_len = n > 0 ? n : 0;

@@ -53,6 +53,9 @@ static inline int64_t loop_awake_us(const struct loop *loop)
 	return loop->now_us - loop->lost_us;
 }
 
+/* The process has stood still since lost_us had this value, or does so in this very turn. */
+bool loop_has_stood_still(const struct loop *loop, int64_t lost_us);
+
 /* False with errno set. */
 bool loop_init(struct loop *loop);
 void loop_release(struct loop *loop);

@@ -247,7 +247,7 @@ static void deliver(struct connection *connection)
 static bool has_stood_still(const struct connection *connection)
 {
 	return connection->exchange &&
-	       connection->exchange->lost_us != connection->all->loop->lost_us;
+	       loop_has_stood_still(connection->all->loop, connection->exchange->lost_us);
 }
 
 static void handle_request(struct connection *connection)

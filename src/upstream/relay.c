@@ -113,8 +113,9 @@ static bool is_our_doing(const struct transfer *transfer)
 {
 	const struct answer *answer = &transfer->answer;
 
-	return transfer->lost_us != transfer->relay->loop->lost_us && answer->status == 0 &&
-	       (answer->failure == RELAY_BROKEN || answer->failure == RELAY_UNCONNECTED);
+	return answer->status == 0 &&
+	       (answer->failure == RELAY_BROKEN || answer->failure == RELAY_UNCONNECTED) &&
+	       loop_has_stood_still(transfer->relay->loop, transfer->lost_us);
 }
 
 /* It says nothing about the upstream, and is not counted as an outcome of a request to it. */

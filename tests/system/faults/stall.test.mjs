@@ -101,7 +101,9 @@ async function setUp(stage, { scheme = "http", spool = true, behave, env: more }
 for (const [what, scheme, front] of [["http", "http"], ["https", "https"], ["nginx and http", "http", "nginx"]])
 	for (const spool of [true, false])
 		scenario(`stopped at random under load, over ${what}, ${spool ? "with" : "without"} a spool: nobody is blamed`, async (stage, t) => {
-			const { receiver, process, socket } = await setUp(stage, { scheme, spool });
+			/* Slow enough that some wait for it whenever it stops. */
+			const behave = () => pause(20).then(() => "202");
+			const { receiver, process, socket } = await setUp(stage, { scheme, spool, behave });
 			const server = front && await nginx(stage, { socket, edit: patient });
 			const load = new Load(() => (front ? new Browser(server.port) : new Sender(socket)));
 			for (const seconds of STALLS_S) {
@@ -208,4 +210,18 @@ scenario("idle connections that a stall has passed over: none is ended for it", 
 	for (const [i, client] of clients.entries()) assert.equal((await ask(client, `before${i}`)).status, 202);
 	await stall(process, () => pause(PEER_MS));
 	for (const [i, client] of clients.entries()) assert.equal((await ask(client, `after${i}`))?.status, 202);
+});
+
+/* It is told to end while it cannot hear; who came in that time finds it ending, but not quiet. */
+scenario("20 requests and a SIGTERM that came during the stall: all are answered before it ends", async (stage) => {
+	const { receiver, process, socket } = await setUp(stage);
+	const replies = await stall(process, async () => {
+		const sent = Array.from({ length: 20 }, (_, i) => sendOne(socket, numbered(`end${i}`)));
+		process.signal("SIGTERM");
+		await pause(2000);
+		return sent;
+	});
+	assert.deepEqual(kinds(await Promise.all(replies)), { 202: 20 });
+	assert.deepEqual(await process.closed, { code: 0, signal: null });
+	assert.equal(receiver.taken.size, 20);
 });

@@ -378,7 +378,10 @@ static void test_stall__in_what_a_source_does__is_seen_in_the_next_turn(void **s
 	loop_turn(&loop);
 	assert_int_equal(alarm.fired, 0);
 	assert_int_equal(loop.lost_us, 0);
+	assert_true(loop_has_stood_still(&loop, 0));
 	loop_turn(&loop);
+	assert_false(loop_has_stood_still(&loop, loop.lost_us));
+	assert_true(loop_has_stood_still(&loop, 0));
 	assert_int_equal(alarm.fired, 1);
 	assert_int_equal(loop.lost_us, 3 * SECOND_US - STALL_US);
 	close(source.watch.fd);
