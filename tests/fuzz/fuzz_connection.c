@@ -4,7 +4,7 @@
  * An input is a byte of options and a program, an operation a byte with its operands (see
  * `operations`): records in any order and size, or bytes that are none, are written to a few
  * socketpairs in pieces, read or not, half-closed, closed; time passes; a fake delivery answers at
- * once, later, or not at all.
+ * once, later, or not at all; the process stands still.
  *
  * A second reader, fcgi.c fed with the whole stream, says what there is to answer: what the peer
  * reads must be that, in this order, or end early where the peer was slow, hung up, or there was no
@@ -28,6 +28,7 @@ enum {
 	PIECES_MAX = 64,         /* of what is written at a time */
 	WRITTEN_MAX = 60 * 1024, /* below what a waiting connection keeps (INPUT_BYTES) */
 	PEER_MAX_US = 5 * 1000 * 1000,
+	STALL_US = 250 * 1000,
 	/* A slow peer has its time twice, to write and to read; what it leaves is trimmed. */
 	AT_REST_US = 12500 * 1000,
 	AMPLE_BYTES = 1 << 20,
@@ -56,9 +57,9 @@ static void settle(void)
 	check(fake_loop_settle(&loop), "the loop spins");
 }
 
-static void pass(int64_t us)
+/* Of the peers' time: from then on any of them may have been too slow. */
+static void count_time(int64_t us)
 {
-	settle();
 	passed_us += us;
 	for (struct peer *p = peers; p < peers + PEERS_MAX; p++) {
 		if (p->fd < 0 || passed_us < PEER_MAX_US)
@@ -67,12 +68,27 @@ static void pass(int64_t us)
 		if (!p->ended && p->stream.phase == FCGI_IN_BODY)
 			expect(p, EXPECT_CUT, p->stream.id);
 	}
+}
+
+static void pass(int64_t us)
+{
+	settle();
+	count_time(us);
 	check(fake_loop_pass(&loop, us), "the loop spins as time passes");
 	if (us < AT_REST_US)
 		return;
 	check(connections.exchanges.busy_count <= fake_delivery.held_count, "a slow peer is kept");
 	check(fake_delivery.held_count > 0 || budget_used(&memory) == 0,
 	      "the budget is not given back at rest");
+}
+
+/* The process stands still, which costs no peer of its time but what a turn may take. */
+static void stand_still(int64_t us)
+{
+	settle();
+	count_time(us < STALL_US ? us : STALL_US);
+	fake_clock.now_us += us;
+	settle();
 }
 
 static void peer_write(struct view bytes)
@@ -332,7 +348,10 @@ static void op_pass(struct program *in, struct buf *out)
 	uint8_t tenths = next_byte(in);
 
 	(void)out;
-	pass((int64_t)(tenths & 0x7f) * 100 * 1000);
+	if (tenths & 0x80)
+		stand_still((int64_t)(tenths & 0x7f) * 100 * 1000);
+	else
+		pass((int64_t)tenths * 100 * 1000);
 }
 
 static void op_peer(struct program *in, struct buf *out)

@@ -5,7 +5,7 @@
  * An input is a byte of options and a program, an operation a byte with its operands (see
  * `operations`): calls begin and are cancelled, connections come about, fail or hang, the receiver
  * reads or does not, writes pieces of replies or anything else, half-closes, closes, resets; time
- * passes. Its connections are socketpairs: socket(2) and connect(2) are replaced, and sendmsg(2)
+ * passes; the process stands still. Its connections are socketpairs: socket(2) and connect(2) are replaced, and sendmsg(2)
  * says which call went where.
  *
  * A second reader, http_response fed with all that came behind the replies before, says what status
@@ -106,6 +106,12 @@ static void on_done(struct relay_call *relay_call)
 	}
 }
 
+/* A deadline does not run while the process stands still. */
+static int64_t awake_us(void)
+{
+	return fake_clock.now_us - loop.lost_us;
+}
+
 static size_t calls_under_way(void)
 {
 	size_t count = 0;
@@ -125,7 +131,7 @@ static void start_call(struct call *call, size_t size)
 		return;
 	numbers = number;
 	memset(body, 'b', sizeof(body));
-	*call = (struct call){.number = number, .started_us = fake_clock.now_us};
+	*call = (struct call){.number = number, .started_us = awake_us()};
 	/* Of one length, so that none is the beginning of another. */
 	snprintf(call->name, sizeof(call->name), "call-%08u", number);
 	call->call.body = (struct view){body, size < sizeof(body) ? size : sizeof(body)};
@@ -174,8 +180,7 @@ static void spend_strays(void)
 static void check_deadlines(void)
 {
 	for (struct call *c = calls; c < calls + CALLS_MAX; c++)
-		check(!c->number ||
-			      fake_clock.now_us - c->started_us < (TIMEOUT_MS + 5) * (int64_t)1000,
+		check(!c->number || awake_us() - c->started_us < (TIMEOUT_MS + 5) * (int64_t)1000,
 		      "a call beyond its deadline");
 }
 
@@ -306,8 +311,12 @@ static void op_turn(struct program *in)
 static void op_pass(struct program *in)
 {
 	uint8_t how = next_byte(in);
+	int64_t ms = how & 0x80 ? (how & 0x3f) * (int64_t)1000 : (how + 1) * (int64_t)20;
 
-	pass((how & 0x80 ? (how & 0x7f) * (int64_t)1000 : (how + 1) * (int64_t)20) * 1000);
+	/* All at once: the process stands still. */
+	if ((how & 0xc0) == 0xc0)
+		fake_clock.now_us += ms * 1000;
+	pass((how & 0xc0) == 0xc0 ? 0 : ms * 1000);
 }
 
 static void op_line(struct program *in)

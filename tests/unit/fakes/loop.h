@@ -4,7 +4,7 @@
  * program with --wrap=epoll_wait,--wrap=clock_gettime.
  *
  * Events are the kernel's; where there are none the loop is quiet, and only fake_loop_pass() lets
- * its timers fire.
+ * its timers fire. Where a test moves the clock itself, it is as if the process had stood still.
  */
 #ifndef FARO_FAKE_LOOP_H
 #define FARO_FAKE_LOOP_H
