@@ -82,7 +82,7 @@ static uint32_t wait_for_signal(int signal_fd, int64_t due_us)
 }
 
 /* A sidecar gets SIGTERM while the nginx beside it still serves, for as long as its preStop lasts.
- * The other signals are of who is in a hurry. */
+ * Who sends another signal does not want to wait. */
 static void wait_for_end(const struct config *config, int signal_fd)
 {
 	if (wait_for_signal(signal_fd, INT64_MAX) != SIGTERM || config->drain_delay_ms == 0)

@@ -94,8 +94,8 @@ static void on_upstream_answer(struct relay_call *call)
 	struct delivery *delivery = container_of(call, struct delivery, call);
 
 	if (delivery->context->spool)
-		breaker_report(delivery->context->breaker, policy_of(call)->breaker,
-			       policy_beacon(call), loop_now_us());
+		policy_report(delivery->context->breaker, policy_of(call)->breaker, call,
+			      loop_now_us());
 	if (is_for_spool(delivery))
 		hand_to_spool(delivery, call->verdict, policy_is_error(call));
 	else

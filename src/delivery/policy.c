@@ -75,6 +75,14 @@ uint64_t policy_beacon(const struct relay_call *call)
 	return call->sent && hash == 0 ? 1 : hash;
 }
 
+void policy_report(struct breaker *breaker, enum breaker_report report,
+		   const struct relay_call *call, int64_t now_us)
+{
+	bool counts = report == BREAKER_ERROR || report == BREAKER_FAILURE;
+
+	breaker_report(breaker, report, counts ? policy_beacon(call) : 0, now_us);
+}
+
 bool policy_is_error(const struct relay_call *call)
 {
 	enum outcome_class class = class_of(call);

@@ -34,6 +34,9 @@ struct policy {
 const struct policy *policy_of(const struct relay_call *call);
 /* Tells apart the beacons whose fault a failure may be; 0: nothing of it was sent. */
 uint64_t policy_beacon(const struct relay_call *call);
+/* Tells the breaker of a call that ended. The body is hashed only where the breaker compares it. */
+void policy_report(struct breaker *breaker, enum breaker_report report,
+		   const struct relay_call *call, int64_t now_us);
 /* It was answered, with an error that may be its own fault. */
 bool policy_is_error(const struct relay_call *call);
 

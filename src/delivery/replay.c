@@ -163,8 +163,7 @@ static void act_on_outcome(struct replay *replay, struct slot *slot, int64_t now
 {
 	const struct policy *policy = policy_of(&slot->call);
 
-	breaker_report(replay->breaker, policy->breaker_of_replay, policy_beacon(&slot->call),
-		       now_us);
+	policy_report(replay->breaker, policy->breaker_of_replay, &slot->call, now_us);
 	if (policy->replay == REPLAY_DELIVERED) {
 		beacon_count_items(&slot->record.counts);
 		finish_record(replay, slot->record.id, STORE_DELIVERED);
