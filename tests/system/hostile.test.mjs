@@ -242,8 +242,7 @@ scenario("a thousand half bodies stay within the memory that is set, and give it
 	for (const reply of await all) reasons[reply?.json.reason] = (reasons[reply?.json.reason] ?? 0) + 1;
 	assert.ok(most > limit / 2 && most <= limit, `${most} bytes held`);
 	/* Those within the limit are cut when their time is over; one that still sends then sees no reply. */
-	/* Where the machine stands still, their end is our fault. */
-	assert.ok(reasons.overloaded > 0 && (reasons.length > 0 || reasons.stalled > 0), JSON.stringify(reasons));
+	assert.ok(reasons.overloaded > 0 && reasons.length > 0, JSON.stringify(reasons));
 	/* Allocator, connections, exchanges. */
 	assert.ok(isSanitized(ingest.process.child.pid) || resident("VmHWM") - before < limit + 48 * MIB,
 		`${resident("VmHWM") - before} bytes more than before`);
