@@ -115,7 +115,7 @@ extern const char *config_file_root;
  * not make it fail. Returns false after at least one problem: the caller exits with
  * EXIT_BAD_CONFIG. MODE_HELP, MODE_VERSION and MODE_PING read no setting; MODE_PRINT does not need
  * FARO_UPSTREAM_URL. An empty value counts as not set. FARO_ variables that are no setting get a
- * warning, except FARO_ENDPOINT and what Kubernetes sets for a Service whose name begins with
+ * warning, except FARO_ENDPOINT, FARO_IGNORE, FARO_ATTR_* and what Kubernetes sets for a Service whose name begins with
  * "faro". The config keeps pointers into argv and the environment.
  */
 bool config_init(struct config *config, int argc, char **argv, FILE *errors);

@@ -133,6 +133,30 @@ static enum verdict reject_coding(struct request *request, const char **detail)
 	return VERDICT_BAD_CODING;
 }
 
+/* A value that was too long to keep is one, too. */
+static bool is_left_out(const struct request *request)
+{
+	return request_refuses(request, REQUEST_IGNORE) ||
+	       (request->ignore.len > 0 && !view_equals(request->ignore, VIEW_LITERAL("0")));
+}
+
+static void count_left_out(struct view reason)
+{
+	static const struct {
+		struct view word;
+		enum metric metric;
+	} rows[] = {
+#define IGNORE_REASON(name, word) {VIEW_CONSTANT(word), METRIC_IGNORED_##name},
+#include "base/ignore_list.h"
+	};
+	enum metric metric = METRIC_IGNORED_OTHER;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (view_equals(rows[i].word, reason))
+			metric = rows[i].metric;
+	metrics_add(metric, 1);
+}
+
 static enum verdict check_envelope(const struct config *config, struct request *request,
 				   const char **detail)
 {
@@ -151,6 +175,10 @@ static enum verdict check_envelope(const struct config *config, struct request *
 		request->reply.refused_origin =
 			request->origin.ptr ? request->origin : VIEW_LITERAL("");
 		return VERDICT_CROSS_SITE;
+	}
+	if (is_left_out(request)) {
+		count_left_out(request->ignore);
+		return VERDICT_POLICY;
 	}
 	if (!is_json_type(request->content_type))
 		return VERDICT_BAD_TYPE;

@@ -60,6 +60,7 @@ struct request {
 	bool path_too_long; /* it is none of ours */
 	struct view host, origin, sec_fetch_site;
 	struct view content_type, content_encoding;
+	struct view ignore; /* why the operator leaves this request out */
 	struct forwarded_headers forwarded;
 	enum length_state length_state;
 	int64_t content_length; /* of LENGTH_GIVEN */

@@ -7,6 +7,7 @@
  * is refused (request.h). A file defines VARIABLE and includes this one, which undefines it.
  */
 VARIABLE(ENDPOINT, "FARO_ENDPOINT", raw.endpoint, 16)
+VARIABLE(IGNORE, "FARO_IGNORE", ignore, 32)
 VARIABLE(METHOD, "REQUEST_METHOD", method, 32)
 VARIABLE(SCRIPT_NAME, "SCRIPT_NAME", raw.script_name, CONFIG_PATH_MAX_BYTES)
 VARIABLE(PATH_INFO, "PATH_INFO", raw.path_info, CONFIG_PATH_MAX_BYTES)

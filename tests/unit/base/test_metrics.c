@@ -55,6 +55,7 @@ static void test_metrics__names_of_the_contract__are_all_there(void **state)
 		"upstream_unanswered_total counter",
 		"upstream_misconfigured gauge",
 		"accepted_total counter",
+		"ignored_total counter",
 		"breaker_open gauge",
 		"spool_records gauge",
 		"spool_quarantined gauge",
