@@ -272,6 +272,8 @@ bool ingest_label(struct ingest *ingest, struct request *request)
 			 &detail);
 	if (verdict != VERDICT_OK)
 		return reject_content(ingest, request, verdict, detail, offset);
+	if (request->forwarded.idempotency_key.len > 0)
+		request->hash = dedup_hash(request->forwarded.idempotency_key, plain);
 	metrics_add(METRIC_SPOOFED, request->counts.spoofed);
 	metrics_add(METRIC_DROPPED_BAD_SPAN, request->counts.bad_spans);
 	return true;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "beacon/dedup_hash.h"
 #include "beacon/enrich.h"
 #include "config/config.h"
 #include "ingest/reply.h"
@@ -82,6 +83,7 @@ struct request {
 	/* Filled in by ingest. */
 	struct buf labelled; /* what the upstream gets */
 	struct beacon_counts counts;
+	struct dedup_hash hash; /* empty without an Idempotency-Key */
 	struct reply reply;
 	int64_t started_us; /* on loop_now_us()'s clock */
 

@@ -337,6 +337,27 @@ static void test_ingest__status_pages__are_for_reading(void **state)
 	request_release(&request);
 }
 
+static void test_ingest__hash__of_the_key_and_the_body_as_received(void **state)
+{
+	struct dedup_hash expected = dedup_hash(VIEW_LITERAL("key"), VIEW_LITERAL(BEACON));
+	struct request request;
+
+	(void)state;
+	load(&request, &(struct envelope){.status = 0});
+	request.forwarded.idempotency_key = VIEW_LITERAL("key");
+	assert_true(ingest_label(&ingest, &request));
+	assert_memory_equal(&request.hash, &expected, sizeof(expected));
+	ingest_clear_body(&ingest);
+	request_clear(&request);
+	assert_true(dedup_hash_is_empty(&request.hash));
+	request_release(&request);
+	load(&request, &(struct envelope){.status = 0});
+	assert_true(ingest_label(&ingest, &request));
+	assert_true(dedup_hash_is_empty(&request.hash));
+	ingest_clear_body(&ingest);
+	request_release(&request);
+}
+
 static void test_ingest__no_memory_for_the_body__is_overload(void **state)
 {
 	struct request request;
@@ -403,6 +424,7 @@ int main(void)
 			test_ingest__cross_origin__is_answered_for_the_allowed_origin_only),
 		cmocka_unit_test(test_ingest__the_receivers_word__becomes_the_reply),
 		cmocka_unit_test(test_ingest__status_pages__are_for_reading),
+		cmocka_unit_test(test_ingest__hash__of_the_key_and_the_body_as_received),
 		cmocka_unit_test(test_ingest__no_memory_for_the_body__is_overload),
 		cmocka_unit_test(test_ingest__buffers__are_kept_while_there_is_traffic),
 	};
