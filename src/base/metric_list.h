@@ -45,6 +45,8 @@ METRIC_COUNTER(SPOOFED, "spoofed_total",
 	       "Claims of browsers about labels that were replaced or removed.")
 
 METRIC_SERIES(DROPPED_BAD_SPAN, DROPPED_ITEMS, "reason=\"bad_span\"")
+METRIC_SERIES(DROPPED_EXTENSION, DROPPED_ITEMS, "reason=\"extension\"")
+METRIC_SERIES(DROPPED_ERROR, DROPPED_ITEMS, "reason=\"error\"")
 
 METRIC_SERIES(UPSTREAM_OK, REQUESTS, "outcome=\"ok\"")
 #define UPSTREAM_VERDICT(name, status, reason, ...) \

@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "config/labels.h"
+#include "config/privacy.h"
 
 /* Byte limits that are not settings (that of a forwarded header is in upstream/route.h). */
 enum {
@@ -49,12 +50,8 @@ enum spool_sync {
 	SPOOL_SYNC_NORMAL,
 };
 
-struct config_list {
-	struct view *items; /* each with a NUL behind it */
-	size_t count;
-};
-
-/* What a row of setting.c stores here has the setting's name, without FARO_ and in lower case. */
+/* What a row of setting.c stores here, or in `privacy`, has the setting's name, without FARO_ and in
+ * lower case. */
 struct config {
 	enum config_mode mode;
 	const char *listen;      /* --listen, NULL if not given: unix:PATH or [ADDRESS:]PORT */
@@ -91,6 +88,8 @@ struct config {
 
 	struct config_list allowed_origins; /* each scheme://[*.]host[:port], lower case */
 	struct config_list allowed_headers; /* their names */
+
+	struct privacy privacy;
 
 	enum log_format log_format;
 	enum log_level log_level;

@@ -25,7 +25,7 @@ enum {
 bool ingest_init(struct ingest *ingest, const struct config *config, struct budget *memory)
 {
 	*ingest = (struct ingest){.config = config, .memory = memory};
-	ingest->enricher = enricher_new(&config->labels);
+	ingest->enricher = enricher_new(&config->labels, &config->privacy);
 	if (!ingest->enricher)
 		return false;
 	decoder_init(&ingest->decoder);
@@ -254,6 +254,14 @@ static bool reject_content(struct ingest *ingest, struct request *request, enum 
 	return false;
 }
 
+static void count_changes(const struct beacon_counts *counts)
+{
+	metrics_add(METRIC_SPOOFED, counts->spoofed);
+	metrics_add(METRIC_DROPPED_BAD_SPAN, counts->bad_spans);
+	metrics_add(METRIC_DROPPED_EXTENSION, counts->extension_errors);
+	metrics_add(METRIC_DROPPED_ERROR, counts->dropped_errors);
+}
+
 bool ingest_label(struct ingest *ingest, struct request *request)
 {
 	const char *detail = NULL;
@@ -274,8 +282,7 @@ bool ingest_label(struct ingest *ingest, struct request *request)
 		return reject_content(ingest, request, verdict, detail, offset);
 	if (request->forwarded.idempotency_key.len > 0)
 		request->hash = dedup_hash(request->forwarded.idempotency_key, plain);
-	metrics_add(METRIC_SPOOFED, request->counts.spoofed);
-	metrics_add(METRIC_DROPPED_BAD_SPAN, request->counts.bad_spans);
+	count_changes(&request->counts);
 	return true;
 }
 
@@ -314,8 +321,11 @@ static enum ingest_next begin_beacon(struct ingest *ingest, struct request *requ
 		return INGEST_REPLY;
 	}
 	metrics_add(METRIC_INFLIGHT, 1);
-	if (ingest_label(ingest, request))
-		return INGEST_RELAY;
+	if (ingest_label(ingest, request)) {
+		if (!request->counts.left_out)
+			return INGEST_RELAY;
+		reply_with(ingest, request, VERDICT_POLICY, NULL);
+	}
 	metrics_add(METRIC_INFLIGHT, -1);
 	return INGEST_REPLY;
 }

@@ -414,6 +414,25 @@ static void test_ingest__buffers__are_kept_while_there_is_traffic(void **state)
 	}
 }
 
+/* The envelope and the body are checked as ever; what is left out afterwards is no error. */
+static void test_begin__settings_leave_out_the_last_item__202_by_policy(void **state)
+{
+	static struct view noise[] = {VIEW_CONSTANT("noise")};
+	int64_t before = metrics_get(METRIC_ACCEPTED_POLICY);
+	int64_t dropped = metrics_get(METRIC_DROPPED_ERROR);
+
+	(void)state;
+	ingest_release(&ingest);
+	config.privacy.drop_errors = (struct config_list){noise, 1};
+	assert_true(ingest_init(&ingest, &config, &memory));
+	check_row(&(struct envelope){.body = "{\"exceptions\":[{\"value\":\"noise\"}]}",
+				     .status = 202},
+		  0);
+	check_row(&(struct envelope){.body = "{\"exceptions\":[{\"value\":\"noise\"},{}]}"}, 1);
+	assert_int_equal(metrics_get(METRIC_ACCEPTED_POLICY), before + 1);
+	assert_int_equal(metrics_get(METRIC_DROPPED_ERROR), dropped + 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -426,6 +445,7 @@ int main(void)
 		cmocka_unit_test(test_ingest__status_pages__are_for_reading),
 		cmocka_unit_test(test_ingest__hash__of_the_key_and_the_body_as_received),
 		cmocka_unit_test(test_ingest__no_memory_for_the_body__is_overload),
+		cmocka_unit_test(test_begin__settings_leave_out_the_last_item__202_by_policy),
 		cmocka_unit_test(test_ingest__buffers__are_kept_while_there_is_traffic),
 	};
 
