@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "ingest/accept.h"
 #include "ingest/origin.h"
 
 /* A buffer of up to this capacity is kept for the next beacon, since fresh pages cost more than the
@@ -292,6 +293,9 @@ bool ingest_label(struct ingest *ingest, struct request *request)
  * metric upstream_up has it. */
 static enum verdict print_page(struct ingest *ingest, struct request *request)
 {
+	bool is_open = request->endpoint == ENDPOINT_METRICS &&
+		       accept_prefers_openmetrics(request->accept);
+	enum metrics_format format = is_open ? METRICS_OPENMETRICS : METRICS_TEXT;
 	enum buf_result result;
 
 	if (!view_equals(request->method, VIEW_LITERAL("GET")) &&
@@ -301,11 +305,12 @@ static enum verdict print_page(struct ingest *ingest, struct request *request)
 	}
 	buf_clear(&ingest->page);
 	metrics_set(METRIC_INFLIGHT_BYTES, (int64_t)budget_used(ingest->memory));
-	result = request->endpoint == ENDPOINT_METRICS ? metrics_print(&ingest->page)
+	result = request->endpoint == ENDPOINT_METRICS ? metrics_print(&ingest->page, format)
 						       : buf_printf(&ingest->page, "ok\n");
 	if (result != BUF_OK)
 		return VERDICT_OVERLOADED;
 	request->reply.text_page = &ingest->page;
+	request->reply.text_page_type = metrics_type(format);
 	return VERDICT_STATUS_PAGE;
 }
 
@@ -361,5 +366,6 @@ void ingest_end(struct request *request)
 {
 	buf_shrink(&request->labelled, KEEP_BYTES);
 	metrics_count_reply(request->reply.status);
-	metrics_observe(HISTOGRAM_REQUEST_SECONDS, loop_now_us() - request->started_us);
+	metrics_observe(HISTOGRAM_REQUEST_SECONDS, loop_now_us() - request->started_us,
+			traceparent_sampled(request->forwarded.traceparent));
 }

@@ -62,6 +62,7 @@ struct request {
 	struct view host, origin, sec_fetch_site;
 	struct view content_type, content_encoding;
 	struct view ignore; /* why the operator leaves this request out */
+	struct view accept; /* of who asks for metrics */
 	struct forwarded_headers forwarded;
 	enum length_state length_state;
 	int64_t content_length; /* of LENGTH_GIVEN */

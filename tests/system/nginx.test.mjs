@@ -222,10 +222,10 @@ scenario("status pages are on a port of their own, and only there", async (stage
 	const responder = await fakeResponder(stage, socket, ({ params }) => `Status: 200\r\n\r\n${params.FARO_ENDPOINT}`);
 	const server = await nginx(stage, { socket });
 	for (const name of ["metrics", "health", "ready"]) {
-		assert.equal((await get(server.statusPort, `/${name}`, { Cookie: "a=b" })).text, name);
+		assert.equal((await get(server.statusPort, `/${name}`, { Cookie: "a=b", Accept: "text/x" })).text, name);
 		assert.deepEqual(responder.requests.at(-1).params, {
 			FARO_ENDPOINT: name, GATEWAY_INTERFACE: "CGI/1.1", SERVER_PROTOCOL: "HTTP/1.1",
-			REQUEST_METHOD: "GET", SCRIPT_NAME: `/${name}`,
+			REQUEST_METHOD: "GET", HTTP_ACCEPT: "text/x", SCRIPT_NAME: `/${name}`,
 		});
 		assert.equal((await get(server.port, `/${name}`)).status, 404);
 		assert.equal((await get(server.port, `/faro/${name}`)).text, "collect", "the responder decides by endpoint");
