@@ -96,7 +96,7 @@ scenario("the responder gets the named parameters and nothing else of the client
 		CONTENT_TYPE: "application/json", HTTP_HOST: "shop.example:8443",
 		HTTP_ORIGIN: "https://shop.example:8443", HTTP_SEC_FETCH_SITE: "same-origin",
 		HTTP_CONTENT_ENCODING: "gzip", HTTP_X_FARO_SESSION_ID: "s1", HTTP_IDEMPOTENCY_KEY: "k1",
-		HTTP_TRACEPARENT: "00-a-b-01",
+		HTTP_TRACEPARENT: "00-a-b-01", REMOTE_ADDR: "127.0.0.1",
 	});
 	assert.equal(responder.requests[0].body.toString(), beacon);
 });
