@@ -20,6 +20,7 @@ const tracesOf = (...spans) => ({ resourceSpans: [{ scopeSpans: [{ spans }] }] }
 const traces = tracesOf(span);
 const notHex = log({ trace: { trace_id: "nothex", span_id: "" } });
 const json = (value) => JSON.stringify(value);
+const gzip = { "Content-Encoding": "gzip" };
 const collect = { path: "/collect" };
 
 /* The responder behind nginx; the collector is its upstream. */
@@ -30,8 +31,6 @@ async function startRoute(stage, collector, env) {
 
 scenario("its answers to a beacon, and to what is none", async (stage) => {
 	const { port, stores } = await startCollector(stage);
-	const large = json({ logs: [log({ message: "x".repeat(6 * 1024 * 1024) })] });
-	const gzip = { "Content-Encoding": "gzip" };
 	const table = [
 		// what, body, headers, status, text
 		["a beacon", json({ logs: [log()] }), {}, 202, /^$/],
@@ -43,8 +42,6 @@ scenario("its answers to a beacon, and to what is none", async (stage) => {
 		["something behind the value", "{} x", {}, 400, /after top-level value/],
 		["a wrong type", json({ logs: {} }), {}, 400, /cannot unmarshal/],
 		["a malformed id of a span", json({ traces: tracesOf({ traceId: "zz" }) }), {}, 400, /length mismatch/],
-		["above its limit: 400 and not 413", large, {}, 400, /too large/],
-		["above its limit once inflated", gzipSync(large), gzip, 400, /too large/],
 		["a log whose trace id is not hexadecimal", json({ logs: [notHex] }), {}, 500, /traceID=nothex/],
 		["a measurement named =", json({ measurements: [{ values: { "=": 1 }, timestamp }] }), {}, 500, /invalid key/],
 	];
@@ -74,13 +71,18 @@ scenario("its 500 for one beacon is 503 to that browser, and its spans were pass
 	assert.equal(next.fields.message, "next");
 });
 
-scenario("a limit below FARO_MAX_DECODED_BYTES is 400 to the browser, and --check names it", async (stage) => {
-	const collector = await startCollector(stage, { more: { "receivers.faro.max_request_body_size": 1000000 } });
+scenario("a limit below FARO_MAX_DECODED_BYTES is 400 and not 413, to the browser as well, and --check names it", async (stage) => {
+	const collector = await startCollector(stage, { more: { "receivers.faro.max_request_body_size": 10000 } });
 	const { port } = await startRoute(stage, collector);
-	const reply = await post(port, json({ logs: [log({ message: "x".repeat(1000000) })] }));
-	assert.equal(reply.status, 400);
-	assert.equal(reply.json.reason, "upstream_rejected");
-	const { code, stdout } = await runIngest(stage, ["--check"], { env: ingestEnv(collector.url) });
+	const large = json({ logs: [log({ message: "x".repeat(20000) })] });
+	for (const [body, headers] of [[large, {}], [gzipSync(large), gzip]]) {
+		const direct = await post(collector.port, body, headers, collect);
+		assert.deepEqual([direct.status, /too large/.test(direct.text)], [400, true]);
+		const reply = await post(port, body, headers);
+		assert.deepEqual([reply.status, reply.json.reason], [400, "upstream_rejected"]);
+	}
+	const env = ingestEnv(collector.url, { FARO_MAX_DECODED_BYTES: "20000" });
+	const { code, stdout } = await runIngest(stage, ["--check"], { env });
 	assert.equal(code, 1);
 	assert.match(stdout.toString(), /^finding +too_large: [^]*max_request_body_size/m);
 });
@@ -129,7 +131,7 @@ scenario("what a browser claims is not in the labels of its lines, nor of its sp
 	const attribute = (key) => ({ key, value: { stringValue: claimed } });
 	const body = json({
 		meta: {
-			app: { name: claimed, namespace: claimed, environment: claimed },
+			app: { name: claimed, namespace: claimed, environment: claimed, bundleId: "a page's own" },
 			session: { id: "s", overrides: { serviceName: claimed } },
 			geo: { country_iso: claimed },
 		},
@@ -142,6 +144,10 @@ scenario("what a browser claims is not in the labels of its lines, nor of its sp
 	assert.equal((await post(port, body)).status, 202);
 	const [record, sent] = await collector.stores.one();
 	assert.doesNotMatch(json([record, sent]), /forged|666/);
+	assert.equal(record.resource.app_bundle_id, "a page's own");
+	assert.deepEqual(Object.keys(record.resource).sort(), [
+		"app_bundle_id", "deployment.environment", "service.name", "service.namespace", "service.version",
+	]);
 	assert.equal(record.fields.mine, "1.000000");
 	assert.equal(record.attributes.kind, "measurement");
 });
@@ -157,6 +163,17 @@ scenario("a queue that is full is 500, and 503 to the browser", async (stage) =>
 	for (let i = 0; i < 100 && !statuses.has(503); i++) statuses.add((await post(port, json({ logs: [log()] }))).status);
 	assert.deepEqual([...statuses], [202, 503]);
 	await collector.process.line(/sending queue is full/);
+});
+
+scenario("short of memory it is 500, and 503 to the browser", async (stage) => {
+	const limiter = "processors.memory_limiter";
+	const collector = await startCollector(stage, {
+		more: { [`${limiter}.limit_mib`]: 2, [`${limiter}.spike_limit_mib`]: 1, [`${limiter}.check_interval`]: "10ms" },
+	});
+	const { port } = await startRoute(stage, collector);
+	await collector.process.line(/Memory usage is above soft limit/);
+	assert.equal((await post(collector.port, json({ logs: [log()] }), {}, collect)).status, 500);
+	assert.equal((await post(port, json({ logs: [log()] }))).status, 503);
 });
 
 scenario("a connection is kept with the example, and closed after each beacon where keep_alives_enabled is false", async (stage) => {

@@ -64,7 +64,7 @@ const DIFFERENCES = {
 /* By hand, for what no recorded page has sent. */
 const ALL_FIELDS = JSON.stringify({
 	meta: {
-		app: { name: "shop", version: "1", installationId: "i-1" },
+		app: { name: "shop", installationId: "i-1", bundleId: "example.shop" },
 		browser: { name: "Chrome", brands: "one text" },
 		device: { manufacturer: "Fairphone", model_identifier: "FP5", model_name: "5", brand: "FP", is_physical: true, type: "mobile" },
 		os: { name: "Android", version: "15", build_id: "AP3A", detail: "Android 15" },
@@ -76,7 +76,7 @@ const ALL_FIELDS = JSON.stringify({
 });
 
 /* Of spans: what faro-ingest stamped, and what the collector adds of meta.app. */
-function compareResources(collector, sink, { version = "" }) {
+function compareResources(collector, sink, { version = "3.1.4" }) {
 	assert.deepEqual(collector, { ...sink, "service.version": version });
 }
 
@@ -115,10 +115,10 @@ function compareSpans(records, lines, app) {
 }
 
 /* The labels of a record's resource are those in its line, and its ids are those in its line. */
-function checkRecord({ resource, attributes, record, fields }) {
+function checkRecord({ resource, attributes, record, fields }, { bundleId }) {
 	assert.deepEqual(resource, {
 		"service.name": "shop", "service.namespace": "retail", "deployment.environment": "test",
-		"service.version": fields.app_version,
+		"service.version": fields.app_version, ...(bundleId && { app_bundle_id: bundleId }),
 	});
 	assert.deepEqual([fields.app_name, fields.app_namespace, fields.app_environment], ["shop", "retail", "test"]);
 	assert.equal(attributes.kind, fields.kind);
@@ -155,7 +155,7 @@ scenario("every recorded beacon, plain and compressed, is in both receivers the 
 		assert.equal(printed.length, expected.items, name);
 
 		stores.records.forEach((record, i) => {
-			checkRecord(record);
+			checkRecord(record, given.meta.app);
 			const [ours, theirs] = [{ ...record.fields }, { ...printed[i] }];
 			for (const [what, apply] of Object.entries(DIFFERENCES)) if (apply(ours, theirs)) used.add(what);
 			assert.deepEqual(ours, theirs, `${name}, line ${i}`);
