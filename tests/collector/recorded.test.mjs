@@ -8,7 +8,8 @@
  * none. What is not compared: the order of fields, which means nothing in logfmt.
  */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
+import { test } from "node:test";
 
 import { startStack } from "../browser/lib/stack.mjs";
 import { post } from "../system/lib/client.mjs";
@@ -126,6 +127,12 @@ function checkRecord({ resource, attributes, record, fields }, { bundleId }) {
 	assert.deepEqual([record.traceId || undefined, record.spanId || undefined], [fields.traceID, fields.spanID]);
 	assert.equal(record.timeUnixNano, undefined, "Loki takes the time of receipt");
 }
+
+test("faro-sink(1) lists these differences, and no others", () => {
+	const manual = readFileSync(`${root}/man/faro-sink.1`, "utf8");
+	const section = /\n\.Sh COMPARED WITH A COLLECTOR\n(.*?)\n\.Sh /s.exec(manual)[1];
+	assert.deepEqual([...section.matchAll(/^\.It Cm (.+)$/gm)].map(([, name]) => name).sort(), Object.keys(DIFFERENCES).sort());
+});
 
 scenario("every recorded beacon, plain and compressed, is in both receivers the same lines and spans", async (stage, t) => {
 	const flush = "sending_queue.batch.flush_timeout"; // each beacon is waited for
