@@ -118,7 +118,7 @@ void label_run(struct label *label, const char *in, size_t len, struct label_res
 	if (len > 0)
 		memcpy(label->room + LABEL_ROOM - len, in, len);
 	buf_clear(&label->out);
-	verdict = enrich(label->enricher, body, &label->out, &counts, &offset, &detail);
+	verdict = enrich(label->enricher, body, NULL, &label->out, &counts, &offset, &detail);
 	result->refusal = refusal_name(verdict);
 	result->detail = detail;
 	result->offset = offset;
