@@ -1,6 +1,6 @@
 {{/*
-  What nginx reads. files/ has the project's own snippets, by symbolic links that `helm package` replaces
-  with what they lead to: there is no second copy to keep in step.
+  What nginx reads. files/ has copies of the project's own snippets in nginx/, so that the chart is whole
+  where somebody copies it out; a test compares them.
 */}}
 
 {{/* For http{} of the service's nginx configuration, where it lies in the chart. */}}
