@@ -90,9 +90,6 @@ const refused = [
 		"faro.serviceEnv.otlpEndpoint is not set", "write the OTLP endpoint"],
 
 	/* What the schema checks; its messages say where, what was there and what is taken. */
-	[proxy({ upstreamURL: "http://alloy" }), "at '/proxy'", "additional properties 'upstreamURL' not allowed"],
-	[proxy({ spool: { size: "1" } }), "at '/proxy/spool'", "additional properties 'size' not allowed"],
-	[proxy({ image: { name: "x" } }), "at '/proxy/image'", "additional properties 'name' not allowed"],
 	[proxy({ mode: "daemon" }), "at '/proxy/mode'", "value must be one of 'sidecar', 'include'"],
 	[proxy({ nativeSidecar: "yes" }), "at '/proxy/nativeSidecar'", "want boolean"],
 	[proxy({ preStopSeconds: 301 }), "at '/proxy/preStopSeconds'", "300"],
@@ -102,9 +99,8 @@ const refused = [
 	[proxy({ metrics: { port: 70000 } }), "at '/proxy/metrics/port'", "maximum: got 70,000, want 65,535"],
 	[faro({ labelAttributes: { team: 1 } }), "at '/labelAttributes/team'", "got number, want string"],
 	[proxy({ extraEnv: [{ value: "x" }] }), "at '/proxy/extraEnv/0'", "missing property 'name'"],
-	[faro({ serviceEnv: { endpoint: "x" } }), "at '/serviceEnv'", "additional properties 'endpoint' not allowed"],
+	[proxy({ extraEnv: [{ name: "A", vlaue: "x" }] }), "at '/proxy/extraEnv/0'", "additional properties 'vlaue' not allowed"],
 	[{ faro: { enabled: "true" } }, "at '/enabled'", "want boolean"],
-	[[proxy({}), { global: { faro: { proxy: { modes: "x" } } } }], "at '/global/faro/proxy'", "'modes' not allowed"],
 	[[proxy({ image: { registry: "" } }), { global: { faro: { proxy: { image: { registry: 1 } } } } }],
 		"at '/global/faro/proxy/image/registry'", "want string"],
 ];
@@ -115,6 +111,48 @@ for (const [values, name, remedy] of refused)
 		assert.ok(message.includes(name), message);
 		assert.ok(message.includes(remedy), message);
 	});
+
+/* "faro.a.b" → { faro: { a: { b: value } } } */
+const at = (path, value) => path.split(".").reduceRight((inner, key) => ({ [key]: inner }), value);
+
+/* [as it was written, what was meant] */
+const misspelt = [
+	["faro.enabeld", "faro.enabled"],
+	["faro.servicename", "faro.serviceName"],
+	["faro.enviroment", "faro.environment"],
+	["faro.colectorUrl", "faro.collectorUrl"],
+	["faro.label_attributes", "faro.labelAttributes"],
+	["faro.appNmaes", "faro.appNames"],
+	["faro.prox", "faro.proxy"],
+	["faro.upstreamUrl", "faro.proxy.upstreamUrl"],
+	["faro.proxy.upstreamURL", "faro.proxy.upstreamUrl"],
+	["faro.proxy.servicName", "faro.serviceName"],
+	["faro.proxy.allowedOrigin", "faro.proxy.allowedOrigins"],
+	["faro.proxy.image.registery", "faro.proxy.image.registry"],
+	["faro.proxy.upstream.apikey", "faro.proxy.upstream.apiKey"],
+	["faro.proxy.upstream.ca.secretname", "faro.proxy.upstream.ca.secretName"],
+	["faro.proxy.spool.max-bytes", "faro.proxy.spool.maxBytes"],
+	["faro.proxy.metrics.podmonitor", "faro.proxy.metrics.podMonitor"],
+	["faro.serviceEnv.otelEndpoint", "faro.serviceEnv.otlpEndpoint"],
+	["global.faro.proxy.upstreamUlr", "global.faro.proxy.upstreamUrl"],
+];
+
+/* Each has a line of its own. */
+for (const enabled of [true, false])
+	test(`refused: ${misspelt.length} misspelt keys, each with the nearest known one, faro.enabled: ${enabled}`, () => {
+		const message = refusal(shop, [{ faro: { enabled } }, ...misspelt.map(([path]) => at(path, {}))]);
+		for (const [path, meant] of misspelt)
+			assert.ok(message.includes(`faro-ingest: ${path} is not a value of this chart: did you mean ${meant}?`), `${path}: ${message}`);
+		assert.equal(message.match(/did you mean/g).length, misspelt.length);
+	});
+
+test("refused: keys that are like none, with those that are there, and where a key of one's own goes", () => {
+	const message = refusal(shop, [at("faro.sampling", {}), at("faro.proxy.spool.size", "1"), at("global.faro.proxy.image.xyzzy", 1)]);
+	assert.ok(message.includes("faro.sampling is not a value of this chart: faro has appNames, "), message);
+	assert.ok(message.includes("write a key of your own as faro.extra.sampling"), message);
+	assert.ok(message.includes("faro.proxy.spool has enabled, existingClaim, "), message);
+	assert.ok(message.includes("write a key of your own as global.faro.extra.xyzzy"), message);
+});
 
 /* The cases of nginx's map and of the program, of which the chart takes http and https. */
 for (const { list, valid } of JSON.parse(readFileSync(join(root, "tests/system/origins.json"), "utf8")).cases)
