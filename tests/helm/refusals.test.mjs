@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What is wrong is refused before it reaches a cluster: each refusal names the value, and what to do. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -171,4 +171,41 @@ for (const [name, values, value, wanted] of [
 			faro({ serviceName: "x", proxy: { enabled: true, upstreamUrl: "http://alloy:12347", image: { registry: "r.example" }, ...values } }));
 		assert.ok(message.includes(value), message);
 		assert.ok(message.includes(wanted), message);
+	});
+
+/* helm/shop without one of its includes: [name, where it has to go, a part of the line to write, values]. */
+const forgotten = [
+	["container", "under containers:", "}}{{ . | nindent 8 }}"],
+	["initContainer", "under initContainers:", "}}{{ . | nindent 8 }}", { nativeSidecar: true }],
+	["env", "under env: of the container that runs nginx", "}}{{ . | nindent 12 }}", { mode: "include" }],
+	["volumeMounts", "under volumeMounts: of the container that runs nginx", "}}{{ . | nindent 12 }}"],
+	["volumes", "under volumes: of the pod in shop/templates/deployment.yaml", "}}{{ . | nindent 8 }}"],
+	["annotations", "under annotations: of the pod", "}}{{ . | nindent 8 }}"],
+	["ports", "under ports: of the container that runs nginx", "}}{{ . | nindent 12 }}", { mode: "include", metrics: { podMonitor: true } }],
+	["http", "above `faro-ingest.v1.location`, in http{}", "}}{{ . | nindent 4 }}"],
+	["location", "in server{} of nginx's configuration", "}}{{ . | nindent 6 }}"],
+	["manifests", "in templates/faro.yaml, whose name is fixed", '{{ include "faro-ingest.v1.manifests" . }}'],
+];
+
+/* Its block, from `with` to `end`, or its line. */
+function forget(made, name) {
+	for (const file of readdirSync(join(made, "templates"))) {
+		const path = join(made, "templates", file);
+		const include = `include "faro-ingest\\.v1\\.${name}" \\.`;
+		writeFileSync(path, readFileSync(path, "utf8")
+			.replace(new RegExp(`^( *)\\{\\{- with ${include} \\}\\}\n(?:.*\n)*?\\1\\{\\{- end \\}\\}\n`, "m"), "")
+			.replace(new RegExp(`^.*${include}.*\n`, "m"), ""));
+	}
+}
+
+const templatesOf = (folder) =>
+	readdirSync(join(folder, "templates")).map((file) => readFileSync(join(folder, "templates", file), "utf8")).join("");
+
+for (const [name, where, line, values = {}] of forgotten)
+	test(`refused: the chart has forgotten to include ${name}; the message has the line to write`, () => {
+		const folder = chart(join(root, "helm/shop"), (made) => forget(made, name));
+		assert.ok(!templatesOf(folder).includes(`v1.${name}"`));
+		const message = refusal(folder, proxy(values));
+		assert.ok(message.includes(`the chart does not include \`faro-ingest.v1.${name}\` ${where}`), message);
+		assert.ok(message.includes(line), message);
 	});

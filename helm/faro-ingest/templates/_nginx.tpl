@@ -5,6 +5,7 @@
 
 {{/* For http{} of the service's nginx configuration, where it lies in the chart. */}}
 {{- define "faro-ingest.v1.http" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "http" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if ($faro.proxy).enabled -}}
 include /etc/nginx/faro/faro-http*.conf;
@@ -13,6 +14,7 @@ include /etc/nginx/faro/faro-http*.conf;
 
 {{/* For its server{}. */}}
 {{- define "faro-ingest.v1.location" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "location" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if $faro.enabled -}}
 include /etc/nginx/faro/faro-location*.conf;
