@@ -219,6 +219,38 @@ test("the sidecar serves a second longer than nginx's preStop; where it ends aft
 	assert.equal(envOf("include", "nginx").FARO_DRAIN_DELAY_MS, undefined);
 });
 
+const responderOf = (...values) => containers(parse(template(shop, [{ faro: { enabled: true } }, ...values])))["faro-ingest"];
+
+test("the CPU of the sidecar is not limited where its limit is null, by the service or for all", () => {
+	const unlimited = { proxy: { resources: { limits: { cpu: null } } } };
+	const limited = { global: { faro: { proxy: { resources: { limits: { cpu: "2" } } } } } };
+	assert.equal(responderOf({}).resources.limits.cpu, "500m");
+	assert.equal(responderOf(limited).resources.limits.cpu, "2");
+	for (const values of [[{ faro: unlimited }], [{ global: { faro: unlimited } }], [limited, { faro: unlimited }]])
+		assert.deepEqual(responderOf(...values).resources, { limits: { memory: "64Mi" }, requests: { cpu: "10m", memory: "16Mi" } });
+});
+
+test("probes, security context and mounts of the sidecar are the service's to change", () => {
+	const values = { faro: { proxy: {
+		livenessProbe: { periodSeconds: 60 }, readinessProbe: { enabled: true, failureThreshold: 9 },
+		securityContext: { runAsUser: 10001, seccompProfile: { type: "Localhost", localhostProfile: "faro.json" } },
+		extraVolumeMounts: [{ name: "tmp", mountPath: "/vault/{{ .Release.Name }}", readOnly: true }],
+		upstream: { apiKey: { file: "/vault/{{ .Release.Name }}/alloy" } },
+	} } };
+	const text = template(shop, [{ faro: { enabled: true } }, values]);
+	assert.equal(invalid(text), "");
+	const { livenessProbe, readinessProbe, securityContext, volumeMounts, env } = containers(parse(text))["faro-ingest"];
+	const exec = { command: ["faro-ingest", "--ping", "/run/faro-ingest/faro.sock"] };
+	assert.deepEqual(livenessProbe, { exec, periodSeconds: 60, timeoutSeconds: 5, failureThreshold: 3 });
+	assert.deepEqual(readinessProbe, { exec, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 9 });
+	assert.deepEqual(securityContext, {
+		allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] }, readOnlyRootFilesystem: true, runAsNonRoot: true,
+		runAsUser: 10001, seccompProfile: { type: "Localhost", localhostProfile: "faro.json" },
+	});
+	assert.deepEqual(volumeMounts.at(-1), { name: "tmp", mountPath: "/vault/shop", readOnly: true });
+	assert.equal(env.find(({ name }) => name === "FARO_UPSTREAM_API_KEY_FILE").value, "/vault/shop/alloy");
+});
+
 test("attributes are percent-encoded as OpenTelemetry reads them", () => {
 	const env = envOf("every-value");
 	assert.equal(env.OTEL_RESOURCE_ATTRIBUTES, "k8s.namespace.name=$(POD_NAMESPACE)," +

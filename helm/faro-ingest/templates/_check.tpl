@@ -9,7 +9,7 @@
 {{- range $key, $default := .default -}}
   {{- $value := index $.own $key -}}
   {{- $name := printf "%s.%s" $.name $key -}}
-  {{- if kindIs "invalid" $value -}}
+  {{- if and (kindIs "invalid" $value) (ne $name "faro.proxy.resources.limits.cpu") -}}
     {{- fail (printf "\n\nfaro-ingest: %s is not set: null, or nothing, behind the key takes its default away; write a value, or leave the key out\n" $name) -}}
   {{- else if kindIs "map" $default -}}
     {{- include "faro-ingest.v1.checkNulls" (dict "name" $name "own" $value "default" $default) -}}
@@ -124,10 +124,23 @@
 {{- end -}}
 {{- range $kind := list "requests" "limits" -}}
   {{- range $what := list "cpu" "memory" -}}
-    {{- if not (dig $kind $what "" $proxy.resources) -}}
-      {{- $problem = printf "faro.proxy.resources.%s.%s is not set: leave the default, or write another; without it autoscaling and quotas of the service's pods break" $kind $what -}}
+    {{- $resources := get $proxy.resources $kind -}}
+    {{- if and (not (get $resources $what)) (or (ne $kind "limits") (ne $what "cpu") (hasKey $resources $what)) -}}
+      {{- $problem = printf "faro.proxy.resources.%s.%s is not set: leave the default, or write another; without it autoscaling and quotas of the service's pods break (limits.cpu alone may be null)" $kind $what -}}
     {{- end -}}
   {{- end -}}
+{{- end -}}
+{{- range $mount := $proxy.extraVolumeMounts -}}
+  {{- if regexMatch "^(/run/faro-ingest|/var/spool/faro-ingest|/etc/faro-ingest|/etc/nginx/faro)(/|$)" $mount.mountPath -}}
+    {{- $problem = printf "faro.proxy.extraVolumeMounts has %s, where this chart mounts its own: mount it elsewhere" $mount.mountPath -}}
+  {{- end -}}
+{{- end -}}
+{{- if and $proxy.upstream.apiKey.file $proxy.upstream.apiKey.secretName -}}
+  {{- $problem = "faro.proxy.upstream.apiKey has both secretName and file: leave one of them out" -}}
+{{- else if and $proxy.upstream.apiKey.file (not (regexMatch "^(/[^/[:cntrl:]]+)+$" $proxy.upstream.apiKey.file)) -}}
+  {{- $problem = printf "faro.proxy.upstream.apiKey.file is %q: write the absolute path of the file in the responder's container, such as /vault/secrets/alloy" $proxy.upstream.apiKey.file -}}
+{{- else if eq "0" (get $proxy.securityContext "runAsUser" | toString) -}}
+  {{- $problem = "faro.proxy.securityContext.runAsUser is 0: the responder needs no root; write another number, or leave it out" -}}
 {{- end -}}
 {{- with $problem -}}
   {{- fail (printf "\n\nfaro-ingest: %s\n" .) -}}

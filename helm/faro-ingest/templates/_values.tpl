@@ -104,6 +104,10 @@
   {{- end -}}
   {{- $block := dict "own" $own "global" $global "default" $default "root" $ -}}
   {{- $out = include "faro-ingest.v1.merged" $block | fromJson -}}
+  {{- /* No limit of CPU is a choice. Helm has taken the key away where the service has null behind it. */ -}}
+  {{- if or (not (hasKey $own.proxy.resources.limits "cpu")) (kindIs "invalid" $out.proxy.resources.limits.cpu) -}}
+    {{- $_ := unset $out.proxy.resources.limits "cpu" -}}
+  {{- end -}}
 
   {{- $name := $out.name | default (list .Release.Name .Chart.Name "faro" | uniq | join "-") -}}
   {{- if gt (len $name) 55 -}}
