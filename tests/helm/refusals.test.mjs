@@ -86,6 +86,16 @@ const refused = [
 	[proxy({ upstream: { apiKey: { file: "vault/alloy" } } }), 'faro.proxy.upstream.apiKey.file is "vault/alloy"', "write the absolute path"],
 	[proxy({ extraVolumeMounts: [{ name: "a", mountPath: "/run/faro-ingest/x" }] }), "faro.proxy.extraVolumeMounts has /run/faro-ingest/x", "mount it elsewhere"],
 	[proxy({ securityContext: { runAsUser: 0 } }), "faro.proxy.securityContext.runAsUser is 0", "write another number"],
+	[proxy({ realIp: { header: "X Y" } }), 'faro.proxy.realIp.header is "X Y"', "such as X-Forwarded-For"],
+	[proxy({ requestAttributes: { "a b": "x" } }), 'faro.proxy.requestAttributes has the key "a b"', "write keys of at most 64 letters"],
+	[proxy({ requestAttributes: { ["x".repeat(65)]: "x" } }), "faro.proxy.requestAttributes has the key", "write keys of at most 64 letters"],
+	[proxy({ requestAttributes: { "http.request.header.x": "x" } }), "faro.proxy.requestAttributes[http.request.header.x] is an array", "choose another key"],
+	[proxy({ requestAttributes: { "a.b": "x", a_B: "x" } }), "has the same name as faro.proxy.requestAttributes[a", "leave one of them out"],
+	[faro({ labelAttributes: { "a.b": "x" }, proxy: { requestAttributes: { "a-b": "x" } } }),
+		"faro.proxy.requestAttributes[a-b] has the same name as faro.labelAttributes[a.b]", "leave one of them out"],
+	[proxy({ clientAddress: "full", requestAttributes: { "client.address": "x" } }), "as what faro.proxy.clientAddress stamps", "leave one of them out"],
+	[proxy({ requestAttributes: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`a${i}`, "x"])) }),
+		"faro.proxy.requestAttributes has 33 keys", "write at most 32"],
 	[proxy({ extraEnv: [{ name: "FARO_PATH", value: "/x" }] }), "faro.proxy.extraEnv has FARO_PATH", "set that value, and leave it out"],
 	[proxy({ extraEnv: [{ name: "A", value: "1" }, { name: "A", value: "2" }] }), "faro.proxy.extraEnv has A", "comes twice"],
 	[proxy({ extraEnv: [{ name: "FARO_SOCKET", value: "/tmp/s" }] }), "faro.proxy.extraEnv has FARO_SOCKET", "leave it out"],
@@ -100,6 +110,9 @@ const refused = [
 	[proxy({ livenessProbe: { periodSeconds: 0 } }), "at '/proxy/livenessProbe/periodSeconds'", "minimum: got 0, want 1"],
 	[proxy({ extraVolumeMounts: [{ name: "a" }] }), "at '/proxy/extraVolumeMounts/0'", "missing property 'mountPath'"],
 	[proxy({ extraVolumeMounts: [{ name: "a", mountPath: "/b", readonly: true }] }), "at '/proxy/extraVolumeMounts/0'", "'readonly' not allowed"],
+	[proxy({ clientAddress: "hashed" }), "at '/proxy/clientAddress'", "value must be one of 'off', false, 'masked', 'full'"],
+	[proxy({ clientAddress: true }), "at '/proxy/clientAddress'", "value must be one of"],
+	[proxy({ rateLimit: { requestsPerSecond: 0.5 } }), "at '/proxy/rateLimit/requestsPerSecond'", "want integer"],
 	[proxy({ preStopSeconds: "5" }), "at '/proxy/preStopSeconds'", "want integer"],
 	[proxy({ allowedOrigins: "https://a.example" }), "at '/proxy/allowedOrigins'", "want array"],
 	[proxy({ upstream: { timeoutMs: 0 } }), "at '/proxy/upstream/timeoutMs'", "minimum: got 0, want 1"],
@@ -117,6 +130,29 @@ for (const [values, name, remedy] of refused)
 		const message = refusal(shop, values);
 		assert.ok(message.includes(name), message);
 		assert.ok(message.includes(remedy), message);
+	});
+
+/* Many of a kind, which are told in one message. */
+const refusedTogether = [
+	["networks that nginx may not trust, or does not know",
+		["0.0.0.0/0", "::/0", "0::0/0", "10.0.0.0/7", "2000::/3", "10.0.0.256", "10.0.0.0/33", "fd00::/129", "1.2.3", "::1::", ":::",
+			"1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::", "proxy.example", "unix:", "10.0.0.1;", ""],
+		(from) => proxy({ realIp: { from } }), (one) => `faro.proxy.realIp.from has ${JSON.stringify(one)}: write the addresses`],
+	["expressions that could end the directive, or stop nginx",
+		["$a;", "a}", "{a", "${a}", 'a"', "a'", "a\\n", "a\nb", "a\tb", "$", "a$", "$1", "$$a", "$-", "", "x".repeat(256)],
+		(all) => proxy({ requestAttributes: Object.fromEntries(all.map((one, i) => [`a${i}`, one])) }),
+		(one, i) => `faro.proxy.requestAttributes[a${i}] is ${JSON.stringify(one)}: write variables of nginx and text`],
+	["attributes that are the service's own",
+		["service.name", "service.namespace", "deployment.environment", "deployment.environment.name", "k8s.pod.name"],
+		(all) => proxy({ requestAttributes: Object.fromEntries(all.map((one) => [one, "x"])) }),
+		(one) => `faro.proxy.requestAttributes[${one}] is the service's own`],
+];
+
+for (const [what, all, values, said] of refusedTogether)
+	test(`refused: ${what}`, () => {
+		const message = refusal(shop, values(all));
+		for (const [i, one] of all.entries()) assert.ok(message.includes(said(one, i)), `${said(one, i)}: ${message}`);
+		assert.equal(message.match(/faro-ingest: /g).length, all.length);
 	});
 
 /* "faro.a.b" → { faro: { a: { b: value } } } */

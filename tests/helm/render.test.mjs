@@ -21,7 +21,7 @@ const update = process.env.FARO_UPDATE_GOLDEN;
  */
 function pinned(text) {
 	const sources = new Map(readdirSync(join(library, "files"))
-		.map((name) => [name, new Set(read(library, "files", name).split("\n").map((line) => line.trimEnd()))]));
+		.map((name) => [name.replace("faro-crawlers", "faro-http-crawlers"), new Set(read(library, "files", name).split("\n").map((line) => line.trimEnd()))]));
 	let source;
 	const lines = text.split("\n").filter((line) => {
 		const [, indent, name] = /^( *)([\w.-]+): \|$/.exec(line) ?? [];
@@ -327,6 +327,7 @@ const SOURCES = {
 	"faro-http.conf": "nginx/templates/faro-http.conf.template",
 	"faro-location.conf": "nginx/templates/faro/location.conf.template",
 	"faro-status.conf": "nginx/faro-status.conf",
+	"faro-crawlers.conf": "nginx/faro-crawlers.conf",
 	"config.js": "nginx/templates/faro/config.js.template",
 	"defaults.yaml": "helm/faro-ingest/values.yaml",
 };

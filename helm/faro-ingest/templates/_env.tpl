@@ -28,6 +28,8 @@
   (list "FARO_PATH" $proxy.path)
   (list "FARO_ALLOWED_ORIGINS" (join "," $proxy.allowedOrigins))
   (list "FARO_ALLOWED_HEADERS" (join "," $proxy.allowedHeaders))
+  (list "FARO_CLIENT_ADDRESS" (has $proxy.clientAddress (list "masked" "full") | ternary $proxy.clientAddress ""))
+  (list "FARO_REQUEST_ATTRIBUTES" (keys $proxy.requestAttributes | sortAlpha | join ","))
   (list "FARO_MAX_BODY_BYTES" .bytes.body)
   (list "FARO_MAX_DECODED_BYTES" .bytes.decoded)
   (list "FARO_MAX_MEMORY_BYTES" .bytes.memory)

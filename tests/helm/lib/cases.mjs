@@ -62,6 +62,16 @@ const rows = [
 	["ca-of-a-configmap", proxy({
 		upstreamUrl: "https://alloy", upstream: { ca: { configMapName: "trust", key: "bundle.pem" } }, metrics: { port: 0 },
 	})],
+	/* An expression may have all that does not end it; nginx takes this, see pod.test.mjs. */
+	["request", proxy({
+		realIp: { from: ["10.0.0.0/8", "192.168.1.1", "fc00::/7", "::1", "2001:db8:0:0:0:0:0:1"], header: "X-Real-IP" },
+		rateLimit: { requestsPerSecond: 100, burst: 0 }, clientAddress: "masked", ignoreCrawlers: true,
+		requestAttributes: {
+			"geo.country.iso_code": "$http_x_country", "user_agent.synthetic.type": "$faro_synthetic_type",
+			"server.address": "$server_name:$server_port", text: "# a=b, (c) [d] <e> ~*|%&!?@^`+-/. ü {{ .Chart.Name }}",
+		},
+	})],
+	["rate-limit", proxy({ rateLimit: { requestsPerSecond: 5 }, clientAddress: false })],
 	["service-env", { faro: { enabled: true, serviceEnv: { enabled: true } } }],
 	/* The values a team begins with, and keys that are its own. */
 	["five-values-and-keys-of-ones-own", {
