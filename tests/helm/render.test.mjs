@@ -251,6 +251,15 @@ test("probes, security context and mounts of the sidecar are the service's to ch
 	assert.equal(env.find(({ name }) => name === "FARO_UPSTREAM_API_KEY_FILE").value, "/vault/shop/alloy");
 });
 
+test("secrets and user info are redacted, unless the service says otherwise; a text is nothing that Kubernetes expands", () => {
+	assert.equal(envOf("sidecar").FARO_REDACT, "secrets,userinfo");
+	assert.equal(envOf("nothing-redacted").FARO_REDACT, undefined);
+	assert.equal(envOf("privacy").FARO_REDACT_KEEP, "page,shop");
+	assert.equal(envOf("privacy").FARO_DROP_EXTENSION_ERRORS, "on");
+	assert.equal(envOf("privacy").FARO_DROP_ERRORS, "ResizeObserver loop,$$(POD_NAMESPACE)");
+	assert.equal(envOf("sidecar").FARO_DROP_EXTENSION_ERRORS, undefined);
+});
+
 test("attributes are percent-encoded as OpenTelemetry reads them", () => {
 	const env = envOf("every-value");
 	assert.equal(env.OTEL_RESOURCE_ATTRIBUTES, "k8s.namespace.name=$(POD_NAMESPACE)," +

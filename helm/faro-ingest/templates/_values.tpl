@@ -125,6 +125,7 @@
   {{- if $out.proxy.enabled -}}
     {{- include "faro-ingest.v1.checkProxy" $out.proxy -}}
     {{- include "faro-ingest.v1.checkRequest" $out -}}
+    {{- include "faro-ingest.v1.checkPrivacy" $out -}}
     {{- $sizes := dict
       "limit" (dict "name" "faro.proxy.resources.limits.memory" "value" $out.proxy.resources.limits.memory)
       "body" (dict "name" "faro.proxy.limits.maxBodyBytes" "value" $out.proxy.limits.maxBodyBytes)

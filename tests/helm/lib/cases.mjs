@@ -71,6 +71,12 @@ const rows = [
 			"server.address": "$server_name:$server_port", text: "# a=b, (c) [d] <e> ~*|%&!?@^`+-/. ü {{ .Chart.Name }}",
 		},
 	})],
+	["privacy", proxy({
+		redact: ["secrets", "query", "fragment", "userinfo", "email"], redactKeep: ["page", "{{ .Chart.Name }}"],
+		dropFields: ["meta.user.email", "logs[].context.token", "meta.app.release", "meta.session.attributes.x", "traces.resourceSpans[].scopeSpans[].spans[].events", "events"],
+		dropExtensionErrors: true, dropErrors: ["ResizeObserver loop", "$(POD_NAMESPACE)"],
+	})],
+	["nothing-redacted", proxy({ redact: [] })],
 	["rate-limit", proxy({ rateLimit: { requestsPerSecond: 5 }, clientAddress: false })],
 	["service-env", { faro: { enabled: true, serviceEnv: { enabled: true } } }],
 	/* The values a team begins with, and keys that are its own. */
