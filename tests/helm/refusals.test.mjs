@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { root } from "../system/lib/stage.mjs";
-import { chart, refusal, shop, tests } from "./lib/helm.mjs";
+import { chart, find, parse, refusal, shop, template, tests } from "./lib/helm.mjs";
 
 const faro = (values) => ({ faro: { enabled: true, ...values } });
 const proxy = (values) => faro({ proxy: values });
@@ -53,16 +53,17 @@ const refused = [
 	[proxy({ path: "/a/../b" }), 'faro.proxy.path is "/a/../b"', "leave out the segments . and .."],
 	[proxy({ allowedOrigins: ["*"] }), 'faro.proxy.allowedOrigins has "*"', "write origins such as https://shop.example"],
 	[proxy({ allowedOrigins: ["https://a.example/"] }), "faro.proxy.allowedOrigins has", "without path"],
+	[proxy({ allowedOrigins: ["https://a.example:99999"] }), 'faro.proxy.allowedOrigins has "https://a.example:99999"', "write origins such as"],
 	[proxy({ allowedOrigins: Array(300).fill("https://a.example") }), "faro.proxy.allowedOrigins has more than 3900 characters", "write fewer"],
 	[proxy({ allowedHeaders: ["*"] }), 'faro.proxy.allowedHeaders has "*"', "write names of headers such as baggage"],
 	[proxy({ allowedHeaders: ["a,b"] }), 'faro.proxy.allowedHeaders has "a,b"', "write names of headers such as baggage"],
 	[proxy({ allowedHeaders: ["a".repeat(65)] }), "faro.proxy.allowedHeaders has", "write names of headers such as baggage"],
 	[proxy({ allowedHeaders: Array(33).fill("a") }), "faro.proxy.allowedHeaders has 33 names", "write at most 32"],
-	[proxy({ limits: { maxBodyBytes: "5 MiB" } }), 'faro.proxy.limits.maxBodyBytes is "5 MiB"', "write a whole number"],
-	[proxy({ limits: { maxDecodedBytes: "x" } }), 'faro.proxy.limits.maxDecodedBytes is "x"', "write a whole number"],
+	[proxy({ limits: { maxBodyBytes: "5 MiB" } }), 'faro.proxy.limits.maxBodyBytes is "5 MiB"', "write a number of bytes"],
+	[proxy({ limits: { maxDecodedBytes: "x" } }), 'faro.proxy.limits.maxDecodedBytes is "x"', "write a number of bytes"],
 	[proxy({ limits: { maxDecodedBytes: "16MiB" } }), "faro.proxy.resources.limits.memory is 64Mi", "write at least 111Mi"],
 	[proxy({ limits: { maxMemoryBytes: "15728639" } }), "faro.proxy.limits.maxMemoryBytes is 15728639", "write at least 15728640"],
-	[proxy({ limits: { maxMemoryBytes: "33Mi" } }), "faro.proxy.limits.maxMemoryBytes is 33Mi", "lower it, or raise the limit"],
+	[proxy({ limits: { maxMemoryBytes: "33MiB" } }), "faro.proxy.limits.maxMemoryBytes is 33MiB", "lower it, or raise the limit"],
 	[proxy({ resources: { limits: { memory: "44Mi" } } }), "faro.proxy.resources.limits.memory is 44Mi", "write at least 45Mi"],
 	[proxy({ resources: { limits: { memory: "much" } } }), 'faro.proxy.resources.limits.memory is "much"', "such as 64Mi"],
 	[proxy({ resources: { limits: { cpu: "" } } }), "faro.proxy.resources.limits.cpu is not set", "leave the default"],
@@ -75,7 +76,6 @@ const refused = [
 	[proxy({ upstream: { apiKey: { key: "../x" } } }), 'faro.proxy.upstream.apiKey.key is "../x"', "write the key inside the Secret"],
 	[proxy({ upstream: { ca: { key: "a/b" } } }), 'faro.proxy.upstream.ca.key is "a/b"', "write the key inside"],
 	[proxy({ spool: { existingClaim: "x" } }), "faro.proxy.spool.existingClaim is set", "set faro.proxy.spool.enabled: true"],
-	[proxy({ spool: { maxBytes: "1KiB" } }), "faro.proxy.spool.maxBytes is 1KiB", "write at least 1Mi"],
 	[proxy({ metrics: { podMonitor: true, serviceMonitor: true } }),
 		"faro.proxy.metrics.podMonitor and faro.proxy.metrics.serviceMonitor are both true", "set one of them to false"],
 	[proxy({ metrics: { port: 0, podMonitor: true } }), "faro.proxy.metrics.port is 0", "set a port such as 12348"],
@@ -209,11 +209,59 @@ test("refused: keys that are like none, with those that are there, and where a k
 	assert.ok(message.includes("write a key of your own as global.faro.extra.xyzzy"), message);
 });
 
-/* The cases of nginx's map and of the program, of which the chart takes http and https. */
-for (const { list, valid } of JSON.parse(readFileSync(join(root, "tests/system/origins.json"), "utf8")).cases)
-	if (!valid)
-		test(`refused: faro.proxy.allowedOrigins ${list}`, () => assert.match(
-			refusal(shop, proxy({ allowedOrigins: list.split(",") })), /faro\.proxy\.allowedOrigins has /));
+/* What a template of the library makes of each of these, in one rendering. */
+function each(name, all) {
+	const folder = chart(join(tests, "charts/bare"), (made) => writeFileSync(join(made, "templates/probe.yaml"), `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: probe}
+data:
+  {{- range $i, $one := .Values.probe }}
+  _{{ $i }}: {{ include "faro-ingest.v1.${name}" $one | quote }}
+  {{- end }}
+`));
+	const { data } = find(parse(template(folder, { probe: all })), "ConfigMap", "probe");
+	return all.map((_, i) => data[`_${i}`]);
+}
+
+/* The cases of nginx's map and of the program. */
+test("origins are refused or taken as the program does", () => {
+	const { cases } = JSON.parse(readFileSync(join(root, "tests/system/origins.json"), "utf8"));
+	const items = each("items", cases.map(({ list }) => [list])).map((json) => JSON.parse(json));
+	const known = [...new Set(items.flat())];
+	const taken = new Map(each("isOrigin", known).map((answer, i) => [known[i], answer === "yes"]));
+	assert.ok(cases.length > 30);
+	for (const [i, { list, valid }] of cases.entries())
+		assert.equal(items[i].every((one) => taken.get(one)), valid, list);
+	assert.match(refusal(shop, proxy({ allowedOrigins: ["https://a.example, https://*.example"] })),
+		/faro\.proxy\.allowedOrigins has "https:\/\/\*\.example": write origins/);
+});
+
+test("sizes are refused or taken as the program does, within its ranges", () => {
+	const { cases } = JSON.parse(readFileSync(join(root, "tests/system/sizes.json"), "utf8"));
+	const ranges = {
+		FARO_MAX_BODY_BYTES: [1, 2 ** 30], FARO_MAX_DECODED_BYTES: [1, 2 ** 30], FARO_MAX_MEMORY_BYTES: [1, 2 ** 31],
+		FARO_SPOOL_MAX_BYTES: [2 ** 20, 2 ** 40],
+	};
+	const made = each("parsedBytes", cases.map(({ setting, text }) => ({ value: text, least: ranges[setting][0], most: ranges[setting][1] })));
+	for (const [i, { setting, text, bytes }] of cases.entries())
+		assert.equal(made[i], bytes === null ? "" : String(bytes), `${setting}=${text}`);
+	const numbers = [1, 4194304, 2 ** 30];
+	assert.deepEqual(each("parsedBytes", numbers.map((value) => ({ value, least: 1, most: 2 ** 30 }))), numbers.map(String), "not written as text");
+	/* The values use these ranges. */
+	for (const [values, name, range] of [
+		[{ limits: { maxBodyBytes: "2GiB" } }, "faro.proxy.limits.maxBodyBytes", "1 to 1GiB"],
+		[{ limits: { maxDecodedBytes: "1073741825" } }, "faro.proxy.limits.maxDecodedBytes", "1 to 1GiB"],
+		[{ limits: { maxMemoryBytes: "3GiB" } }, "faro.proxy.limits.maxMemoryBytes", "1 to 2GiB"],
+		[{ spool: { maxBytes: "1MB" } }, "faro.proxy.spool.maxBytes", "1MiB to 1024GiB"],
+	])
+		assert.ok(refusal(shop, proxy(values)).includes(`${name} is "${Object.values(Object.values(values)[0])[0]}": write a number of bytes from ${range}`));
+});
+
+test("a container's memory is a quantity as Kubernetes writes it", () => {
+	const made = each("quantity", ["64Mi", "0.5Gi", "67108864", "64M", "1Ti", "1.5k"].map((value) => ({ name: "x", value })));
+	assert.deepEqual(made, ["67108864", "536870912", "67108864", "64000000", "1099511627776", "1500"]);
+});
 
 /* charts/bare has only `container`, charts/named only `env`. */
 for (const [name, values, value, wanted] of [

@@ -44,7 +44,7 @@ const rows = [
 				allowedOrigins: ["https://a.example", "http://localhost:3000", "https://*.preview.example"],
 				allowedHeaders: ["baggage", "sentry-trace"],
 				preStopSeconds: 5,
-				limits: { maxBodyBytes: "2MiB", maxDecodedBytes: 4194304, maxMemoryBytes: "20Mi" },
+				limits: { maxBodyBytes: "2MiB", maxDecodedBytes: 4194304, maxMemoryBytes: "20MiB" },
 				upstream: {
 					connectTimeoutMs: 2000, timeoutMs: 60000, maxInflight: 64, tenant: "{{ .Release.Namespace }}",
 					apiKey: { secretName: "{{ .Release.Name }}-alloy", key: "token" },
