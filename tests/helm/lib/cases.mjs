@@ -13,6 +13,7 @@ const charts = {
 	umbrella: umbrella(join(tests, "charts/umbrella"), [join(root, "helm/shop"), join(tests, "charts/named")]),
 	named: chart(join(tests, "charts/named")),
 	bare: chart(join(tests, "charts/bare")),
+	stateful: chart(join(tests, "charts/stateful")),
 };
 
 const rows = [
@@ -101,6 +102,8 @@ const rows = [
 	}, "umbrella"],
 	["umbrella-one-of-two", { shop: { faro: { enabled: true } }, global: { faro: { enabled: true } } }, "umbrella"],
 	["otel-service-name-is-there", {}, "named"],
+	["stateful", { podAnnotations: { a: "b" }, volumes: [{ name: "data", emptyDir: {} }] }, "stateful"],
+	["stateful-off", { faro: { enabled: false } }, "stateful"],
 	["no-volumes-of-its-own", {}, "bare"],
 	["no-volumes-of-its-own-off", { faro: { enabled: false } }, "bare"],
 ];
