@@ -26,8 +26,8 @@ import { bytes, furnish, memoryGroup, Pod } from "./lib/pod.mjs";
 const NAMESPACE = "retail";
 const NGINX = 101, RESPONDER = 10001;
 const MIB = 1024 * 1024;
-/* Settings that the chart renders by their final names, and that this build of the program may not have yet. */
-const NOT_YET = /^.*FARO_(CLIENT_ADDRESS|REQUEST_ATTRIBUTES|REDACT\w*|DROP_\w+) is not a setting of this version.*$/gm;
+/* A setting that the chart renders by its final name, and that this build of the program may not have yet. */
+const NOT_YET = /^.*FARO_REDACT\w* is not a setting of this version.*$/gm;
 
 /* What the release does not bring itself. */
 const certificates = readFileSync("/etc/ssl/certs/ca-certificates.crt", "utf8");
@@ -168,9 +168,10 @@ function inside() {
 		assert.equal(alloy.last.headers["x-scope-orgid"], NAMESPACE);
 	});
 
-	scenario("crawlers are left out, and each client has a rate limit of its own, by the proxy's header", async (stage) => {
+	scenario("crawlers are left out; each client has its address, a rate limit and what nginx knows, by the proxy's headers", async (stage) => {
 		const { startResponder: start } = await startPod(stage, manifestsOf({ faro: { proxy: {
 			realIp: { from: ["127.0.0.1"] }, rateLimit: { requestsPerSecond: 1, burst: 0 }, ignoreCrawlers: true,
+			clientAddress: "masked", requestAttributes: { "geo.country.iso_code": "$http_x_country", "server.address": "$host:$server_port x" },
 		} } }));
 		const alloy = await receiver(stage, { port: 12347 });
 		await start();
@@ -180,7 +181,11 @@ function inside() {
 		assert.equal(alloy.requests.length, 0);
 		const statuses = (await Promise.all(Array.from({ length: 20 }, () => from("192.0.2.2")))).map(({ status }) => status);
 		assert.ok(statuses.includes(202) && statuses.includes(429), statuses.join());
-		assert.equal((await from("192.0.2.3")).status, 202);
+		assert.equal((await from("198.51.100.3, 127.0.0.1", { "X-Country": "NL" })).status, 202);
+		const { attributes } = JSON.parse(alloy.last.body).meta.session;
+		assert.equal(attributes.client_address, "198.51.100.0");
+		assert.equal(attributes.geo_country_iso_code, "NL");
+		assert.match(attributes.server_address, /^\S+:8080 x$/);
 		assert.match((await get(12348, "/metrics")).text, /faro_ingest_ignored_total\{reason="crawler"\} 1/);
 	});
 
