@@ -71,7 +71,7 @@ test("Kubernetes' schemas do refuse what is wrong", () => {
 
 test("the monitors fit the Prometheus operator's types", () => {
 	for (const [name, manifests] of manifestsOf)
-		assert.equal(monitors(manifests), ["every-value", "service-monitor"].includes(name) ? 1 : 0, name);
+		assert.equal(monitors(manifests), /every-value|service-monitor|http-route/.test(name) ? 1 : 0, name);
 	const [wrong] = manifestsOf.get("service-monitor").filter(({ kind }) => kind === "ServiceMonitor");
 	assert.throws(() => monitors([{ ...wrong, spec: { ...wrong.spec, endpoint: [] } }]), /unknown field "endpoint"/);
 });
@@ -88,6 +88,26 @@ test("a monitor finds the port that the pod or the Service has", () => {
 	assert.deepEqual(monitor.endpoints.map(({ port }) => port), service.spec.ports.map(({ name }) => name));
 	for (const [name, value] of Object.entries(monitor.selector.matchLabels)) assert.equal(service.metadata.labels[name], value);
 	assert.equal(service.spec.selector.app, "shop", "faro.proxy.metrics.selector, rendered");
+});
+
+test("a gateway's monitors find its own pods, and no others", () => {
+	for (const [name, kind] of [["gateway-every-value", "PodMonitor"], ["gateway-http-route", "Service"]]) {
+		const manifests = manifestsOf.get(name);
+		const { spec } = manifests.find((one) => one.kind === kind && (kind === "PodMonitor" || one.spec.clusterIP === "None"));
+		const wanted = spec.selector.matchLabels ?? spec.selector;
+		const found = manifests.filter((one) => one.kind === "Deployment" && Object.entries(wanted)
+			.every(([label, value]) => one.spec.template.metadata.labels[label] === value));
+		assert.deepEqual(found.map(({ metadata }) => metadata.name.endsWith("-faro")), [true]);
+	}
+});
+
+test("a gateway's files roll its pods", () => {
+	const sum = (values) => parse(template(charts.express, values)).find(({ kind, metadata }) =>
+		kind === "Deployment" && metadata.name === "shop-express-faro").spec.template.metadata.annotations["faro-ingest/checksum"];
+	const values = (gateway) => ({ faro: { proxy: { gateway } } });
+	assert.equal(sum({}), sum(values({ replicas: 3 })));
+	assert.notEqual(sum({}), sum(values({ address: "[::]" })), "nginx.conf");
+	assert.notEqual(sum({}), sum({ faro: { environment: "prod" } }), "config.js");
 });
 
 test("the values of the ArgoCD example render, with the release and namespace that it names", () => {
@@ -151,7 +171,7 @@ test("the cases have responders to look at", () => assert.ok(responders.length >
 
 for (const { name, container, spec } of responders) {
 	test(`${name}: the responder can do no harm to the pod`, () => {
-		assert.equal(container.readinessProbe, undefined);
+		assert.equal(Boolean(container.readinessProbe), name.startsWith("gateway"), "in pods of its own alone");
 		assert.equal(container.startupProbe, undefined);
 		assert.deepEqual(container.livenessProbe.exec.command, ["faro-ingest", "--ping", "/run/faro-ingest/faro.sock"]);
 		assert.deepEqual(container.securityContext, {

@@ -6,7 +6,7 @@
 {{/* For http{} of the service's nginx configuration, where it lies in the chart. */}}
 {{- define "faro-ingest.v1.http" -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
-{{- if ($faro.proxy).enabled -}}
+{{- if or $faro.sidecar $faro.include -}}
 include /etc/nginx/faro/faro-http*.conf;
 {{- end -}}
 {{- end -}}
@@ -14,7 +14,7 @@ include /etc/nginx/faro/faro-http*.conf;
 {{/* For its server{}. */}}
 {{- define "faro-ingest.v1.location" -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
-{{- if $faro.enabled -}}
+{{- if and $faro.enabled (not $faro.gateway) -}}
 include /etc/nginx/faro/faro-location*.conf;
 {{- end -}}
 {{- end -}}
@@ -62,6 +62,9 @@ include /etc/nginx/faro/faro-location*.conf;
 {{- else -}}
   {{- /* A public collector takes the beacons: only the first location, that of config.js. */ -}}
   {{- $_ := set $texts "faro-location.conf" (printf "%s\n}\n" (get $texts "faro-location.conf" | splitList "\n}\n" | first)) -}}
+{{- end -}}
+{{- if $faro.gateway -}}
+  {{- $_ := set $texts "nginx.conf" (include "faro-ingest.v1.gatewayNginxConf" $faro) -}}
 {{- end -}}
 {{- if and $proxy.enabled $proxy.metrics.port -}}
   {{- $_ := set $texts "faro-status.conf" ($files.Get "files/faro-status.conf") -}}
