@@ -13,6 +13,7 @@ import { get, post, send } from "../system/lib/client.mjs";
 import { beacon } from "../system/lib/faro.mjs";
 import { inNamespace } from "../system/lib/namespace.mjs";
 import { root, scenario, sinkBinary } from "../system/lib/stage.mjs";
+import { cases } from "./lib/cases.mjs";
 import { Cluster } from "./lib/cluster.mjs";
 import { parse, read, template, tests } from "./lib/helm.mjs";
 import { furnish, Pod } from "./lib/pod.mjs";
@@ -74,6 +75,21 @@ async function assertThrough(stage, manifests) {
 function inside() {
 	/* As container engines let pods do. */
 	writeFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+
+	for (const { name, folder, values } of cases.filter((one) => one.name.startsWith("gateway")))
+		scenario(`nginx and faro-ingest take what is rendered: ${name}`, async (stage) => {
+			furnish(stage);
+			const manifests = parse(template(folder, values, { namespace: NAMESPACE }));
+			const deployment = manifests.find(({ kind, metadata }) => kind === "Deployment" && metadata.name.endsWith("-faro"));
+			const pod = new Pod(stage, manifests, NAMESPACE, {}, deployment.metadata.name);
+			const { command } = pod.containers.find((container) => container.name === "nginx");
+			const nginx = pod.start("nginx", { uid: NGINX, command: [...command, "-t"] });
+			assert.equal((await nginx.closed).code, 0, nginx.stderr);
+			assert.doesNotMatch(nginx.stderr, /\[(warn|error|emerg)\]/);
+			const responder = pod.start("faro-ingest", { uid: RESPONDER, command: ["faro-ingest", "-t"] });
+			assert.equal((await responder.closed).code, 0, responder.stderr);
+			assert.doesNotMatch(responder.stderr, /warn|expected/);
+		});
 
 	for (const [service, recipe, start] of [
 		["express", gateway, (stage) => startExpress(stage, 3000)],

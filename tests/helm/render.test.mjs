@@ -193,6 +193,17 @@ for (const { name, container, spec } of responders) {
 	});
 }
 
+for (const { name, pod: { spec } } of workloads.filter(({ pod }) => pod.metadata.labels["app.kubernetes.io/name"] === "faro-ingest"))
+	test(`${name}: every container is fit for the pod security standard "restricted"`, () => {
+		assert.equal(spec.automountServiceAccountToken, false);
+		assert.equal(spec.securityContext.runAsNonRoot, true);
+		for (const { securityContext } of [...(spec.initContainers ?? []), ...spec.containers])
+			assert.deepEqual(securityContext, {
+				allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] }, readOnlyRootFilesystem: true,
+				runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" },
+			});
+	});
+
 for (const { name, pod } of workloads)
 	test(`${name}: no environment has a name twice, and no volume`, () => {
 		const once = (list) => assert.deepEqual(list, [...new Set(list)]);

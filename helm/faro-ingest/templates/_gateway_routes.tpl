@@ -39,13 +39,18 @@ spec:
 
 {{- define "faro-ingest.v1.gatewayHttpRoute" -}}
 {{- $gateway := .faro.proxy.gateway -}}
+{{- /* With what the API server would add: Argo CD compares lists as a whole. */ -}}
+{{- $parents := list -}}
+{{- range $gateway.httpRoute.parentRefs -}}
+  {{- $parents = append $parents (merge (dict) . (dict "group" "gateway.networking.k8s.io" "kind" "Gateway")) -}}
+{{- end -}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 {{ include "faro-ingest.v1.gatewayMetadata" (merge (dict "annotations" $gateway.httpRoute.annotations) .) }}
 spec:
   parentRefs:
-    {{- toYaml $gateway.httpRoute.parentRefs | nindent 4 }}
+    {{- toYaml $parents | nindent 4 }}
   hostnames:
     {{- toYaml $gateway.hosts | nindent 4 }}
   rules:
@@ -54,8 +59,11 @@ spec:
             type: PathPrefix
             value: {{ .faro.proxy.path }}
       backendRefs:
-        - name: {{ .faro.fullname }}
+        - group: ""
+          kind: Service
+          name: {{ .faro.fullname }}
           port: 80
+          weight: 1
 {{- end -}}
 
 {{/* A Route has one host, so each host has its own; the first has the name of all other objects. */}}
