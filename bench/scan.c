@@ -198,7 +198,7 @@ static double measure(void (*run)(struct subject *), struct subject *subject)
 static void report(const char *name, struct view body)
 {
 	void (*const runs[])(struct subject *) = {run_skip, run_enrich, run_cjson};
-	struct subject subject = {.body = body, .enricher = enricher_new(&test_labels)};
+	struct subject subject = {.body = body, .enricher = enricher_new(&test_labels, NULL)};
 	double best[3] = {1e18, 1e18, 1e18};
 
 	if (!subject.enricher)

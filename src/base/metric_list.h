@@ -10,6 +10,7 @@
 /* Families of several series, which stand together. A row names its family without FAMILY_. */
 #define FAMILY_REJECTED "rejected_total", "Requests answered with an error, by reason."
 #define FAMILY_ACCEPTED "accepted_total", "Beacons answered 202, by what the promise rests on."
+#define FAMILY_IGNORED  "ignored_total", "Requests that FARO_IGNORE left out, by reason."
 #define FAMILY_ITEMS    "items_total", "Items in the beacons that the receiver took, by kind."
 #define FAMILY_DROPPED_ITEMS \
 	"dropped_items_total", "Items that were removed from beacons, by reason."
@@ -29,6 +30,9 @@
 #define PROMISE_VERDICT(name, status, by) METRIC_SERIES(ACCEPTED_##name, ACCEPTED, "by=\"" by "\"")
 #include "base/verdict_list.h"
 
+#define IGNORE_REASON(name, word) METRIC_SERIES(IGNORED_##name, IGNORED, "reason=\"" word "\"")
+#include "base/ignore_list.h"
+
 METRIC_SERIES(ITEMS_LOG, ITEMS, "kind=\"log\"")
 METRIC_SERIES(ITEMS_EXCEPTION, ITEMS, "kind=\"exception\"")
 METRIC_SERIES(ITEMS_EVENT, ITEMS, "kind=\"event\"")
@@ -41,6 +45,8 @@ METRIC_COUNTER(SPOOFED, "spoofed_total",
 	       "Claims of browsers about labels that were replaced or removed.")
 
 METRIC_SERIES(DROPPED_BAD_SPAN, DROPPED_ITEMS, "reason=\"bad_span\"")
+METRIC_SERIES(DROPPED_EXTENSION, DROPPED_ITEMS, "reason=\"extension\"")
+METRIC_SERIES(DROPPED_ERROR, DROPPED_ITEMS, "reason=\"error\"")
 
 METRIC_SERIES(UPSTREAM_OK, REQUESTS, "outcome=\"ok\"")
 #define UPSTREAM_VERDICT(name, status, reason, ...) \
@@ -82,6 +88,7 @@ METRIC_GAUGE(SPOOL_OLDEST_SECONDS, "spool_oldest_seconds",
 
 #undef FAMILY_REJECTED
 #undef FAMILY_ACCEPTED
+#undef FAMILY_IGNORED
 #undef FAMILY_ITEMS
 #undef FAMILY_DROPPED_ITEMS
 #undef FAMILY_REQUESTS

@@ -65,6 +65,7 @@ PLAIN_VERDICT(OK, 202)
 PROMISE_VERDICT(ACCEPTED, 202, "receiver")   /* the upstream answered 2xx */
 PROMISE_VERDICT(SPOOLED, 202, "spool")       /* the beacon is committed to the spool */
 PROMISE_VERDICT(DUPLICATE, 202, "duplicate") /* the same beacon was answered 202 before */
+PROMISE_VERDICT(POLICY, 202, "policy")       /* the operator's settings leave it out */
 
 PLAIN_VERDICT(PREFLIGHT, 204)
 PLAIN_VERDICT(STATUS_PAGE, 200) /* metrics, health, ready */

@@ -6,6 +6,7 @@
 #ifndef FARO_BEACON_BEACON_H
 #define FARO_BEACON_BEACON_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -25,6 +26,11 @@ struct beacon_counts {
 	uint32_t logs, exceptions, events, measurements, spans;
 	uint32_t spoofed;   /* claims about labels that were replaced or removed */
 	uint32_t bad_spans; /* removed for their ids; not among `spans` */
+
+	/* What the operator's settings left out (config/privacy.h); no item of it is counted above.
+	 */
+	uint32_t extension_errors, dropped_errors;
+	bool left_out; /* the last item, too: nothing is left to relay */
 };
 
 /* Counts the items of a beacon that the upstream took. */

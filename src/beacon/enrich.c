@@ -60,7 +60,7 @@ static void walk_top_member(struct walk *walk, enum enrich_action action)
 		counts->logs = walk_count_items(walk);
 		break;
 	case DO_COUNT_EXCEPTIONS:
-		counts->exceptions = walk_count_items(walk);
+		walk_exceptions(walk);
 		break;
 	case DO_COUNT_EVENTS:
 		counts->events = walk_count_items(walk);
@@ -72,6 +72,12 @@ static void walk_top_member(struct walk *walk, enum enrich_action action)
 		walk_traces(walk);
 		break;
 	}
+}
+
+static bool has_items(const struct beacon_counts *counts)
+{
+	return counts->logs || counts->exceptions || counts->events || counts->measurements ||
+	       counts->spans;
 }
 
 static void walk_top(struct walk *walk)
@@ -93,6 +99,7 @@ static void walk_top(struct walk *walk)
 	if (!members_have(&members, DO_META))
 		walk_add_member(walk, &members, TEXT_META);
 	json_finish(&walk->json);
+	walk->counts->left_out = walk->lost_items && !has_items(walk->counts);
 }
 
 static void walk_begin(struct walk *walk, struct enricher *enricher, struct view in,
@@ -155,13 +162,14 @@ enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
 	return write_out(&walk, in, out, detail);
 }
 
-struct enricher *enricher_new(const struct labels *labels)
+struct enricher *enricher_new(const struct labels *labels, const struct privacy *privacy)
 {
 	struct enricher *enricher = calloc(1, sizeof(*enricher));
 
 	if (!enricher)
 		return NULL;
 	enricher->labels = labels;
+	enrich_noise_init(&enricher->noise, privacy);
 	edits_init(&enricher->edits);
 	enrich_rule_sets_init(enricher->rules);
 	enricher->name_claims = calloc(labels->app_count, sizeof(*enricher->name_claims));

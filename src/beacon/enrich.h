@@ -15,12 +15,14 @@
 #include "beacon/beacon.h"
 #include "beacon/verdict.h"
 #include "config/labels.h"
+#include "config/privacy.h"
 
 /* What is kept from one beacon to the next, such as the list of edits. Each thread has one. */
 struct enricher;
 
-/* NULL without memory. `labels` must outlive the enricher. */
-struct enricher *enricher_new(const struct labels *labels);
+/* NULL without memory. `labels` and `privacy` must outlive the enricher; `privacy` may be NULL:
+ * nothing is left out. */
+struct enricher *enricher_new(const struct labels *labels, const struct privacy *privacy);
 void enricher_free(struct enricher *enricher);
 
 /*

@@ -18,8 +18,15 @@
 
 #define ENRICH_NO_MEMORY "There is no memory for this body now; send it again later."
 
+/* Exceptions that are left out. */
+struct enrich_noise {
+	bool any, extensions;
+	const struct config_list *texts; /* NULL: none */
+};
+
 struct enricher {
 	const struct labels *labels;
+	struct enrich_noise noise;
 	struct enrich_rule_set rules[ENRICH_LEVELS];
 	struct edits edits;
 	struct enrich_fragments texts;
@@ -33,6 +40,7 @@ struct walk {
 	struct beacon_counts *counts;
 	size_t app;            /* index into labels->apps */
 	uint32_t known_claims; /* sum of name_claims */
+	bool lost_items;       /* the operator's settings have removed one */
 	enum verdict verdict;  /* of walk_refuse() */
 	const char *detail;
 };
@@ -98,5 +106,7 @@ size_t walk_claimed_app(const struct walk *walk, const struct claim *claim);
 /* Walkers in files of their own. */
 void walk_meta(struct walk *walk);
 void walk_traces(struct walk *walk);
+void walk_exceptions(struct walk *walk);
+void enrich_noise_init(struct enrich_noise *noise, const struct privacy *privacy);
 
 #endif

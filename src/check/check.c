@@ -240,7 +240,7 @@ static void print_hex(char *out, const unsigned char *bytes, size_t n)
 
 static bool label(struct check *check, struct view beacon, struct buf *out)
 {
-	struct enricher *enricher = enricher_new(&check->config->labels);
+	struct enricher *enricher = enricher_new(&check->config->labels, NULL);
 	struct beacon_counts counts;
 	const char *detail;
 	size_t offset;

@@ -135,7 +135,7 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 	[FINDING_ROUTE_REFUSED] = {
 		"route_refused",
 		"nginx, or faro-ingest behind it, refuses the beacon that the receiver takes.",
-		"The reason is in the line above; README.md, \"When telemetry stops\", has a row "
+		"The reason is in the line above; docs/OPERATIONS.md, \"When telemetry stops\", has a row "
 		"for it."},
 	[FINDING_LOCAL] = {
 		"local", "The check itself could not be done.",

@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "config/labels.h"
+#include "config/privacy.h"
 
 /* Byte limits that are not settings (that of a forwarded header is in upstream/route.h). */
 enum {
@@ -49,12 +50,8 @@ enum spool_sync {
 	SPOOL_SYNC_NORMAL,
 };
 
-struct config_list {
-	struct view *items; /* each with a NUL behind it */
-	size_t count;
-};
-
-/* What a row of setting.c stores here has the setting's name, without FARO_ and in lower case. */
+/* What a row of setting.c stores here, or in `privacy`, has the setting's name, without FARO_ and in
+ * lower case. */
 struct config {
 	enum config_mode mode;
 	const char *listen;      /* --listen, NULL if not given: unix:PATH or [ADDRESS:]PORT */
@@ -92,6 +89,8 @@ struct config {
 	struct config_list allowed_origins; /* each scheme://[*.]host[:port], lower case */
 	struct config_list allowed_headers; /* their names */
 
+	struct privacy privacy;
+
 	enum log_format log_format;
 	enum log_level log_level;
 
@@ -115,7 +114,7 @@ extern const char *config_file_root;
  * not make it fail. Returns false after at least one problem: the caller exits with
  * EXIT_BAD_CONFIG. MODE_HELP, MODE_VERSION and MODE_PING read no setting; MODE_PRINT does not need
  * FARO_UPSTREAM_URL. An empty value counts as not set. FARO_ variables that are no setting get a
- * warning, except FARO_ENDPOINT and what Kubernetes sets for a Service whose name begins with
+ * warning, except FARO_ENDPOINT, FARO_IGNORE, FARO_ATTR_* and what Kubernetes sets for a Service whose name begins with
  * "faro". The config keeps pointers into argv and the environment.
  */
 bool config_init(struct config *config, int argc, char **argv, FILE *errors);

@@ -40,13 +40,13 @@ static bool is_service_link(const char *name, size_t len, const char *value)
 /* Variables of a request, of --supervise, and of nginx/15-faro.envsh in the same container. */
 static bool is_of_others(struct view variable)
 {
-	static const char *const names[] = {"FARO_ENDPOINT", "FARO_SOCKET", "FARO_CONFIG_JS",
-					    "FARO_COLLECTOR_URL"};
+	static const char *const names[] = {"FARO_ENDPOINT", "FARO_IGNORE", "FARO_SOCKET",
+					    "FARO_CONFIG_JS", "FARO_COLLECTOR_URL"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (view_equals(variable, view_of(names[i])))
 			return true;
-	return false;
+	return view_starts_with(variable, VIEW_LITERAL(LABELS_PARAMETER_PREFIX));
 }
 
 /* Of one entry of the environment, NAME=VALUE. */

@@ -67,6 +67,9 @@ struct labels {
 	struct arena storage; /* every view above points in here */
 };
 
+/* Of the parameters that have the values of FARO_REQUEST_ATTRIBUTES. */
+#define LABELS_PARAMETER_PREFIX "FARO_ATTR_"
+
 enum {
 	LABELS_VALUE_MAX_BYTES = 255, /* of a label, as in OpenTelemetry's SDKs */
 	LABELS_LIST_MAX = 256,        /* names in FARO_APP_NAMES, keys in FARO_LABEL_ATTRIBUTES */

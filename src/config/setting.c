@@ -68,6 +68,12 @@ static const char *const log_format_words[] = {
 	NULL,
 };
 
+static const char *const switch_words[] = {
+	[SWITCH_OFF] = "off",
+	[SWITCH_ON] = "on",
+	NULL,
+};
+
 const struct setting settings[] = {
 	REQUIRED_URL("FARO_UPSTREAM_URL", upstream_url,
 		     "the URL of the receiver, such as http://alloy:12347/collect",
@@ -106,6 +112,11 @@ const struct setting settings[] = {
 	BYTES("FARO_MAX_MEMORY_BYTES", max_memory_bytes, 1, 2 * GIB, NULL,
 	      "All bodies together; beyond it browsers get 429. Default: a third of the cgroup's "
 	      "memory limit, else 128MiB."),
+	WORD("FARO_DROP_EXTENSION_ERRORS", privacy.drop_extension_errors, switch_words, "off",
+	     "on or off: leave out exceptions that a browser's extension has thrown."),
+	SHORT_LIST("FARO_DROP_ERRORS", privacy.drop_errors, PRIVACY_LIST_MAX, setting_check_error,
+		   "at most 64 texts of at most 255 bytes", NULL,
+		   "Leave out exceptions whose value contains one of these texts."),
 	TEXT(directory, "FARO_SPOOL_DIR", spool_dir, setting_check_directory,
 	     "an absolute path, such as /var/spool/faro-ingest", NULL,
 	     "What the receiver does not take is kept here and delivered later. Default: no "

@@ -89,4 +89,7 @@ setting_parser setting_parse_url;
 setting_check setting_check_ca_file, setting_check_key_file, setting_check_tenant,
 	setting_check_path, setting_check_origin, setting_check_header, setting_check_directory;
 
+/* setting_privacy.c */
+setting_check setting_check_error;
+
 #endif

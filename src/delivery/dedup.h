@@ -14,16 +14,11 @@
 
 #include "base/buf.h"
 #include "base/mailbox.h"
+#include "beacon/dedup_hash.h"
 #include "beacon/verdict.h"
 
 enum {
 	DEDUP_ENTRIES = 65536, /* a power of two */
-	DEDUP_HASH_BYTES = 16,
-};
-
-/* All zero: the beacon has no key. */
-struct dedup_hash {
-	unsigned char bytes[DEDUP_HASH_BYTES];
 };
 
 enum dedup_state {
@@ -51,10 +46,6 @@ struct dedup;
 /* NULL without memory. */
 struct dedup *dedup_new(void);
 void dedup_free(struct dedup *dedup);
-
-/* The same in every process of this version, since the spool keeps it. */
-struct dedup_hash dedup_hash(struct view key, struct view body);
-bool dedup_hash_is_empty(const struct dedup_hash *hash);
 
 /* `waiter` is kept until its message is opened, or dedup_leave(). */
 enum dedup_state dedup_begin(struct dedup *dedup, const struct dedup_hash *hash,

@@ -138,12 +138,10 @@ static void on_first_ended(struct message *message)
 static enum dedup_state look_for_same(struct delivery *delivery)
 {
 	struct delivery_context *context = delivery->context;
-	struct view key = delivery->call.forwarded.idempotency_key;
 	enum dedup_state state;
 
-	if (key.len == 0 || key.len > DEDUP_KEY_MAX_BYTES)
+	if (dedup_hash_is_empty(&delivery->hash))
 		return DEDUP_FIRST;
-	delivery->hash = dedup_hash(key, delivery->call.body);
 	delivery->waiter =
 		(struct dedup_waiter){.message.open = on_first_ended, .mailbox = &context->mailbox};
 	delivery->phase = DELIVERY_WAITS;
@@ -156,7 +154,6 @@ enum verdict delivery_start(struct delivery_context *context, struct delivery *d
 {
 	delivery->context = context;
 	delivery->first = false;
-	delivery->hash = (struct dedup_hash){{0}};
 	switch (look_for_same(delivery)) {
 	case DEDUP_KNOWN:
 		return end_delivery(delivery, VERDICT_DUPLICATE);

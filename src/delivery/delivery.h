@@ -36,13 +36,13 @@ struct delivery {
 	 * VERDICT_SPOOLED, VERDICT_DUPLICATE and VERDICT_OVERLOADED besides the relay's. */
 	struct relay_call call;
 	struct beacon_counts counts;
+	struct dedup_hash hash; /* asked for; empty: the beacon has no key */
 	/* Called from the loop, once, never from within delivery_start(). */
 	void (*done)(struct delivery *delivery);
 
 	struct delivery_context *context;
 	enum delivery_phase phase;
 	bool first; /* the same beacons that came after it wait for its end */
-	struct dedup_hash hash;
 	struct dedup_waiter waiter;
 	struct spool_put put;
 };

@@ -127,8 +127,6 @@ enum {
 enum {
 	/* A promise is remembered for longer than the SDK and nginx take to send the same again. */
 	DEDUP_KEEP_S = 300,
-	/* A longer Idempotency-Key is not forwarded, and says nothing. */
-	DEDUP_KEY_MAX_BYTES = 128,
 };
 
 /* --- the spool's own trouble and its end -------------------------------------------------------*/

@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "ingest/accept.h"
 #include "ingest/origin.h"
 
 /* A buffer of up to this capacity is kept for the next beacon, since fresh pages cost more than the
@@ -25,7 +26,7 @@ enum {
 bool ingest_init(struct ingest *ingest, const struct config *config, struct budget *memory)
 {
 	*ingest = (struct ingest){.config = config, .memory = memory};
-	ingest->enricher = enricher_new(&config->labels);
+	ingest->enricher = enricher_new(&config->labels, &config->privacy);
 	if (!ingest->enricher)
 		return false;
 	decoder_init(&ingest->decoder);
@@ -133,6 +134,30 @@ static enum verdict reject_coding(struct request *request, const char **detail)
 	return VERDICT_BAD_CODING;
 }
 
+/* A value that was too long to keep is one, too. */
+static bool is_left_out(const struct request *request)
+{
+	return request_refuses(request, REQUEST_IGNORE) ||
+	       (request->ignore.len > 0 && !view_equals(request->ignore, VIEW_LITERAL("0")));
+}
+
+static void count_left_out(struct view reason)
+{
+	static const struct {
+		struct view word;
+		enum metric metric;
+	} rows[] = {
+#define IGNORE_REASON(name, word) {VIEW_CONSTANT(word), METRIC_IGNORED_##name},
+#include "base/ignore_list.h"
+	};
+	enum metric metric = METRIC_IGNORED_OTHER;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (view_equals(rows[i].word, reason))
+			metric = rows[i].metric;
+	metrics_add(metric, 1);
+}
+
 static enum verdict check_envelope(const struct config *config, struct request *request,
 				   const char **detail)
 {
@@ -151,6 +176,10 @@ static enum verdict check_envelope(const struct config *config, struct request *
 		request->reply.refused_origin =
 			request->origin.ptr ? request->origin : VIEW_LITERAL("");
 		return VERDICT_CROSS_SITE;
+	}
+	if (is_left_out(request)) {
+		count_left_out(request->ignore);
+		return VERDICT_POLICY;
 	}
 	if (!is_json_type(request->content_type))
 		return VERDICT_BAD_TYPE;
@@ -226,6 +255,14 @@ static bool reject_content(struct ingest *ingest, struct request *request, enum 
 	return false;
 }
 
+static void count_changes(const struct beacon_counts *counts)
+{
+	metrics_add(METRIC_SPOOFED, counts->spoofed);
+	metrics_add(METRIC_DROPPED_BAD_SPAN, counts->bad_spans);
+	metrics_add(METRIC_DROPPED_EXTENSION, counts->extension_errors);
+	metrics_add(METRIC_DROPPED_ERROR, counts->dropped_errors);
+}
+
 bool ingest_label(struct ingest *ingest, struct request *request)
 {
 	const char *detail = NULL;
@@ -244,8 +281,9 @@ bool ingest_label(struct ingest *ingest, struct request *request)
 			 &detail);
 	if (verdict != VERDICT_OK)
 		return reject_content(ingest, request, verdict, detail, offset);
-	metrics_add(METRIC_SPOOFED, request->counts.spoofed);
-	metrics_add(METRIC_DROPPED_BAD_SPAN, request->counts.bad_spans);
+	if (request->forwarded.idempotency_key.len > 0)
+		request->hash = dedup_hash(request->forwarded.idempotency_key, plain);
+	count_changes(&request->counts);
 	return true;
 }
 
@@ -255,6 +293,9 @@ bool ingest_label(struct ingest *ingest, struct request *request)
  * metric upstream_up has it. */
 static enum verdict print_page(struct ingest *ingest, struct request *request)
 {
+	bool is_open = request->endpoint == ENDPOINT_METRICS &&
+		       accept_prefers_openmetrics(request->accept);
+	enum metrics_format format = is_open ? METRICS_OPENMETRICS : METRICS_TEXT;
 	enum buf_result result;
 
 	if (!view_equals(request->method, VIEW_LITERAL("GET")) &&
@@ -264,11 +305,12 @@ static enum verdict print_page(struct ingest *ingest, struct request *request)
 	}
 	buf_clear(&ingest->page);
 	metrics_set(METRIC_INFLIGHT_BYTES, (int64_t)budget_used(ingest->memory));
-	result = request->endpoint == ENDPOINT_METRICS ? metrics_print(&ingest->page)
+	result = request->endpoint == ENDPOINT_METRICS ? metrics_print(&ingest->page, format)
 						       : buf_printf(&ingest->page, "ok\n");
 	if (result != BUF_OK)
 		return VERDICT_OVERLOADED;
 	request->reply.text_page = &ingest->page;
+	request->reply.text_page_type = metrics_type(format);
 	return VERDICT_STATUS_PAGE;
 }
 
@@ -284,8 +326,11 @@ static enum ingest_next begin_beacon(struct ingest *ingest, struct request *requ
 		return INGEST_REPLY;
 	}
 	metrics_add(METRIC_INFLIGHT, 1);
-	if (ingest_label(ingest, request))
-		return INGEST_RELAY;
+	if (ingest_label(ingest, request)) {
+		if (!request->counts.left_out)
+			return INGEST_RELAY;
+		reply_with(ingest, request, VERDICT_POLICY, NULL);
+	}
 	metrics_add(METRIC_INFLIGHT, -1);
 	return INGEST_REPLY;
 }
@@ -321,5 +366,6 @@ void ingest_end(struct request *request)
 {
 	buf_shrink(&request->labelled, KEEP_BYTES);
 	metrics_count_reply(request->reply.status);
-	metrics_observe(HISTOGRAM_REQUEST_SECONDS, loop_now_us() - request->started_us);
+	metrics_observe(HISTOGRAM_REQUEST_SECONDS, loop_now_us() - request->started_us,
+			traceparent_sampled(request->forwarded.traceparent));
 }

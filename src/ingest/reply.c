@@ -229,7 +229,7 @@ enum buf_result reply_print(const struct reply *reply, struct buf *out)
 	if (result != BUF_OK)
 		return result;
 	if (reply->text_page)
-		return print_body("text/plain; version=0.0.4; charset=utf-8",
+		return print_body(reply->text_page_type,
 				  (struct view){reply->text_page->data, reply->text_page->len},
 				  out);
 	if (reply->status == 204)

@@ -30,6 +30,7 @@ struct reply {
 	bool vary_origin;            /* the answer would differ for another Origin */
 	const struct config_list *preflight; /* of a preflight: headers to allow beside the SDK's */
 	const struct buf *text_page;         /* a status page's body instead of JSON, else NULL */
+	const char *text_page_type;
 };
 
 /* `detail` may be NULL: then it is the text of the verdict's row. `random` is the state of the

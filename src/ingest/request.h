@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "beacon/dedup_hash.h"
 #include "beacon/enrich.h"
 #include "config/config.h"
 #include "ingest/reply.h"
@@ -60,6 +61,8 @@ struct request {
 	bool path_too_long; /* it is none of ours */
 	struct view host, origin, sec_fetch_site;
 	struct view content_type, content_encoding;
+	struct view ignore; /* why the operator leaves this request out */
+	struct view accept; /* of who asks for metrics */
 	struct forwarded_headers forwarded;
 	enum length_state length_state;
 	int64_t content_length; /* of LENGTH_GIVEN */
@@ -81,6 +84,7 @@ struct request {
 	/* Filled in by ingest. */
 	struct buf labelled; /* what the upstream gets */
 	struct beacon_counts counts;
+	struct dedup_hash hash; /* empty without an Idempotency-Key */
 	struct reply reply;
 	int64_t started_us; /* on loop_now_us()'s clock */
 

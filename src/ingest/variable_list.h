@@ -7,6 +7,7 @@
  * is refused (request.h). A file defines VARIABLE and includes this one, which undefines it.
  */
 VARIABLE(ENDPOINT, "FARO_ENDPOINT", raw.endpoint, 16)
+VARIABLE(IGNORE, "FARO_IGNORE", ignore, 32)
 VARIABLE(METHOD, "REQUEST_METHOD", method, 32)
 VARIABLE(SCRIPT_NAME, "SCRIPT_NAME", raw.script_name, CONFIG_PATH_MAX_BYTES)
 VARIABLE(PATH_INFO, "PATH_INFO", raw.path_info, CONFIG_PATH_MAX_BYTES)
@@ -20,4 +21,6 @@ VARIABLE(SEC_FETCH_SITE, "HTTP_SEC_FETCH_SITE", sec_fetch_site, 32)
 VARIABLE(SESSION_ID, "HTTP_X_FARO_SESSION_ID", forwarded.session_id, FORWARDED_MAX_BYTES)
 VARIABLE(IDEMPOTENCY_KEY, "HTTP_IDEMPOTENCY_KEY", forwarded.idempotency_key, FORWARDED_MAX_BYTES)
 VARIABLE(TRACEPARENT, "HTTP_TRACEPARENT", forwarded.traceparent, FORWARDED_MAX_BYTES)
+/* Prometheus sends about 200 bytes. */
+VARIABLE(ACCEPT, "HTTP_ACCEPT", accept, 512)
 #undef VARIABLE

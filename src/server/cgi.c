@@ -176,6 +176,10 @@ int cgi_print(const struct config *config)
 		perror("faro-ingest: stdout");
 	else
 		status = EXIT_SUCCESS;
+	if (status == EXIT_SUCCESS && request.counts.left_out)
+		fputs("faro-ingest: the settings leave out the last item: this beacon is answered "
+		      "202, and not relayed\n",
+		      stderr);
 	request_release(&request);
 	ingest_release(&ingest);
 	return status;

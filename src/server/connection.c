@@ -237,6 +237,7 @@ static void deliver(struct connection *connection)
 		.forwarded = request->forwarded,
 	};
 	exchange->delivery.counts = request->counts;
+	exchange->delivery.hash = request->hash;
 	exchange->delivery.done = on_delivery_end;
 	connection->waiting = true;
 	if (delivery_start(connection->all->context, &exchange->delivery) != VERDICT_OK)

@@ -152,7 +152,8 @@ static void on_transfer_end(struct transfer *transfer)
 	}
 	if (transfer->answer.failure != RELAY_UNRESOLVED)
 		metrics_observe(HISTOGRAM_UPSTREAM_SECONDS,
-				now_us > transfer->started_us ? now_us - transfer->started_us : 0);
+				now_us > transfer->started_us ? now_us - transfer->started_us : 0,
+				traceparent_sampled(call->forwarded.traceparent));
 	outcome_report(&outcome, call);
 	if (call->status == 0)
 		learn_from_failure(relay, transfer->answer.failure, now_us);

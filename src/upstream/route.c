@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "base/traceparent.h"
 
 /* As one text; NULL without memory. Not by printf(3), which leaves copies of what it prints in
  * memory that nobody wipes. */
@@ -107,35 +108,6 @@ static bool is_id(struct view value)
 	return true;
 }
 
-static bool is_lower_hex(const char *text, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (!memchr("0123456789abcdef", text[i], 16))
-			return false;
-	return true;
-}
-
-static bool all_zero(const char *text, size_t n)
-{
-	while (n > 0 && text[n - 1] == '0')
-		n--;
-	return n == 0;
-}
-
-/* W3C Trace Context: version-trace-parent-flags. Version ff is invalid, and so are ids of zeros;
- * later versions may be longer, which no browser sends yet and the upstream does not read. */
-static bool is_traceparent(struct view value)
-{
-	const char *p = value.ptr;
-
-	return value.len == 55 && is_lower_hex(p, 2) && memcmp(p, "ff", 2) != 0 && p[2] == '-' &&
-	       is_lower_hex(p + 3, 32) && !all_zero(p + 3, 32) && p[35] == '-' &&
-	       is_lower_hex(p + 36, 16) && !all_zero(p + 36, 16) && p[52] == '-' &&
-	       is_lower_hex(p + 53, 2);
-}
-
 void route_print_forwarded(struct forwarded_lines *forwarded, const struct relay_call *call)
 {
 	const struct {
@@ -144,7 +116,7 @@ void route_print_forwarded(struct forwarded_lines *forwarded, const struct relay
 	} rows[FORWARDED_LINES_MAX] = {
 		{VIEW_LITERAL("x-faro-session-id: "), call->forwarded.session_id, is_id},
 		{VIEW_LITERAL("Idempotency-Key: "), call->forwarded.idempotency_key, is_id},
-		{VIEW_LITERAL("traceparent: "), call->forwarded.traceparent, is_traceparent},
+		{VIEW_LITERAL("traceparent: "), call->forwarded.traceparent, traceparent_is_valid},
 	};
 	size_t i;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The lines that the README tells to put into a page, taken from it and built as a service builds its bundle, under the
+ * The lines that the quick start tells to put into a page, taken from it and built as a service builds its bundle, under the
  * policy that it names: nothing besides them starts the SDK here.
  */
 import assert from "node:assert/strict";
@@ -13,15 +13,15 @@ import { launch, newContext } from "./lib/chromium.mjs";
 import { spansOf, startReceiver } from "./lib/receiver.mjs";
 import { startStack } from "./lib/stack.mjs";
 
-const readme = readFileSync(`${root}/README.md`, "utf8");
+const quickstart = readFileSync(`${root}/docs/QUICKSTART.md`, "utf8");
 const block = (language) => {
-	const [found, ...others] = [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))];
+	const [found, ...others] = [...quickstart.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))];
 	assert.equal(others.length, 0, `one ${language} block is expected`);
 	return found[1];
 };
 const SCRIPT_TAG = block("html").trim();
 const LINES = block("js");
-const [, POLICY] = /^Content-Security-Policy of `(.*?)`/m.exec(readme);
+const [, POLICY] = /^Content-Security-Policy of `(.*?)`/m.exec(quickstart);
 
 let browser;
 before(async () => (browser = await launch()));
@@ -30,7 +30,7 @@ after(() => browser?.close());
 const is = (name, value) => (item) => item[name] === value;
 
 for (const sdk of ["2.12", "2.8"])
-	scenario(`SDK ${sdk}: the README's lines bring errors, logs, vitals and spans`, async (stage) => {
+	scenario(`SDK ${sdk}: the quick start's lines bring errors, logs, vitals and spans`, async (stage) => {
 		const receiver = await startReceiver(stage);
 		const { origin } = await startStack(stage, receiver.url, { sdk, csp: POLICY });
 		const context = await newContext(browser);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A newcomer's path: the README's commands from the top, in a fresh clone, each as printed. The clone has what is
+ * A newcomer's path: the commands of the README, then of the quick start, in a fresh clone, each as printed. The clone has what is
  * committed, nothing else. Those that begin with ./dev or autoreconf need the network and run as they are; the others
  * follow in one shell, on a machine of its own, with what the former built.
  *
@@ -9,10 +9,10 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 
 import { root, scenario } from "../system/lib/stage.mjs";
-import { links, shellBlocks } from "./lib/documents.mjs";
+import { shellBlocks } from "./lib/documents.mjs";
 import { runHere } from "./lib/machine.mjs";
 
 const MINUTE = 60_000;
@@ -41,9 +41,9 @@ async function runAsIs(stage, cwd, text) {
 	assert.equal(code, 0, `${text}${stdout}${stderr}`);
 }
 
-scenario("every command of the README, as printed, in a fresh clone", async (stage) => {
+scenario("every command of the README and the quick start, as printed, in a fresh clone", async (stage) => {
 	const cwd = await clone(stage);
-	const blocks = shellBlocks("README.md", readFileSync(join(cwd, "README.md"), "utf8"));
+	const blocks = ["README.md", "docs/QUICKSTART.md"].flatMap((page) => shellBlocks(page, readFileSync(join(cwd, page), "utf8")));
 	const session = [];
 	let checks = 0;
 
@@ -69,8 +69,3 @@ scenario("every command of the README, as printed, in a fresh clone", async (sta
 	assert.match(said, /^faro_ingest_requests_total\{code="202"\} 1$/m);
 	assert.match(said, /^Status: 202/m);
 }, { timeout: 30 * MINUTE });
-
-scenario("what the README links to is there", async () => {
-	for (const target of links(readFileSync(join(root, "README.md"), "utf8")))
-		assert.ok(existsSync(join(dirname(join(root, "README.md")), target)), target);
-});

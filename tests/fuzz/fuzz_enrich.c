@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct checked checked;
 
 	if (!enricher)
-		enricher = enricher_new(&test_labels);
+		enricher = enricher_new(&test_labels, NULL);
 	if (!enricher)
 		return 0;
 	checked = check_beacon(enricher, (struct view){(const char *)data, size}, &out);

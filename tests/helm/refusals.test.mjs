@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What is wrong is refused before it reaches a cluster: each refusal names the value, and what to do. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -110,11 +110,9 @@ const refused = [
 	[gateway({}, { image: { registry: "" } }), "faro.proxy.image.registry is not set", "write the registry"],
 
 	/* What the schema checks; its messages say where, what was there and what is taken. */
-	[proxy({ upstreamURL: "http://alloy" }), "at '/proxy'", "additional properties 'upstreamURL' not allowed"],
-	[proxy({ spool: { size: "1" } }), "at '/proxy/spool'", "additional properties 'size' not allowed"],
-	[proxy({ image: { name: "x" } }), "at '/proxy/image'", "additional properties 'name' not allowed"],
 	[proxy({ mode: "daemon" }), "at '/proxy/mode'", "value must be one of 'sidecar', 'include', 'gateway'"],
-	[gateway({ image: "nginx" }), "at '/proxy/gateway'", "additional properties 'image' not allowed"],
+	[gateway({ nginximage: "nginx" }), "faro.proxy.gateway.nginximage is not a value of this chart", "did you mean faro.proxy.gateway.nginxImage?"],
+	[gateway({ httpRoutes: {} }), "faro.proxy.gateway.httpRoutes is not a value of this chart", "did you mean faro.proxy.gateway.httpRoute?"],
 	[gateway({ replicas: 0 }), "at '/proxy/gateway/replicas'", "minimum: got 0, want 1"],
 	[gateway({ hosts: "shop.example" }), "at '/proxy/gateway/hosts'", "want array"],
 	[gateway({ httpRoute: { enabled: true, parentRefs: [{ namespace: "x" }] } }), "at '/proxy/gateway/httpRoute/parentRefs/0'", "missing property 'name'"],
@@ -126,9 +124,8 @@ const refused = [
 	[proxy({ metrics: { port: 70000 } }), "at '/proxy/metrics/port'", "maximum: got 70,000, want 65,535"],
 	[faro({ labelAttributes: { team: 1 } }), "at '/labelAttributes/team'", "got number, want string"],
 	[proxy({ extraEnv: [{ value: "x" }] }), "at '/proxy/extraEnv/0'", "missing property 'name'"],
-	[faro({ serviceEnv: { endpoint: "x" } }), "at '/serviceEnv'", "additional properties 'endpoint' not allowed"],
+	[proxy({ extraEnv: [{ name: "A", vlaue: "x" }] }), "at '/proxy/extraEnv/0'", "additional properties 'vlaue' not allowed"],
 	[{ faro: { enabled: "true" } }, "at '/enabled'", "want boolean"],
-	[[proxy({}), { global: { faro: { proxy: { modes: "x" } } } }], "at '/global/faro/proxy'", "'modes' not allowed"],
 	[[proxy({ image: { registry: "" } }), { global: { faro: { proxy: { image: { registry: 1 } } } } }],
 		"at '/global/faro/proxy/image/registry'", "want string"],
 ];
@@ -139,6 +136,48 @@ for (const [values, name, remedy] of refused)
 		assert.ok(message.includes(name), message);
 		assert.ok(message.includes(remedy), message);
 	});
+
+/* "faro.a.b" → { faro: { a: { b: value } } } */
+const at = (path, value) => path.split(".").reduceRight((inner, key) => ({ [key]: inner }), value);
+
+/* [as it was written, what was meant] */
+const misspelt = [
+	["faro.enabeld", "faro.enabled"],
+	["faro.servicename", "faro.serviceName"],
+	["faro.enviroment", "faro.environment"],
+	["faro.colectorUrl", "faro.collectorUrl"],
+	["faro.label_attributes", "faro.labelAttributes"],
+	["faro.appNmaes", "faro.appNames"],
+	["faro.prox", "faro.proxy"],
+	["faro.upstreamUrl", "faro.proxy.upstreamUrl"],
+	["faro.proxy.upstreamURL", "faro.proxy.upstreamUrl"],
+	["faro.proxy.servicName", "faro.serviceName"],
+	["faro.proxy.allowedOrigin", "faro.proxy.allowedOrigins"],
+	["faro.proxy.image.registery", "faro.proxy.image.registry"],
+	["faro.proxy.upstream.apikey", "faro.proxy.upstream.apiKey"],
+	["faro.proxy.upstream.ca.secretname", "faro.proxy.upstream.ca.secretName"],
+	["faro.proxy.spool.max-bytes", "faro.proxy.spool.maxBytes"],
+	["faro.proxy.metrics.podmonitor", "faro.proxy.metrics.podMonitor"],
+	["faro.serviceEnv.otelEndpoint", "faro.serviceEnv.otlpEndpoint"],
+	["global.faro.proxy.upstreamUlr", "global.faro.proxy.upstreamUrl"],
+];
+
+/* Each has a line of its own. */
+for (const enabled of [true, false])
+	test(`refused: ${misspelt.length} misspelt keys, each with the nearest known one, faro.enabled: ${enabled}`, () => {
+		const message = refusal(shop, [{ faro: { enabled } }, ...misspelt.map(([path]) => at(path, {}))]);
+		for (const [path, meant] of misspelt)
+			assert.ok(message.includes(`faro-ingest: ${path} is not a value of this chart: did you mean ${meant}?`), `${path}: ${message}`);
+		assert.equal(message.match(/did you mean/g).length, misspelt.length);
+	});
+
+test("refused: keys that are like none, with those that are there, and where a key of one's own goes", () => {
+	const message = refusal(shop, [at("faro.sampling", {}), at("faro.proxy.spool.size", "1"), at("global.faro.proxy.image.xyzzy", 1)]);
+	assert.ok(message.includes("faro.sampling is not a value of this chart: faro has appNames, "), message);
+	assert.ok(message.includes("write a key of your own as faro.extra.sampling"), message);
+	assert.ok(message.includes("faro.proxy.spool has enabled, existingClaim, "), message);
+	assert.ok(message.includes("write a key of your own as global.faro.extra.xyzzy"), message);
+});
 
 /* The cases of nginx's map and of the program, of which the chart takes http and https. */
 for (const { list, valid } of JSON.parse(readFileSync(join(root, "tests/system/origins.json"), "utf8")).cases)
@@ -157,4 +196,41 @@ for (const [name, values, value, wanted] of [
 			faro({ serviceName: "x", proxy: { enabled: true, upstreamUrl: "http://alloy:12347", image: { registry: "r.example" }, ...values } }));
 		assert.ok(message.includes(value), message);
 		assert.ok(message.includes(wanted), message);
+	});
+
+/* helm/shop without one of its includes: [name, where it has to go, a part of the line to write, values]. */
+const forgotten = [
+	["container", "under containers:", "}}{{ . | nindent 8 }}"],
+	["initContainer", "under initContainers:", "}}{{ . | nindent 8 }}", { nativeSidecar: true }],
+	["env", "under env: of the container that runs nginx", "}}{{ . | nindent 12 }}", { mode: "include" }],
+	["volumeMounts", "under volumeMounts: of the container that runs nginx", "}}{{ . | nindent 12 }}"],
+	["volumes", "under volumes: of the pod in shop/templates/deployment.yaml", "}}{{ . | nindent 8 }}"],
+	["annotations", "under annotations: of the pod", "}}{{ . | nindent 8 }}"],
+	["ports", "under ports: of the container that runs nginx", "}}{{ . | nindent 12 }}", { mode: "include", metrics: { podMonitor: true } }],
+	["http", "above `faro-ingest.v1.location`, in http{}", "}}{{ . | nindent 4 }}"],
+	["location", "in server{} of nginx's configuration", "}}{{ . | nindent 6 }}"],
+	["manifests", "in templates/faro.yaml, whose name is fixed", '{{ include "faro-ingest.v1.manifests" . }}'],
+];
+
+/* Its block, from `with` to `end`, or its line. */
+function forget(made, name) {
+	for (const file of readdirSync(join(made, "templates"))) {
+		const path = join(made, "templates", file);
+		const include = `include "faro-ingest\\.v1\\.${name}" \\.`;
+		writeFileSync(path, readFileSync(path, "utf8")
+			.replace(new RegExp(`^( *)\\{\\{- with ${include} \\}\\}\n(?:.*\n)*?\\1\\{\\{- end \\}\\}\n`, "m"), "")
+			.replace(new RegExp(`^.*${include}.*\n`, "m"), ""));
+	}
+}
+
+const templatesOf = (folder) =>
+	readdirSync(join(folder, "templates")).map((file) => readFileSync(join(folder, "templates", file), "utf8")).join("");
+
+for (const [name, where, line, values = {}] of forgotten)
+	test(`refused: the chart has forgotten to include ${name}; the message has the line to write`, () => {
+		const folder = chart(join(root, "helm/shop"), (made) => forget(made, name));
+		assert.ok(!templatesOf(folder).includes(`v1.${name}"`));
+		const message = refusal(folder, proxy(values));
+		assert.ok(message.includes(`the chart does not include \`faro-ingest.v1.${name}\` ${where}`), message);
+		assert.ok(message.includes(line), message);
 	});

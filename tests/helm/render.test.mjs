@@ -2,11 +2,11 @@
 /* The matrix of values: pinned output, Kubernetes' schemas, and what holds for every case. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
 
-import { root } from "../system/lib/stage.mjs";
+import { root, scenario } from "../system/lib/stage.mjs";
 import { cases, charts } from "./lib/cases.mjs";
 import {
 	attempt, chart, containers, find, helm3, invalid, invalidAll, library, monitors, packaged, parse, read, run, shop, template, tests, VERSIONS,
@@ -330,20 +330,35 @@ test("origins are what the responder is told, and for nginx as browsers write th
 
 /* --- the package ----------------------------------------------------------------------------------- */
 
-test("the package has nginx's own snippets, byte by byte, though files/ has links only", () => {
-	const sources = {
-		"faro-http.conf": "nginx/templates/faro-http.conf.template",
-		"faro-location.conf": "nginx/templates/faro/location.conf.template",
-		"faro-status.conf": "nginx/faro-status.conf",
-		"config.js": "nginx/templates/faro/config.js.template",
-		"defaults.yaml": "helm/faro-ingest/values.yaml",
-	};
-	assert.deepEqual(readdirSync(join(library, "files")).sort(), Object.keys(sources).sort());
-	for (const [name, source] of Object.entries(sources)) {
-		assert.ok(lstatSync(join(library, "files", name)).isSymbolicLink(), name);
-		const inside = execFileSync("tar", ["-xzOf", packaged, `faro-ingest/files/${name}`], { encoding: "utf8" });
-		assert.equal(inside, read(root, source));
+const SOURCES = {
+	"faro-http.conf": "nginx/templates/faro-http.conf.template",
+	"faro-location.conf": "nginx/templates/faro/location.conf.template",
+	"faro-status.conf": "nginx/faro-status.conf",
+	"config.js": "nginx/templates/faro/config.js.template",
+	"defaults.yaml": "helm/faro-ingest/values.yaml",
+};
+
+test("files/ has nginx's own snippets, byte by byte (FARO_UPDATE_GOLDEN=1 copies them)", () => {
+	assert.deepEqual(readdirSync(join(library, "files")).sort(), Object.keys(SOURCES).sort());
+	for (const [name, source] of Object.entries(SOURCES)) {
+		if (update) copyFileSync(join(root, source), join(library, "files", name));
+		assert.equal(read(library, "files", name), read(root, source), `cp ${source} helm/faro-ingest/files/${name}`);
 	}
+});
+
+/* The chart is handed on as a folder, too: vendored, or in a repository of charts. */
+scenario("the chart is whole by itself: copied out, it is packaged, with the same files", (stage) => {
+	const alone = stage.path("faro-ingest");
+	cpSync(library, alone, { recursive: true, verbatimSymlinks: true });
+	for (const entry of readdirSync(alone, { recursive: true, withFileTypes: true }))
+		assert.ok(entry.isFile() || entry.isDirectory(), `${entry.name} is a link`);
+	const { code, stderr } = run(["package", alone, "-d", stage.dir]);
+	assert.equal(code, 0, stderr);
+	const list = (archive) => execFileSync("tar", ["-tzf", archive], { encoding: "utf8" }).split("\n").sort();
+	assert.deepEqual(list(stage.path(basename(packaged))), list(packaged));
+	for (const name of Object.keys(SOURCES))
+		assert.equal(execFileSync("tar", ["-xzOf", packaged, `faro-ingest/files/${name}`], { encoding: "utf8" }),
+			read(library, "files", name));
 });
 
 test("the names of the templates carry the chart's major version, and the image is this version's", () => {

@@ -65,7 +65,7 @@ static bool read_text(struct buf *text)
 
 int main(void)
 {
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct buf text, out;
 
 	if (!enricher)

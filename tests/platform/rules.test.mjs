@@ -74,17 +74,17 @@ scenario("a rule that is changed breaks its case", async (stage) => {
 }, { timeout: 180_000 });
 
 test("no alert wakes anybody, each waits, adds up by service and says what to do", () => {
-	const readme = readFileSync(join(root, "README.md"), "utf8");
-	const symptoms = readme.slice(readme.indexOf("## When telemetry stops")).replaceAll("`", "");
+	const operations = readFileSync(join(root, "docs/OPERATIONS.md"), "utf8");
+	const symptoms = operations.slice(operations.indexOf("## When telemetry stops")).replaceAll("`", "");
 	for (const { alert, expr, for: wait, labels, annotations } of rules()) {
 		assert.match(alert, /^FaroIngest[A-Z]/);
 		assert.ok(["warning", "info"].includes(labels.severity), alert);
 		assert.ok(parseInt(wait, 10) >= 5, alert);
 		assert.match(expr, /^\w+ by \(namespace, job\)/, alert);
 		for (const name of ["summary", "description", "runbook"]) assert.ok(annotations[name], `${alert}: ${name}`);
-		assert.match(annotations.runbook, /^README\.md, "When telemetry stops", rows? `/);
+		assert.match(annotations.runbook, /^docs\/OPERATIONS\.md, "When telemetry stops", rows? `/);
 		for (const [, row] of annotations.runbook.matchAll(/`([^`]+)`/g))
-			assert.ok(symptoms.includes(row), `${alert}: README.md has no row ${row}`);
+			assert.ok(symptoms.includes(row), `${alert}: docs/OPERATIONS.md has no row ${row}`);
 	}
 });
 

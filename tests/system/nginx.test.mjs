@@ -96,7 +96,7 @@ scenario("the responder gets the named parameters and nothing else of the client
 		CONTENT_TYPE: "application/json", HTTP_HOST: "shop.example:8443",
 		HTTP_ORIGIN: "https://shop.example:8443", HTTP_SEC_FETCH_SITE: "same-origin",
 		HTTP_CONTENT_ENCODING: "gzip", HTTP_X_FARO_SESSION_ID: "s1", HTTP_IDEMPOTENCY_KEY: "k1",
-		HTTP_TRACEPARENT: "00-a-b-01",
+		HTTP_TRACEPARENT: "00-a-b-01", REMOTE_ADDR: "127.0.0.1",
 	});
 	assert.equal(responder.requests[0].body.toString(), beacon);
 });
@@ -222,10 +222,10 @@ scenario("status pages are on a port of their own, and only there", async (stage
 	const responder = await fakeResponder(stage, socket, ({ params }) => `Status: 200\r\n\r\n${params.FARO_ENDPOINT}`);
 	const server = await nginx(stage, { socket });
 	for (const name of ["metrics", "health", "ready"]) {
-		assert.equal((await get(server.statusPort, `/${name}`, { Cookie: "a=b" })).text, name);
+		assert.equal((await get(server.statusPort, `/${name}`, { Cookie: "a=b", Accept: "text/x" })).text, name);
 		assert.deepEqual(responder.requests.at(-1).params, {
 			FARO_ENDPOINT: name, GATEWAY_INTERFACE: "CGI/1.1", SERVER_PROTOCOL: "HTTP/1.1",
-			REQUEST_METHOD: "GET", SCRIPT_NAME: `/${name}`,
+			REQUEST_METHOD: "GET", HTTP_ACCEPT: "text/x", SCRIPT_NAME: `/${name}`,
 		});
 		assert.equal((await get(server.port, `/${name}`)).status, 404);
 		assert.equal((await get(server.port, `/faro/${name}`)).text, "collect", "the responder decides by endpoint");

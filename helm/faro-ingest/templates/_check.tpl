@@ -158,13 +158,17 @@
 {{/* The chart of the service has no include for where its values want the responder. */}}
 {{- define "faro-ingest.v1.noResponder" -}}
 {{- $value := "faro.proxy.nativeSidecar is false" -}}
-{{- $wanted := "`faro-ingest.v1.container` under containers:" -}}
+{{- $name := "container" -}}
+{{- $where := "under containers:" -}}
 {{- if .include -}}
   {{- $value = "faro.proxy.mode is include" -}}
-  {{- $wanted = "`faro-ingest.v1.env` under env: of the container that runs nginx" -}}
+  {{- $name = "env" -}}
+  {{- $where = "under env: of the container that runs nginx" -}}
 {{- else if .proxy.nativeSidecar -}}
   {{- $value = "faro.proxy.nativeSidecar is true" -}}
-  {{- $wanted = "`faro-ingest.v1.initContainer` under initContainers:" -}}
+  {{- $name = "initContainer" -}}
+  {{- $where = "under initContainers:" -}}
 {{- end -}}
-{{- fail (printf "\n\nfaro-ingest: %s, but the chart does not include %s, so no responder would run: include it, above `faro-ingest.v1.volumes`, or change the value\n" $value $wanted) -}}
+{{- $without := printf "%s, so no responder would run; change the value, or include it above `faro-ingest.v1.volumes`" $value -}}
+{{- include "faro-ingest.v1.forgotten" (dict "name" $name "where" $where "without" $without) -}}
 {{- end -}}

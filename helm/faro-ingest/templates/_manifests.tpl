@@ -1,5 +1,6 @@
 {{/* The objects beside the service's own. For a file of its own in templates/. */}}
 {{- define "faro-ingest.v1.manifests" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "manifests" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if $faro.enabled -}}
 apiVersion: v1

@@ -1,10 +1,11 @@
 {{/*
-  What nginx reads. files/ has the project's own snippets, by symbolic links that `helm package` replaces
-  with what they lead to: there is no second copy to keep in step.
+  What nginx reads. files/ has copies of the project's own snippets in nginx/, so that the chart is whole
+  where somebody copies it out; a test compares them.
 */}}
 
 {{/* For http{} of the service's nginx configuration, where it lies in the chart. */}}
 {{- define "faro-ingest.v1.http" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "http" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if or $faro.sidecar $faro.include -}}
 include /etc/nginx/faro/faro-http*.conf;
@@ -13,6 +14,7 @@ include /etc/nginx/faro/faro-http*.conf;
 
 {{/* For its server{}. */}}
 {{- define "faro-ingest.v1.location" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "location" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if and $faro.enabled (not $faro.gateway) -}}
 include /etc/nginx/faro/faro-location*.conf;

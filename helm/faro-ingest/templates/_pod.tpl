@@ -7,6 +7,7 @@
 
 {{/* For `containers:`. */}}
 {{- define "faro-ingest.v1.container" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "container" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if and $faro.sidecar (not $faro.proxy.nativeSidecar) -}}
 {{- $_ := set .Subcharts.faro "responder" true -}}
@@ -16,6 +17,7 @@
 
 {{/* For `initContainers:`, where faro.proxy.nativeSidecar is set. */}}
 {{- define "faro-ingest.v1.initContainer" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "initContainer" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if and $faro.sidecar $faro.proxy.nativeSidecar -}}
 {{- $_ := set .Subcharts.faro "responder" true -}}
@@ -96,6 +98,7 @@
 
 {{/* For `volumeMounts:` of the service's nginx. */}}
 {{- define "faro-ingest.v1.volumeMounts" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "volumeMounts" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if and $faro.enabled (not $faro.gateway) -}}
 - name: faro-config
@@ -120,6 +123,7 @@
   responder, and a value that needs another include does not silently leave the pod without one.
 */}}
 {{- define "faro-ingest.v1.volumes" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "volumes" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if or $faro.sidecar $faro.include -}}
   {{- if not (get .Subcharts.faro "responder") -}}
@@ -127,7 +131,8 @@
   {{- end -}}
   {{- $_ := unset .Subcharts.faro "responder" -}}
 {{- end -}}
-{{- if not $faro.gateway -}}
+{{- if and $faro.enabled (not $faro.gateway) -}}
+  {{- include "faro-ingest.v1.checkPod" . -}}
 {{- include "faro-ingest.v1.volumeList" $faro -}}
 {{- end -}}
 {{- end -}}
@@ -192,6 +197,7 @@
 
 {{/* For `annotations:` of the pod: nginx reads its files at start only. */}}
 {{- define "faro-ingest.v1.annotations" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "annotations" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if and $faro.enabled (not $faro.gateway) -}}
 faro-ingest/checksum: {{ include "faro-ingest.v1.files" . | sha256sum }}
@@ -200,6 +206,7 @@ faro-ingest/checksum: {{ include "faro-ingest.v1.files" . | sha256sum }}
 
 {{/* For `ports:` of the service's container in include mode; the sidecar declares the port itself. */}}
 {{- define "faro-ingest.v1.ports" -}}
+{{- include "faro-ingest.v1.mark" (dict "name" "ports" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
 {{- if and $faro.include $faro.proxy.metrics.port -}}
 - name: faro-metrics

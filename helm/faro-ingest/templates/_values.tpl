@@ -74,30 +74,35 @@
                 pods of its own
     preStop     the seconds of the preStop of the container with nginx
     bytes       limit, body, decoded, memory, spool: the sizes as numbers, written as strings
+  It is the same for all templates of a chart, so it is made once.
 */}}
 {{- define "faro-ingest.v1.settings" -}}
+{{- $library := get .Subcharts "faro" | default dict -}}
+{{- if not (hasKey $library "settings") -}}
+  {{- $_ := set $library "settings" (include "faro-ingest.v1.makeSettings" .) -}}
+{{- end -}}
+{{- get $library "settings" -}}
+{{- end -}}
+
+{{- define "faro-ingest.v1.makeSettings" -}}
 {{- $out := dict -}}
+{{- $library := get .Subcharts "faro" -}}
+{{- $default := dict -}}
+{{- if $library -}}
+  {{- $default = $library.Files.Get "files/defaults.yaml" | fromYaml -}}
+  {{- include "faro-ingest.v1.checkKnown" (dict "own" (.Values.faro | default dict) "global" ((.Values.global).faro | default dict) "default" $default) -}}
+{{- end -}}
 {{- if (.Values.faro).enabled -}}
-  {{- $library := get .Subcharts "faro" -}}
   {{- if not $library -}}
     {{- fail "faro-ingest: the dependency has no alias; in Chart.yaml write `alias: faro` beside `name: faro-ingest`" -}}
   {{- end -}}
-  {{- $default := $library.Files.Get "files/defaults.yaml" | fromYaml -}}
-  {{- /* Foreign keys are the team's own. The two switches are the service's own. */ -}}
-  {{- $own := dict -}}
-  {{- range $key := keys $default -}}
-    {{- $_ := set $own $key (index $.Values.faro $key) -}}
-  {{- end -}}
+  {{- $default = omit $default "extra" -}}
+  {{- $own := omit .Values.faro "extra" "global" -}}
   {{- include "faro-ingest.v1.checkNulls" (dict "name" "faro" "own" $own "default" $default) -}}
-  {{- $global := (.Values.global).faro | default dict | deepCopy -}}
-  {{- $_ := unset $global "enabled" -}}
+  {{- /* The two switches are the service's own. */ -}}
+  {{- $global := omit ((.Values.global).faro | default dict | deepCopy) "enabled" "extra" -}}
   {{- with $global.proxy -}}
     {{- $_ := unset . "enabled" -}}
-  {{- end -}}
-  {{- range $key := keys $global -}}
-    {{- if not (hasKey $default $key) -}}
-      {{- $_ := unset $global $key -}}
-    {{- end -}}
   {{- end -}}
   {{- $block := dict "own" $own "global" $global "default" $default "root" $ -}}
   {{- $out = include "faro-ingest.v1.merged" $block | fromJson -}}

@@ -70,10 +70,10 @@ const rows = [
 	})],
 	["service-env", { faro: { enabled: true, serviceEnv: { enabled: true } } }],
 	/* The values a team begins with, and keys that are its own. */
-	["five-values-and-foreign-keys", {
+	["five-values-and-keys-of-ones-own", {
 		faro: {
 			enabled: true, collectorUrl: "", proxy: { enabled: true, path: "/faro", upstreamUrl: "http://alloy:12347" },
-			sampling: { rate: 0.1 }, sessionReplay: true, note: "{{ this is no template of ours",
+			extra: { sampling: { rate: 0.1 }, sessionReplay: true, note: "{{ this is no template of ours" },
 		},
 	}],
 	["umbrella", {

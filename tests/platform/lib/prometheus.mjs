@@ -21,6 +21,7 @@ export async function startPrometheus(stage, target, { ruleFiles = [] } = {}) {
 		const port = await freePort();
 		const process = stage.run("prometheus", "prometheus", [
 			`--config.file=${dir}/prometheus.yml`, `--storage.tsdb.path=${dir}/data`, `--web.listen-address=127.0.0.1:${port}`,
+			"--enable-feature=exemplar-storage",
 		]);
 		try {
 			await process.line(/Server is ready to receive web requests/);
@@ -51,6 +52,12 @@ class Prometheus {
 	/* The one number that a query gives; undefined for none. */
 	async number(query) {
 		return (await this.query(query))[0]?.value;
+	}
+
+	/* [{ series, exemplars: [{ labels, value, timestamp }] }] of the last hour. */
+	exemplars(selector) {
+		const now = Date.now() / 1000;
+		return this.api("query_exemplars", { query: selector, start: now - 3600, end: now + 60 });
 	}
 
 	/* The label sets of a selector's series. */

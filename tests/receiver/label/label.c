@@ -63,7 +63,7 @@ struct label *label_new(const struct label_settings *settings)
 		free(label);
 		return NULL;
 	}
-	label->enricher = enricher_new(&label->labels);
+	label->enricher = enricher_new(&label->labels, NULL);
 	if (!label->enricher || !label_map(label)) {
 		label_free(label);
 		return NULL;

@@ -18,13 +18,15 @@ export function replace(text, from, to) {
 }
 
 /*
- * The three snippets with this stage's socket and ports, written to DIR.
+ * The snippets with this stage's socket and ports, written to DIR.
  * edit: (name, text) → text, for what a test wants to be different.
  */
 function writeSnippets(dir, { socket, statusPort, configJs, edit }) {
 	const texts = {
 		"faro-http.conf": replace(snippet("faro-http.conf"), "/run/faro-ingest/faro.sock", socket),
-		"faro-location.conf": replace(snippet("faro-location.conf"), "/etc/nginx/faro/config.js", configJs),
+		"faro-location.conf": replace(
+			replace(snippet("faro-location.conf"), "/etc/nginx/faro/config.js", configJs), "/etc/nginx/faro/", `${dir}/`),
+		"faro-request.conf": snippet("faro-request.conf"),
 		"faro-status.conf": replace(
 			snippet("faro-status.conf"), "listen 127.0.0.1:12348", `listen 127.0.0.1:${statusPort}`),
 	};

@@ -13,25 +13,37 @@
 #include "base/metrics.h"
 #include "base/text.h"
 
-static char *scrape(void)
+static const struct trace_id no_trace;
+
+static char *scrape_as(enum metrics_format format)
 {
 	struct buf out;
 
 	buf_init(&out, SIZE_MAX, NULL);
-	assert_int_equal(metrics_print(&out), BUF_OK);
+	assert_int_equal(metrics_print(&out, format), BUF_OK);
 	assert_int_equal(buf_append(&out, "", 1), BUF_OK);
 	return out.data;
 }
 
-static void assert_line(const char *line)
+static char *scrape(void)
 {
-	char *text = scrape();
+	return scrape_as(METRICS_TEXT);
+}
+
+static void assert_line_as(enum metrics_format format, const char *line)
+{
+	char *text = scrape_as(format);
 	char whole[160];
 
 	snprintf(whole, sizeof(whole), "\n%s\n", line);
 	if (!strstr(text, whole))
 		fail_msg("%s is not in\n%s", line, text);
 	free(text);
+}
+
+static void assert_line(const char *line)
+{
+	assert_line_as(METRICS_TEXT, line);
 }
 
 /* The names that dashboards, alerts and other people's tests rely on. */
@@ -55,6 +67,7 @@ static void test_metrics__names_of_the_contract__are_all_there(void **state)
 		"upstream_unanswered_total counter",
 		"upstream_misconfigured gauge",
 		"accepted_total counter",
+		"ignored_total counter",
 		"breaker_open gauge",
 		"spool_records gauge",
 		"spool_quarantined gauge",
@@ -143,17 +156,92 @@ static void test_metrics__replies__unknown_codes_make_no_series(void **state)
 static void test_metrics__histogram__buckets_are_inclusive_and_cumulative(void **state)
 {
 	(void)state;
-	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 249);
-	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 250);
-	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 251);
-	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 10000000);
-	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 10000001);
+	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 249, no_trace);
+	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 250, no_trace);
+	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 251, no_trace);
+	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 10000000, no_trace);
+	metrics_observe(HISTOGRAM_REQUEST_SECONDS, 10000001, no_trace);
 	assert_line("faro_ingest_request_duration_seconds_bucket{le=\"0.00025\"} 2");
 	assert_line("faro_ingest_request_duration_seconds_bucket{le=\"0.0005\"} 3");
 	assert_line("faro_ingest_request_duration_seconds_bucket{le=\"10\"} 4");
 	assert_line("faro_ingest_request_duration_seconds_bucket{le=\"+Inf\"} 5");
 	assert_line("faro_ingest_request_duration_seconds_count 5");
 	assert_line("faro_ingest_request_duration_seconds_sum 20.000751");
+}
+
+/* A family there has no _total and no _info, a bound is always written with a point, and the page
+ * has an end. */
+static void test_metrics__openmetrics__has_its_own_names(void **state)
+{
+	char *text = scrape_as(METRICS_OPENMETRICS);
+
+	(void)state;
+	assert_line_as(METRICS_OPENMETRICS, "# TYPE faro_ingest_rejected counter");
+	assert_line_as(METRICS_OPENMETRICS, "# TYPE faro_ingest_received_bytes counter\n"
+					    "# UNIT faro_ingest_received_bytes bytes\n"
+					    "faro_ingest_received_bytes_total 0");
+	assert_line_as(METRICS_OPENMETRICS, "# TYPE faro_ingest_spool_oldest_seconds gauge\n"
+					    "# UNIT faro_ingest_spool_oldest_seconds seconds\n"
+					    "faro_ingest_spool_oldest_seconds 0");
+	assert_line_as(METRICS_OPENMETRICS, "# TYPE faro_ingest_build info");
+	assert_non_null(strstr(text, "_bucket{le=\"1.0\"} "));
+	assert_non_null(strstr(text, "_bucket{le=\"10.0\"} "));
+	assert_non_null(strstr(text, "_bucket{le=\"2.5\"} "));
+	assert_non_null(strstr(text, "_bucket{le=\"0.00025\"} "));
+	assert_string_equal(text + strlen(text) - 6, "# EOF\n");
+	free(text);
+}
+
+/* The exemplar of a bucket: everything behind its count; NULL: none. The caller frees it. */
+static char *exemplar_of(enum metrics_format format, const char *name, const char *le)
+{
+	char *text = scrape_as(format), *found, *exemplar;
+	char start[128];
+
+	snprintf(start, sizeof(start), "\nfaro_ingest_%s_bucket{le=\"%s\"} ", name, le);
+	found = strstr(text, start);
+	assert_non_null(found);
+	found += strlen(start);
+	found[strcspn(found, "\n")] = '\0';
+	exemplar = strstr(found, " # ");
+	exemplar = exemplar ? strdup(exemplar) : NULL;
+	free(text);
+	return exemplar;
+}
+
+static void assert_exemplar(const char *le, const char *expected)
+{
+	char *exemplar = exemplar_of(METRICS_OPENMETRICS, "upstream_duration_seconds", le);
+
+	if (!expected)
+		assert_null(exemplar);
+	else
+		assert_true(exemplar && strncmp(exemplar, expected, strlen(expected)) == 0);
+	free(exemplar);
+}
+
+static void test_metrics__traced_observations__are_the_exemplars_of_their_buckets(void **state)
+{
+	struct trace_id first = {0x0af7651916cd43dd, 0x8448eb211c80319c}, second = {0, 0xf};
+	char *exemplar;
+
+	(void)state;
+	metrics_observe(HISTOGRAM_UPSTREAM_SECONDS, 240, no_trace);
+	assert_exemplar("0.00025", NULL);
+	metrics_observe(HISTOGRAM_UPSTREAM_SECONDS, 240, first);
+	metrics_observe(HISTOGRAM_UPSTREAM_SECONDS, 20000000, second);
+	/* What has no trace does not take the place of what has one. */
+	metrics_observe(HISTOGRAM_UPSTREAM_SECONDS, 241, no_trace);
+	assert_exemplar("0.00025", " # {trace_id=\"0af7651916cd43dd8448eb211c80319c\"} 0.000240 1");
+	assert_exemplar("0.0005", NULL);
+	assert_exemplar("+Inf", " # {trace_id=\"0000000000000000000000000000000f\"} 20.000000 1");
+	metrics_observe(HISTOGRAM_UPSTREAM_SECONDS, 242, second);
+	assert_exemplar("0.00025", " # {trace_id=\"0000000000000000000000000000000f\"} 0.000242 1");
+	exemplar = exemplar_of(METRICS_OPENMETRICS, "request_duration_seconds", "0.00025");
+	assert_null(exemplar);
+	/* The other format has no place for them. */
+	exemplar = exemplar_of(METRICS_TEXT, "upstream_duration_seconds", "0.00025");
+	assert_null(exemplar);
 }
 
 static void *add_many(void *arg)
@@ -177,7 +265,7 @@ static void test_metrics__several_threads__lose_nothing(void **state)
 
 static void test_metrics__page_that_does_not_fit__says_so(void **state)
 {
-	char *text = scrape();
+	char *text = scrape_as(METRICS_OPENMETRICS);
 	size_t whole = strlen(text);
 
 	(void)state;
@@ -185,7 +273,7 @@ static void test_metrics__page_that_does_not_fit__says_so(void **state)
 		struct buf out;
 
 		buf_init(&out, max, NULL);
-		assert_int_equal(metrics_print(&out), BUF_TOO_LARGE);
+		assert_int_equal(metrics_print(&out, METRICS_OPENMETRICS), BUF_TOO_LARGE);
 		buf_release(&out);
 	}
 	free(text);
@@ -199,6 +287,9 @@ int main(void)
 		cmocka_unit_test(test_metrics__families__have_one_head_and_stand_together),
 		cmocka_unit_test(test_metrics__replies__unknown_codes_make_no_series),
 		cmocka_unit_test(test_metrics__histogram__buckets_are_inclusive_and_cumulative),
+		cmocka_unit_test(test_metrics__openmetrics__has_its_own_names),
+		cmocka_unit_test(
+			test_metrics__traced_observations__are_the_exemplars_of_their_buckets),
 		cmocka_unit_test(test_metrics__several_threads__lose_nothing),
 		cmocka_unit_test(test_metrics__page_that_does_not_fit__says_so),
 	};

@@ -70,7 +70,7 @@ struct pin {
 
 static void check_pins(const struct pin *pins, size_t count)
 {
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct buf out;
 
 	assert_non_null(enricher);
@@ -304,7 +304,7 @@ static void test_resource__gets_the_app_that_meta_names_later(void **state)
 static void check_unchanged(const char *logs, size_t len)
 {
 	static const char head[] = "{" META ",\"logs\":[", tail[] = "]}";
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct buf in, out;
 	struct checked checked;
 
@@ -361,7 +361,7 @@ static void test_bytes__odd_values__arrive_as_they_came(void **state)
 
 static void test_depth__64_accepted_65_refused(void **state)
 {
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct buf out;
 
 	(void)state;
@@ -471,7 +471,7 @@ static const struct span_row span_rows[] = {
 static void check_span(const struct span_row *row, const char *list, const char *before,
 		       const char *after)
 {
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	bool beside = before[0] != '\0' || after[0] != '\0';
 	struct buf in, wanted, out;
 	struct checked checked;
@@ -575,7 +575,7 @@ static void test_counts__items_by_kind(void **state)
 		 "null," GOOD_SPAN "]}]}]}}",
 		 {.spans = 2, .bad_spans = 4}},
 	};
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct buf out;
 
 	(void)state;
@@ -651,7 +651,7 @@ static void test_refusals__verdict_offset_and_rule(void **state)
 		{"{\"traces\":{\"a\":{\"\":1}}}", VERDICT_AMBIGUOUS_KEY, 16,
 		 "Rule 2 (ambiguous_key)"},
 	};
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct buf out;
 
 	(void)state;
@@ -801,7 +801,7 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 		{"session_attr_teamabcdefghijklmnopqrstuvwxyz0123456789", false},
 		{"deployment_environment_name_and_something_behind_it", false},
 	};
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct buf in, out;
 
 	(void)state;
@@ -836,7 +836,7 @@ static void test_reserved_names__as_the_log_line_has_them(void **state)
 static void test_body__longer_than_offsets_go__too_large(void **state)
 {
 	static const char text[] = "no beacon, and more than one wide load of it";
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct buf out;
 
 	(void)state;
@@ -863,7 +863,7 @@ static void forge(struct buf *in, size_t count)
 
 static void test_edits__at_most_edits_max(void **state)
 {
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	const size_t own = 2; /* the session's attributes, and the labels at the end */
 	struct buf in, out;
 
@@ -889,7 +889,7 @@ static void test_edits__at_most_edits_max(void **state)
 /* What comes after the edit that is one too many is not read: it could cost time without end. */
 static void test_edits__one_too_many__ends_the_pass_there(void **state)
 {
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct checked checked;
 	struct buf in, out;
 	size_t limit;
@@ -916,7 +916,7 @@ static void test_edits__one_too_many__ends_the_pass_there(void **state)
 static void test_output__at_its_maximum(void **state)
 {
 	static const size_t len = sizeof("{" META "}") - 1;
-	struct enricher *enricher = enricher_new(&test_labels);
+	struct enricher *enricher = enricher_new(&test_labels, NULL);
 
 	(void)state;
 	assert_non_null(enricher);
@@ -944,7 +944,7 @@ static void test_memory__every_allocation_fails_once__no_leak(void **state)
 		do {
 			allocations_left = n++;
 			fails_for_ever = ever == 1;
-			enricher = enricher_new(&test_labels);
+			enricher = enricher_new(&test_labels, NULL);
 			allocations_left = -1;
 		} while (!enricher);
 		assert_true(n > 10);
@@ -959,7 +959,7 @@ static void test_memory__no_room_for_edits_or_output__overloaded(void **state)
 
 	(void)state;
 	for (n = 0;; n++) {
-		struct enricher *enricher = enricher_new(&test_labels);
+		struct enricher *enricher = enricher_new(&test_labels, NULL);
 		struct beacon_counts counts;
 		const char *detail;
 		enum verdict verdict;

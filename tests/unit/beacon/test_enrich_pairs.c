@@ -405,7 +405,7 @@ static void check_pair(struct fixture *fixture, const struct mutation *a, const 
 
 static void fixture_init(struct fixture *fixture, const struct labels *labels)
 {
-	*fixture = (struct fixture){.enricher = enricher_new(labels)};
+	*fixture = (struct fixture){.enricher = enricher_new(labels, NULL)};
 	assert_non_null(fixture->enricher);
 	buf_init(&fixture->out, 1 << 20, NULL);
 }

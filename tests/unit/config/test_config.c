@@ -136,6 +136,7 @@ static int set_up(void **state)
 #define URL_EXPECTED ": expected http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]: "
 #define ORIGINS_EXPECTED \
 	": expected origins such as https://shop.example or https://*.preview.example: "
+#define ERRORS_EXPECTED  ": expected at most 64 texts of at most 255 bytes: "
 #define HEADERS_EXPECTED ": expected at most 32 names of headers, such as baggage: "
 #define PATH_EXPECTED    ": expected a path such as /faro: "
 
@@ -308,6 +309,10 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		 P "--allowed-headers=" LONG_NAME "x" HEADERS_EXPECTED "it is too long\n"},
 		{"--allowed-headers=" SIXTEEN SIXTEEN "a",
 		 P "--allowed-headers" HEADERS_EXPECTED "it has 33\n"},
+		{"--drop-errors=" SIXTEEN SIXTEEN SIXTEEN SIXTEEN "a",
+		 P "--drop-errors" ERRORS_EXPECTED "it has 65\n"},
+		{"--drop-extension-errors=yes",
+		 P "--drop-extension-errors=yes: expected off or on\n"},
 		{"--allowed-origins=https://[::1",
 		 P "--allowed-origins=https://[::1" ORIGINS_EXPECTED
 		   "its IPv6 address is not closed by ]\n"},
@@ -484,6 +489,22 @@ static void test_numbers__ends_of_their_range__taken(void **state)
 	config_release(&config);
 }
 
+static void test_drop_errors__length__limited(void **state)
+{
+	struct config config;
+	char argument[300];
+
+	(void)state;
+	for (int n = 255; n <= 256; n++) {
+		snprintf(argument, sizeof(argument), "--drop-errors=%0*d", n, 7);
+		assert_int_equal(init(&config, argument), n == 255);
+		if (n == 255)
+			config_release(&config);
+		else
+			assert_non_null(strstr(errors, "one of them is too long"));
+	}
+}
+
 static void test_path_and_origins__good_forms__normal_form(void **state)
 {
 	struct config config;
@@ -585,6 +606,10 @@ static void test_variables__unknown__warned_about_unless_made_by_others(void **s
 		{"FARO_", "1", false},
 		{"FARO_ENDPOINT", "metrics", false},
 		{"FARO_ENDPOINTS", "metrics", true},
+		{"FARO_IGNORE", "crawler", false},
+		{"FARO_IGNORED", "crawler", true},
+		{"FARO_ATTR_GEO_COUNTRY_ISO_CODE", "DE", false},
+		{"FARO_ATTRIBUTE", "DE", true},
 		{"FARO_SOCKET", "/run/faro.sock", false},
 		{"FARO_SOCKETS", "/run/faro.sock", true},
 		{"FARO_CONFIG_JS", "/tmp/config.js", false},
@@ -817,11 +842,12 @@ static void test_start_line__everything__exact(void **state)
 		 "upstream_api_key_file=%s upstream_tenant=x upstream_connect_timeout_ms=1000 "
 		 "upstream_timeout_ms=3000 upstream_max_inflight=256 path=/faro "
 		 "max_body_bytes=5242880 max_decoded_bytes=5242880 "
-		 "max_memory_bytes=134217728 spool_dir=\"\" "
+		 "max_memory_bytes=134217728 drop_extension_errors=off spool_dir=\"\" "
 		 "spool_max_bytes=67108864 spool_max_age_s=86400 spool_sync=full "
 		 "replay_rate=20 workers=1 drain_delay_ms=0 drain_timeout_ms=10000 "
 		 "log_format=logfmt log_level=info app_names=\"a,b c\" "
-		 "label_attributes=team allowed_origins=\"\" allowed_headers=\"\"\n",
+		 "label_attributes=team allowed_origins=\"\" allowed_headers=\"\" "
+		 "drop_errors=\"\"\n",
 		 in_directory("key"));
 	assert_string_equal(start_line(&config), expected);
 	config_release(&config);
@@ -844,7 +870,7 @@ static void test_start_line__list_too_long_for_a_line__left_out(void **state)
 	assert_null(strstr(line, "app_names"));
 	assert_non_null(strstr(line,
 			       " log_level=info label_attributes=\"\" allowed_origins=https://a "
-			       "allowed_headers=\"\"\n"));
+			       "allowed_headers=\"\" drop_errors=\"\"\n"));
 	config_release(&config);
 	unsetenv("FARO_APP_NAMES");
 }
@@ -889,6 +915,7 @@ int main(void)
 		TEST(test_sources__flag_over_variable_over_default),
 		TEST(test_url__each_good_form__split),
 		TEST(test_numbers__ends_of_their_range__taken),
+		TEST(test_drop_errors__length__limited),
 		TEST(test_path_and_origins__good_forms__normal_form),
 		TEST(test_key_file__content__checked),
 		TEST(test_files__pipe__rejected_without_waiting),

@@ -17,10 +17,9 @@
 #include "base/metrics.h"
 #include "base/text.h"
 #include "delivery/store.h"
-#include "fakes/faulty_calls.h"
 #include "fakes/numbered_records.h"
 #include "fakes/salvage_now.h"
-#include "fakes/spool_folder.h"
+#include "fakes/store_stage.h"
 
 /*
  * A disk on which calls fail for a while, below SQLite, which calls some of that damage. Whatever fails:
@@ -33,36 +32,6 @@ enum {
 	PLACES = 100 /* at which a fault begins */
 };
 
-static struct store *store;
-static struct buf body;
-
-static struct store *new_store(void)
-{
-	struct store *made = store_new(&(struct store_options){
-		.directory = directory, .max_bytes = 64 << 20, .sync_full = true});
-
-	assert_non_null(made);
-	return made;
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	log_init(0, LOG_ERROR + 1);
-	buf_init(&body, 1 << 22, NULL);
-	return make_directory() ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	faulty_calls_fail(NULL, FAULTY_KINDS, 0, 0, 0);
-	store_free(store);
-	store = NULL;
-	buf_release(&body);
-	return remove_directory();
-}
-
 /* What is known of each record. */
 struct promise {
 	bool stored, tried, ended;
@@ -71,18 +40,23 @@ struct promise {
 
 static struct promise promises[OLD + PUTS];
 
-static void begin_life(void)
+/* What a former process has left. */
+static void make_old_ones(void)
 {
-	store_free(store);
-	remove_files();
-	memset(promises, 0, sizeof(promises));
-	store = new_store();
+	store = new_store(MAX_BYTES);
 	assert_int_equal(store_open(store), STORE_OK);
 	assert_int_equal(put_many(store, 0, OLD), STORE_OK);
+	store_free(store);
+	store = NULL;
+	database = read_file("spool.db");
+}
+
+static void begin_life(void)
+{
+	begin_with(database.data, database.size);
+	memset(promises, 0, sizeof(promises));
 	for (int n = 0; n < OLD; n++)
 		promises[n].stored = true;
-	store_free(store);
-	store = new_store();
 }
 
 static void end_one(int64_t id, int n)
@@ -140,6 +114,8 @@ static int live_with(enum faulty_kind kind, int error)
 	static const long counts[] = {1, 2, 10};
 	int reached = 0;
 
+	if (!database.data)
+		make_old_ones();
 	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
 		bool is_reached = true;
 

@@ -12,7 +12,7 @@
 
 extern struct fake_clock {
 	bool stands; /* it shows now_us, which the test moves */
-	int64_t now_us;
+	_Atomic int64_t now_us;
 	int64_t ahead_us; /* of the system's, while it goes */
 } fake_clock;
 

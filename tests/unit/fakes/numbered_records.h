@@ -22,10 +22,12 @@ static char numbered_body[NUMBERED_MAX + NUMBERED_BYTES];
 static struct view body_of(int n)
 {
 	size_t len = n % 7 == 0 ? 9000 + (size_t)(n % 100) : 200 + (size_t)(n * 37 % 1500);
+	static bool is_filled;
 	unsigned random = 1;
 
-	for (size_t i = 0; i < sizeof(numbered_body) && numbered_body[1] == 0; i++)
-		numbered_body[sizeof(numbered_body) - 1 - i] = (char)(rand_r(&random) | 1);
+	for (size_t i = 0; i < sizeof(numbered_body) && !is_filled; i++)
+		numbered_body[i] = (char)(rand_r(&random) >> 4);
+	is_filled = true;
 	return (struct view){numbered_body + n, len};
 }
 

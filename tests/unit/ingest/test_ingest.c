@@ -55,7 +55,7 @@ static int tear_down(void **state)
 
 /* What a browser on the page's own origin sends; a row changes what it is about. */
 struct envelope {
-	const char *method, *path, *host, *origin, *site, *type, *coding, *body;
+	const char *method, *path, *host, *origin, *site, *type, *coding, *body, *ignore;
 	int64_t length; /* 0: the body's own, or none */
 	bool without_length;
 	enum length_state length_state;
@@ -75,6 +75,7 @@ static void load(struct request *request, const struct envelope *e)
 	request->sec_fetch_site = view_of(e->site);
 	request->content_type = view_of(e->type ? e->type : "application/json");
 	request->content_encoding = view_of(e->coding);
+	request->ignore = view_of(e->ignore);
 	request_append_body(request, e->body ? e->body : BEACON,
 			    strlen(e->body ? e->body : BEACON));
 	request->length_state =
@@ -144,6 +145,18 @@ static void test_ingest__every_row_of_the_reply_table_before_the_receiver(void *
 		{.refused = 1U << REQUEST_CONTENT_ENCODING,
 		 .status = 415,
 		 .reason = "content_coding"},
+		/* what the operator leaves out */
+		{.ignore = "crawler", .status = 202},
+		{.ignore = "", .status = 0},
+		{.ignore = "0", .status = 0},
+		{.ignore = "00", .status = 202},
+		{.refused = 1U << REQUEST_IGNORE, .status = 202},
+		{.ignore = "crawler", .coding = "gzip", .body = "no gzip", .status = 202},
+		{.ignore = "crawler", .type = "text/html", .length = 1, .status = 202},
+		{.ignore = "crawler", .path = "/x", .status = 404, .reason = "not_found"},
+		{.ignore = "crawler", .method = "GET", .status = 405, .reason = "method"},
+		{.ignore = "crawler", .method = "OPTIONS", .status = 204},
+		{.ignore = "1", .site = "cross-site", .status = 403, .reason = "cross_site"},
 		/* body */
 		{.body = "", .status = 400, .reason = "empty"},
 		{.body = "", .without_length = true, .status = 400, .reason = "empty"},
@@ -163,6 +176,37 @@ static void test_ingest__every_row_of_the_reply_table_before_the_receiver(void *
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		check_row(&rows[i], i);
+}
+
+static void test_ingest__left_out__is_counted_by_a_known_word(void **state)
+{
+	static const struct {
+		const char *word;
+		enum metric metric;
+	} rows[] = {
+		{"crawler", METRIC_IGNORED_CRAWLER},
+		{"synthetic", METRIC_IGNORED_SYNTHETIC},
+		{"health", METRIC_IGNORED_HEALTH},
+		{"localhost", METRIC_IGNORED_LOCALHOST},
+		{"address", METRIC_IGNORED_ADDRESS},
+		{"legacy_browser", METRIC_IGNORED_LEGACY_BROWSER},
+		{"other", METRIC_IGNORED_OTHER},
+		{"Crawler", METRIC_IGNORED_OTHER},
+		{"\"}\n", METRIC_IGNORED_OTHER},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int64_t left_out = metrics_get(rows[i].metric);
+		int64_t accepted = metrics_get(METRIC_ACCEPTED_POLICY);
+		int64_t decoded = metrics_get(METRIC_DECODED_BYTES);
+
+		check_row(&(struct envelope){.ignore = rows[i].word, .status = 202}, i);
+		assert_int_equal(metrics_get(rows[i].metric), left_out + 1);
+		assert_int_equal(metrics_get(METRIC_ACCEPTED_POLICY), accepted + 1);
+		assert_int_equal(metrics_get(METRIC_DECODED_BYTES), decoded);
+	}
+	assert_int_equal(metrics_get(METRIC_INFLIGHT), 0);
 }
 
 static void test_ingest__plain_body__is_capped_as_an_inflated_one(void **state)
@@ -293,6 +337,27 @@ static void test_ingest__status_pages__are_for_reading(void **state)
 	request_release(&request);
 }
 
+static void test_ingest__hash__of_the_key_and_the_body_as_received(void **state)
+{
+	struct dedup_hash expected = dedup_hash(VIEW_LITERAL("key"), VIEW_LITERAL(BEACON));
+	struct request request;
+
+	(void)state;
+	load(&request, &(struct envelope){.status = 0});
+	request.forwarded.idempotency_key = VIEW_LITERAL("key");
+	assert_true(ingest_label(&ingest, &request));
+	assert_memory_equal(&request.hash, &expected, sizeof(expected));
+	ingest_clear_body(&ingest);
+	request_clear(&request);
+	assert_true(dedup_hash_is_empty(&request.hash));
+	request_release(&request);
+	load(&request, &(struct envelope){.status = 0});
+	assert_true(ingest_label(&ingest, &request));
+	assert_true(dedup_hash_is_empty(&request.hash));
+	ingest_clear_body(&ingest);
+	request_release(&request);
+}
+
 static void test_ingest__no_memory_for_the_body__is_overload(void **state)
 {
 	struct request request;
@@ -349,16 +414,38 @@ static void test_ingest__buffers__are_kept_while_there_is_traffic(void **state)
 	}
 }
 
+/* The envelope and the body are checked as ever; what is left out afterwards is no error. */
+static void test_begin__settings_leave_out_the_last_item__202_by_policy(void **state)
+{
+	static struct view noise[] = {VIEW_CONSTANT("noise")};
+	int64_t before = metrics_get(METRIC_ACCEPTED_POLICY);
+	int64_t dropped = metrics_get(METRIC_DROPPED_ERROR);
+
+	(void)state;
+	ingest_release(&ingest);
+	config.privacy.drop_errors = (struct config_list){noise, 1};
+	assert_true(ingest_init(&ingest, &config, &memory));
+	check_row(&(struct envelope){.body = "{\"exceptions\":[{\"value\":\"noise\"}]}",
+				     .status = 202},
+		  0);
+	check_row(&(struct envelope){.body = "{\"exceptions\":[{\"value\":\"noise\"},{}]}"}, 1);
+	assert_int_equal(metrics_get(METRIC_ACCEPTED_POLICY), before + 1);
+	assert_int_equal(metrics_get(METRIC_DROPPED_ERROR), dropped + 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ingest__every_row_of_the_reply_table_before_the_receiver),
+		cmocka_unit_test(test_ingest__left_out__is_counted_by_a_known_word),
 		cmocka_unit_test(test_ingest__plain_body__is_capped_as_an_inflated_one),
 		cmocka_unit_test(
 			test_ingest__cross_origin__is_answered_for_the_allowed_origin_only),
 		cmocka_unit_test(test_ingest__the_receivers_word__becomes_the_reply),
 		cmocka_unit_test(test_ingest__status_pages__are_for_reading),
+		cmocka_unit_test(test_ingest__hash__of_the_key_and_the_body_as_received),
 		cmocka_unit_test(test_ingest__no_memory_for_the_body__is_overload),
+		cmocka_unit_test(test_begin__settings_leave_out_the_last_item__202_by_policy),
 		cmocka_unit_test(test_ingest__buffers__are_kept_while_there_is_traffic),
 	};
 

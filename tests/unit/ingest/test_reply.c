@@ -93,9 +93,9 @@ static void test_reply__printed__to_the_byte(void **state)
 		     "Idempotency-Key, Traceparent, X-Api-Key, X-Faro-Session-Id, baggage, "
 		     "Sentry-Trace\r\n"
 		     "Access-Control-Max-Age: 7200\r\n\r\n");
-	expect_reply(&(struct reply){.status = 200, .text_page = &page},
+	expect_reply(&(struct reply){.status = 200, .text_page = &page, .text_page_type = "text/x"},
 		     "Status: 200 OK\r\nCache-Control: no-store\r\n"
-		     "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+		     "Content-Type: text/x\r\n"
 		     "Content-Length: 4\r\n\r\nx 1\n");
 }
 
@@ -145,7 +145,7 @@ static long scrape(const char *series)
 	long value = -1;
 
 	buf_init(&page, SIZE_MAX, NULL);
-	assert_int_equal(metrics_print(&page), BUF_OK);
+	assert_int_equal(metrics_print(&page, METRICS_TEXT), BUF_OK);
 	assert_int_equal(buf_append(&page, "", 1), BUF_OK);
 	snprintf(line, sizeof(line), "\nfaro_ingest_%s ", series);
 	found = strstr(page.data, line);

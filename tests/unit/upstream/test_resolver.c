@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resolver with a getaddrinfo(3) that the test answers, and blocks as a dead name server does. The
- * numeric form still asks the C library, which needs no network for it.
+ * numeric form still asks the C library, which needs no network for it. The clock
+ * stands still until the test ends the pause between two lookups.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -21,6 +22,7 @@
 
 #include "base/loop.h"
 #include "base/text.h"
+#include "fakes/clock.h"
 #include "fakes/stub_receiver.h"
 #include "upstream/relay.h"
 #include "upstream/resolver.h"
@@ -28,7 +30,8 @@
 enum {
 	ANSWERS_MAX = 20,
 	LINE_BYTES = 1200,
-	GUARD_US = 20 * 1000000
+	GUARD_US = 20 * 1000000,
+	RETRY_US = 1000000 /* from one lookup to the next that is wanted, or after a failure */
 };
 
 static struct {
@@ -38,9 +41,14 @@ static struct {
 	int error;
 	bool blocked;
 	unsigned begun, ended;
+	/* How often the resolver's thread began to wait for its next lookup, and on what. */
+	unsigned pauses;
+	pthread_cond_t *pause;
+	pthread_mutex_t *pause_mutex;
 } server = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static bool no_threads;
+static pthread_t test_thread;
 
 int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
 		       struct addrinfo **found);
@@ -52,6 +60,38 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 			  void *arg);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
 			  void *arg);
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __real_pthread_cond_timedwait(pthread_cond_t *changed, pthread_mutex_t *mutex,
+				  const struct timespec *due);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *changed, pthread_mutex_t *mutex,
+				  const struct timespec *due);
+
+/* The test's own thread waits for as long as that is, while the clock stands. */
+static int wait_real_time(pthread_cond_t *changed, pthread_mutex_t *mutex, int64_t us)
+{
+	struct timespec due;
+
+	__real_clock_gettime(changed == &server.changed ? CLOCK_REALTIME : CLOCK_MONOTONIC, &due);
+	us += due.tv_nsec / 1000;
+	due = (struct timespec){due.tv_sec + us / 1000000, us % 1000000 * 1000};
+	return __real_pthread_cond_timedwait(changed, mutex, &due);
+}
+
+int __wrap_pthread_cond_timedwait(pthread_cond_t *changed, pthread_mutex_t *mutex,
+				  const struct timespec *due)
+{
+	int64_t due_us = (int64_t)due->tv_sec * 1000000 + due->tv_nsec / 1000;
+
+	if (pthread_equal(pthread_self(), test_thread))
+		return wait_real_time(changed, mutex, due_us - fake_clock.now_us);
+	pthread_mutex_lock(&server.mutex);
+	server.pauses++;
+	server.pause = changed;
+	server.pause_mutex = mutex;
+	pthread_cond_broadcast(&server.changed);
+	pthread_mutex_unlock(&server.mutex);
+	return pthread_cond_wait(changed, mutex);
+}
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
 			  void *arg)
@@ -155,12 +195,23 @@ static void wait_for(const unsigned *counter, unsigned value)
 	assert_true((int)value >= 0);
 }
 
+/* The pause until the next lookup is over, once there was one. */
+static void end_pause(void)
+{
+	wait_for(&server.pauses, 1);
+	pthread_mutex_lock(server.pause_mutex);
+	fake_clock.now_us += RETRY_US;
+	pthread_cond_broadcast(server.pause);
+	pthread_mutex_unlock(server.pause_mutex);
+}
+
 /* One more lookup, asked for and ended; what it found is published right after. */
 static void look_up_again(struct resolver *resolver)
 {
 	unsigned ended = server.ended;
 
 	resolver_refresh(resolver);
+	end_pause();
 	wait_for(&server.ended, ended + 1);
 }
 
@@ -177,7 +228,7 @@ static int set_up(void **state)
 	(void)state;
 	set_answers("127.0.0.1", NULL, NULL);
 	server.blocked = false;
-	server.begun = server.ended = 0;
+	server.begun = server.ended = server.pauses = 0;
 	return 0;
 }
 
@@ -394,6 +445,7 @@ static void test_first_lookup__fails__then_tried_again(void **state)
 	assert_non_null(resolver_error(resolver));
 	set_answers("10.0.0.1", NULL, NULL);
 	/* Without being asked to. */
+	end_pause();
 	wait_for(&server.ended, 2);
 	while (resolver_generation(resolver) == 0)
 		;
@@ -410,6 +462,7 @@ static void test_refresh__many_times__one_lookup(void **state)
 	assert_true(resolver_wait(resolver, GUARD_US / 1000));
 	for (i = 0; i < 1000; i++)
 		resolver_refresh(resolver);
+	end_pause();
 	wait_for(&server.ended, 2);
 	assert_int_equal(server.begun, 2);
 	resolver_free(resolver);
@@ -489,6 +542,7 @@ static void test_relay__name_server_does_not_answer__loop_goes_on(void **state)
 	assert_true(resolver_wait(resolver, GUARD_US / 1000));
 	set_blocked(true);
 	resolver_refresh(resolver);
+	end_pause();
 	wait_for(&server.begun, 2);
 	assert_int_equal(call_and_wait(&loop, relay), VERDICT_ACCEPTED);
 	relay_free(relay);
@@ -520,5 +574,8 @@ int main(void)
 
 	/* A driver that hangs has failed. */
 	alarm(120);
+	test_thread = pthread_self();
+	fake_clock.stands = true;
+	fake_clock.now_us = (int64_t)1000 * 1000000;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The guide against the program: nothing that the program has is missing in its tables, nothing stands there that the
+ * program has not, and every link leads to a heading that exists.
+ */
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { test } from "node:test";
+
+import { root, scenario } from "../system/lib/stage.mjs";
+import { runIngest } from "../system/lib/faro.mjs";
+import { shellBlocks } from "./lib/documents.mjs";
+
+const text = (name) => readFileSync(join(root, name), "utf8");
+const PAGES = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "RELEASING.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)];
+
+/* The cells of a table's rows whose first cell is a word in code style. */
+const rows = (markdown) =>
+	[...markdown.matchAll(/^\| `(\w+)`(?: \||, ).*$/gm)].map(([line]) => line.split(" | ").map((cell) => cell.replace(/^\| | \|$/g, "")));
+
+scenario("SETTINGS.md has each setting of --help, with its type, range and default", async (stage) => {
+	const { stdout } = await runIngest(stage, ["--help"], { env: {} });
+	const help = stdout.toString();
+	const settings = [...help.slice(help.indexOf("Settings,")).matchAll(/^  --[a-z-]+=(.+)\n +(FARO_\w+)(?: \((?:default )?(.+)\))?$/gm)]
+		.map(([, type, name, preset = ""]) => [`\`${name}\``, type, preset && preset !== "required" ? `\`${preset}\`` : preset]);
+	assert.ok(settings.length > 20);
+	const page = text("docs/SETTINGS.md");
+	const table = rows(page.slice(0, page.indexOf("\n## ")));
+	assert.deepEqual(table.map(([name, type, preset]) => [name, type, preset]), settings);
+	for (const [name, , , meaning] of table) assert.match(meaning, /\w{3}/, name);
+});
+
+test("REPLIES.md has each status with its reason, and what each 202 rests on", () => {
+	const page = text("docs/REPLIES.md");
+	const list = text("src/base/verdict_list.h").replace(/\s+/g, " ");
+	const reasons = new Set(["responder_unavailable", "nginx_error"]);
+	for (const [, kind, status, reason] of list.matchAll(/\b(BROWSER|UPSTREAM|OWN)_VERDICT\( ?[A-Z_]+, (\w+), "([a-z_]+)"/g)) {
+		reasons.add(kind === "UPSTREAM" ? `upstream_${reason}` : reason);
+		if (/^\d+$/.test(status)) assert.match(page, new RegExp(`^\\|.*\\| [^|]*\\b${status}\\b.*\`.*${reason}\``, "m"), `${status} ${reason}`);
+	}
+	assert.ok(reasons.size > 20);
+	const table = page.slice(0, page.indexOf("\n## "));
+	const named = table.split("\n").filter((line) => line.startsWith("| ")).flatMap((line) => [...line.split(" | ").at(-1).matchAll(/`([a-z_]+)`/g)]);
+	assert.deepEqual(new Set(named.map(([, name]) => name).filter((name) => name !== "reason")), reasons);
+	const promises = [...list.matchAll(/\bPROMISE_VERDICT\( ?[A-Z_]+, 202, "([a-z_]+)"/g)].map(([, by]) => by);
+	for (const by of promises) assert.match(page, new RegExp(`^\\| \`${by}\` \\|`, "m"), by);
+});
+
+/* As the places that show Markdown make it of a heading. */
+const anchor = (heading) => heading.toLowerCase().replace(/[^\w\- ]/g, "").replaceAll(" ", "-");
+const anchors = (name) => [...text(name).matchAll(/^#+ (.*)$/gm)].map(([, heading]) => anchor(heading));
+
+test("each link of the guide leads to a file, and to a heading in it", () => {
+	for (const page of PAGES)
+		for (const [, target, , heading] of text(page).matchAll(/\]\(([^)#]*)(#([^)]*))?\)/g)) {
+			if (/^[a-z]+:/.test(target)) continue;
+			const file = target ? join(dirname(page), target) : page;
+			assert.ok(existsSync(join(root, file)), `${page}: ${target}`);
+			if (heading) assert.ok(anchors(file).includes(heading), `${page}: ${relative(root, file)}#${heading}`);
+		}
+});
+
+test("the README is a page that is read: at most 150 lines, and links to every page of the guide", () => {
+	const readme = text("README.md");
+	assert.ok(readme.split("\n").length <= 150);
+	for (const name of readdirSync(join(root, "docs"))) assert.ok(readme.includes(`(docs/${name}`), name);
+});
+
+test("shell commands stand only in pages whose commands are run", () => {
+	for (const page of PAGES.filter((name) => name.startsWith("docs/") && name !== "docs/QUICKSTART.md"))
+		assert.deepEqual(shellBlocks(page, text(page)), [], page);
+});
