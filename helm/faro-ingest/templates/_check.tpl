@@ -69,7 +69,7 @@
 {{- $proxy := . -}}
 {{- $port := "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])" -}}
 {{- $host := printf "(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+)(:%s)?" $port -}}
-{{- $sidecar := eq $proxy.mode "sidecar" -}}
+{{- $sidecar := ne $proxy.mode "include" -}}
 {{- $metrics := $proxy.metrics -}}
 {{- $problem := "" -}}
 {{- if not $proxy.upstreamUrl -}}

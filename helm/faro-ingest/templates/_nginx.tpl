@@ -7,7 +7,7 @@
 {{- define "faro-ingest.v1.http" -}}
 {{- include "faro-ingest.v1.mark" (dict "name" "http" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
-{{- if ($faro.proxy).enabled -}}
+{{- if or $faro.sidecar $faro.include -}}
 include /etc/nginx/faro/faro-http*.conf;
 {{- end -}}
 {{- end -}}
@@ -16,7 +16,7 @@ include /etc/nginx/faro/faro-http*.conf;
 {{- define "faro-ingest.v1.location" -}}
 {{- include "faro-ingest.v1.mark" (dict "name" "location" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
-{{- if $faro.enabled -}}
+{{- if and $faro.enabled (not $faro.gateway) -}}
 include /etc/nginx/faro/faro-location*.conf;
 {{- end -}}
 {{- end -}}
@@ -67,6 +67,9 @@ include /etc/nginx/faro/faro-location*.conf;
 {{- end -}}
 {{- if $proxy.enabled -}}
   {{- $texts = merge $texts (include "faro-ingest.v1.requestFiles" (dict "faro" $faro "files" $files) | fromJson) -}}
+{{- end -}}
+{{- if $faro.gateway -}}
+  {{- $_ := set $texts "nginx.conf" (include "faro-ingest.v1.gatewayNginxConf" $faro) -}}
 {{- end -}}
 {{- if and $proxy.enabled $proxy.metrics.port -}}
   {{- $_ := set $texts "faro-status.conf" ($files.Get "files/faro-status.conf") -}}

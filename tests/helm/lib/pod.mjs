@@ -95,9 +95,10 @@ export function environment(list = [], fields) {
 }
 
 export class Pod {
-	/* outside: what is in the Secrets and ConfigMaps that are not rendered, { name: { key: text } } */
-	constructor(stage, manifests, namespace, outside = {}) {
-		const { spec } = find(manifests, "Deployment").spec.template;
+	/* outside: what is in the Secrets and ConfigMaps that are not rendered, { name: { key: text } }
+	 * name: of the Deployment, where there are more */
+	constructor(stage, manifests, namespace, outside = {}, name = undefined) {
+		const { spec } = find(manifests, "Deployment", name).spec.template;
 		this.stage = stage;
 		this.fields = { "metadata.namespace": namespace };
 		this.containers = [...(spec.initContainers ?? []), ...spec.containers];
@@ -109,7 +110,7 @@ export class Pod {
 	start(name, { uid, command, cgroup } = {}) {
 		const container = this.containers.find((candidate) => candidate.name === name);
 		const script = ["set -e", ...this.#mounts(container)];
-		if (container.securityContext.readOnlyRootFilesystem)
+		if (container.securityContext?.readOnlyRootFilesystem)
 			for (const path of ["/", ...OURS]) script.push(`mount -o remount,bind,ro ${path}`);
 		if (cgroup) script.push(`echo $$ >${cgroup}/cgroup.procs`);
 		script.push('exec "$@"');
