@@ -94,6 +94,9 @@ export function environment(list = [], fields) {
 	return env;
 }
 
+/* What a program says without what it says of a setting that the chart has by its final name, and this build not yet. */
+export const known = (said) => said.toString().replaceAll(/^.*FARO_REDACT\w* is not a setting of this version.*$/gm, "");
+
 export class Pod {
 	/* outside: what is in the Secrets and ConfigMaps that are not rendered, { name: { key: text } }
 	 * name: of the Deployment, where there are more */
