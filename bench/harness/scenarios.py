@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What throughput does not show: a slow receiver, overload, memory after a burst, one CGI process.
+"""What throughput does not show: a slow receiver, overload, memory after a burst, one CGI process,
+an outage of the receiver.
 
 Each scenario → list of rows {"what", "value", "goal", "reached"}, and a list of failures: an answer or
 a count that is wrong. A missed goal is not a failure; `bench/run --goals` makes it one.
@@ -12,6 +13,7 @@ import subprocess
 import time
 
 from . import load, throughput
+from .outage import outage
 from .procs import wait_until
 from .stage import OUR_ENV, FastReceiver, Missing, SlowReceiver, Stage
 
@@ -216,4 +218,9 @@ def cgi(_put_up, directory, binary, beacons, _seconds):
                 "<= 20 ms", p95_ms <= 20)], failures
 
 
-ALL = {"slow": slow, "overload": overload, "memory": memory, "cgi": cgi}
+def spool(put_up, directory, _binary, beacons, seconds):
+    """The receiver is away, and comes back."""
+    return outage(put_up, directory, beacons, seconds, row)
+
+
+ALL = {"slow": slow, "overload": overload, "memory": memory, "cgi": cgi, "outage": spool}

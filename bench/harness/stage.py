@@ -108,8 +108,8 @@ def need(program, package):
 
 class Nginx(Process):
     def __init__(self, directory, name, server, http="", main="", modules="", workers=2, env=None,
-                 log="access_log off;"):
-        self.port = free_port()
+                 log="access_log off;", port=None):
+        self.port = port or free_port()
         path = os.path.join(directory, name + ".conf")
         with open(path, "w") as conf:
             conf.write(NGINX.format(
@@ -146,9 +146,9 @@ class FastReceiver(Nginx):
 
     delay_s = 0
 
-    def __init__(self, directory):
+    def __init__(self, directory, port=None):
         super().__init__(directory, "receiver", """location = /collect { return 202; }
-        location = /-/counts { stub_status; }""")
+        location = /-/counts { stub_status; }""", port=port)
         self.asked = 1  # the probe of wait_for_port() sent no request; this is the next question
 
     def posts(self):

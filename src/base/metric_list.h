@@ -47,6 +47,8 @@ METRIC_COUNTER(SPOOFED, "spoofed_total",
 METRIC_SERIES(DROPPED_BAD_SPAN, DROPPED_ITEMS, "reason=\"bad_span\"")
 METRIC_SERIES(DROPPED_EXTENSION, DROPPED_ITEMS, "reason=\"extension\"")
 METRIC_SERIES(DROPPED_ERROR, DROPPED_ITEMS, "reason=\"error\"")
+METRIC_COUNTER(DROPPED_FIELDS, "dropped_fields_total",
+	       "Members that FARO_DROP_FIELDS removed from beacons.")
 
 METRIC_SERIES(UPSTREAM_OK, REQUESTS, "outcome=\"ok\"")
 #define UPSTREAM_VERDICT(name, status, reason, ...) \

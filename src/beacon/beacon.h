@@ -29,7 +29,7 @@ struct beacon_counts {
 
 	/* What the operator's settings left out (config/privacy.h); no item of it is counted above.
 	 */
-	uint32_t extension_errors, dropped_errors;
+	uint32_t extension_errors, dropped_errors, dropped_fields;
 	bool left_out; /* the last item, too: nothing is left to relay */
 };
 

@@ -17,6 +17,7 @@
 
 static void walk_values(struct walk *walk)
 {
+	const struct drop_node *object = walk->node;
 	struct edits_items items = {0};
 	struct json_string name;
 
@@ -24,7 +25,9 @@ static void walk_values(struct walk *walk)
 		return;
 	while (json_member(&walk->json, &name)) {
 		walk_next_item(walk, &items);
-		json_skip(&walk->json);
+		if (walk_drop_member(walk, &items, object, name))
+			continue;
+		walk_pass(walk);
 		if (!enrich_reserved_value(&walk->enricher->names, name))
 			continue;
 		walk_remove_item(walk, &items, name.offset);
@@ -35,9 +38,11 @@ static void walk_values(struct walk *walk)
 
 static void walk_measurements(struct walk *walk)
 {
+	const struct drop_node *array = walk->node;
+
 	if (!walk_enter_array(walk))
 		return;
-	while (json_element(&walk->json)) {
+	while (walk_next_element(walk, array)) {
 		struct members members = walk_members(walk, AT_MEASUREMENT);
 
 		walk->counts->measurements++;
@@ -105,7 +110,8 @@ static void walk_top(struct walk *walk)
 static void walk_begin(struct walk *walk, struct enricher *enricher, struct view in,
 		       struct beacon_counts *counts)
 {
-	*walk = (struct walk){.enricher = enricher, .counts = counts};
+	*walk = (struct walk){
+		.enricher = enricher, .counts = counts, .node = enricher->dropped.root};
 	*counts = (struct beacon_counts){0};
 	json_init(&walk->json, in);
 	edits_clear(&enricher->edits);
@@ -164,6 +170,7 @@ enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
 
 struct enricher *enricher_new(const struct labels *labels, const struct privacy *privacy)
 {
+	static const struct config_list no_fields;
 	struct enricher *enricher = calloc(1, sizeof(*enricher));
 
 	if (!enricher)
@@ -173,7 +180,8 @@ struct enricher *enricher_new(const struct labels *labels, const struct privacy 
 	edits_init(&enricher->edits);
 	enrich_rule_sets_init(enricher->rules);
 	enricher->name_claims = calloc(labels->app_count, sizeof(*enricher->name_claims));
-	if (!enricher->name_claims || !enrich_fragments_init(&enricher->texts, labels) ||
+	if (!drop_init(&enricher->dropped, privacy ? &privacy->drop_fields : &no_fields) ||
+	    !enricher->name_claims || !enrich_fragments_init(&enricher->texts, labels) ||
 	    !enrich_reserved_init(&enricher->names, labels)) {
 		enricher_free(enricher);
 		return NULL;
@@ -185,6 +193,7 @@ void enricher_free(struct enricher *enricher)
 {
 	if (!enricher)
 		return;
+	drop_release(&enricher->dropped);
 	enrich_reserved_release(&enricher->names);
 	enrich_fragments_release(&enricher->texts);
 	edits_release(&enricher->edits);

@@ -177,18 +177,19 @@ static void remove_exception(struct walk *walk, struct edits_items *items, enum 
 
 static void walk_noisy(struct walk *walk)
 {
+	const struct drop_node *array = walk->node;
 	struct edits_items items = {0};
 
 	if (!walk_enter_array(walk))
 		return;
-	while (json_element(&walk->json)) {
+	while (walk_next_element(walk, array)) {
 		enum noise noise = noise_of(&walk->enricher->noise, walk->json);
 
 		walk_next_item(walk, &items);
 		if (noise != NOISE_NONE) {
 			remove_exception(walk, &items, noise);
 		} else {
-			json_skip(&walk->json);
+			walk_pass(walk);
 			walk->counts->exceptions++;
 		}
 	}

@@ -90,7 +90,7 @@ static void walk_app(struct walk *walk)
 		else if (rule->action == DO_APP_VERSION)
 			walk_app_version(walk);
 		else
-			json_skip(&walk->json);
+			walk_pass(walk);
 	}
 	add_missing_labels(walk, &members);
 }
@@ -98,12 +98,13 @@ static void walk_app(struct walk *walk)
 static void walk_session_attributes(struct walk *walk)
 {
 	const struct labels *labels = walk->enricher->labels;
+	const struct drop_node *object = walk->node;
 	struct edits_items items = {0};
 	struct json_string key;
 
 	if (labels->attribute_count == 0) {
 		if (walk_next_is(walk, JSON_OBJECT))
-			json_skip(&walk->json);
+			walk_pass(walk);
 		return;
 	}
 	if (json_peek(&walk->json) == JSON_NULL) {
@@ -117,10 +118,14 @@ static void walk_session_attributes(struct walk *walk)
 		size_t ours;
 
 		walk_next_item(walk, &items);
-		walk_read_claim(walk, &claim);
-		ours = enrich_reserved_session(&walk->enricher->names, key);
-		if (ours == labels->attribute_count)
+		if (walk_drop_member(walk, &items, object, key))
 			continue;
+		ours = enrich_reserved_session(&walk->enricher->names, key);
+		if (ours == labels->attribute_count) {
+			walk_pass(walk);
+			continue;
+		}
+		walk_read_claim(walk, &claim);
 		walk_remove_item(walk, &items, key.offset);
 		walk_count_spoof(walk, &claim, labels->attributes[ours].value);
 	}
@@ -162,7 +167,7 @@ static void walk_overrides(struct walk *walk)
 	struct members members = walk_members(walk, AT_OVERRIDES);
 
 	if (json_peek(&walk->json) != JSON_OBJECT) {
-		json_skip(&walk->json);
+		walk_pass(walk);
 		return;
 	}
 	members.items = &items;
@@ -190,7 +195,7 @@ static void walk_session(struct walk *walk)
 		else if (rule->action == DO_OVERRIDES)
 			walk_overrides(walk);
 		else
-			json_skip(&walk->json);
+			walk_pass(walk);
 	}
 	if (stamped && !members_have(&members, DO_SESSION_ATTRIBUTES))
 		walk_add_member(walk, &members, TEXT_SESSION_ATTRIBUTES);
@@ -218,7 +223,7 @@ void walk_meta(struct walk *walk)
 		else if (rule->action == DO_GEO)
 			walk_geo(walk, &members);
 		else
-			json_skip(&walk->json);
+			walk_pass(walk);
 	}
 	adds_app = !members_have(&members, DO_APP);
 	adds_session =

@@ -158,13 +158,14 @@ static bool walk_link(struct walk *walk)
 
 static bool walk_links(struct walk *walk)
 {
+	const struct drop_node *array = walk->node;
 	enum json_type type = json_peek(&walk->json);
 	bool good = true;
 
 	if (type != JSON_ARRAY)
 		return json_skip(&walk->json) && type == JSON_NULL;
 	json_enter(&walk->json, JSON_ARRAY);
-	while (json_element(&walk->json))
+	while (walk_next_element(walk, array))
 		good = walk_link(walk) && good;
 	return good;
 }
@@ -202,12 +203,13 @@ static bool walk_span(struct walk *walk)
 /* Returns how many spans stay. */
 static uint32_t walk_spans(struct walk *walk)
 {
+	const struct drop_node *array = walk->node;
 	struct edits_items items = {0};
 	uint32_t good = 0;
 
 	if (!walk_enter_array(walk))
 		return 0;
-	while (json_element(&walk->json)) {
+	while (walk_next_element(walk, array)) {
 		size_t from = json_offset(&walk->json);
 
 		walk_next_item(walk, &items);
@@ -225,11 +227,12 @@ static uint32_t walk_spans(struct walk *walk)
 /* Returns the number of scopes, and adds their spans to *spans. */
 static uint32_t walk_scopes(struct walk *walk, uint32_t *spans)
 {
+	const struct drop_node *array = walk->node;
 	uint32_t scopes = 0;
 
 	if (!walk_enter_array(walk))
 		return 0;
-	for (; json_element(&walk->json); scopes++) {
+	for (; walk_next_element(walk, array); scopes++) {
 		struct members members = walk_members(walk, AT_SCOPE_SPANS);
 
 		if (!walk_enter_object(walk))
@@ -261,6 +264,16 @@ static void walk_resource_spans(struct walk *walk)
 	walk->counts->spans += scopes > 0 ? spans : deprecated;
 }
 
+static void walk_all_resource_spans(struct walk *walk)
+{
+	const struct drop_node *array = walk->node;
+
+	if (!walk_enter_array(walk))
+		return;
+	while (walk_next_element(walk, array))
+		walk_resource_spans(walk);
+}
+
 void walk_traces(struct walk *walk)
 {
 	struct members members = walk_members(walk, AT_TRACES);
@@ -269,8 +282,6 @@ void walk_traces(struct walk *walk)
 		return;
 	walk->json.refuse_empty_keys = true;
 	while (walk_next_known(walk, &members))
-		if (walk_enter_array(walk))
-			while (json_element(&walk->json))
-				walk_resource_spans(walk);
+		walk_all_resource_spans(walk);
 	walk->json.refuse_empty_keys = false;
 }

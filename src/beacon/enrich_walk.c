@@ -122,16 +122,61 @@ static bool next_member(struct walk *walk, struct members *members, struct json_
 	return true;
 }
 
+/* Objects that hold items of the beacon, or what holds them. */
+static bool has_items(enum enrich_level level)
+{
+	return level == AT_TOP || level == AT_TRACES || level == AT_RESOURCE_SPANS ||
+	       level == AT_SCOPE_SPANS;
+}
+
+/* Gives the object the means to remove members, where its walker has none. */
+static void lend_items(struct walk *walk, struct members *members)
+{
+	members->borrows_items = true;
+	members->items = &walk->enricher->items[walk->json.depth];
+	*members->items = (struct edits_items){0};
+}
+
+/* True if FARO_DROP_FIELDS has the member. */
+static bool drop_known(struct walk *walk, struct members *members, struct json_string key)
+{
+	enum json_type type = json_peek(&walk->json);
+	size_t from = json_offset(&walk->json);
+
+	if (!walk_drop_member(walk, members->items, members->node, key))
+		return false;
+	/* More than [], which has nothing in it. */
+	if (has_items(members->set->rules->level) && (type == JSON_ARRAY || type == JSON_OBJECT) &&
+	    json_offset(&walk->json) - from > 2)
+		walk->lost_items = true;
+	return true;
+}
+
+/* At the end of an object that has borrowed its items. */
+static bool give_items_back(struct walk *walk, struct members *members)
+{
+	const struct edits_items *items = members->items;
+	bool any = items->pending ? items->kept : items->any;
+
+	walk_close(walk, members->items, false);
+	return any;
+}
+
 const struct enrich_rule *walk_next_known(struct walk *walk, struct members *members)
 {
 	const struct enrich_rule *rule;
 	enum enrich_key_fault fault;
 	struct json_string key;
 
+	if (members->node && !members->items)
+		lend_items(walk, members);
 	while (next_member(walk, members, &key)) {
+		walk->node = NULL;
+		if (members->node && drop_known(walk, members, key))
+			continue;
 		rule = enrich_rule_find(members->set, key, &members->seen, &fault);
 		if (!rule) {
-			json_skip(&walk->json);
+			walk_pass(walk);
 		} else if (fault != KEY_GOOD) {
 			refuse_key(walk, key.offset, fault);
 		} else if (has_wrong_type(walk, rule)) {
@@ -141,7 +186,8 @@ const struct enrich_rule *walk_next_known(struct walk *walk, struct members *mem
 			return rule;
 		}
 	}
-	members->any = !walk->json.was_empty;
+	members->any =
+		members->borrows_items ? give_items_back(walk, members) : !walk->json.was_empty;
 	return NULL;
 }
 
@@ -157,11 +203,13 @@ bool walk_enter_array(struct walk *walk)
 
 uint32_t walk_count_items(struct walk *walk)
 {
+	const struct drop_node *array = walk->node;
 	uint32_t count = 0;
 
-	if (walk_enter_array(walk))
-		while (json_element(&walk->json) && json_skip(&walk->json))
-			count++;
+	if (!walk_enter_array(walk))
+		return 0;
+	for (; walk_next_element(walk, array) && !json_failed(&walk->json); count++)
+		walk_pass(walk);
 	return count;
 }
 

@@ -9,6 +9,7 @@
 #ifndef FARO_BEACON_ENRICH_WALK_H
 #define FARO_BEACON_ENRICH_WALK_H
 
+#include "beacon/drop.h"
 #include "beacon/edits.h"
 #include "beacon/enrich.h"
 #include "beacon/enrich_fragments.h"
@@ -27,6 +28,8 @@ struct enrich_noise {
 struct enricher {
 	const struct labels *labels;
 	struct enrich_noise noise;
+	struct drop_tree dropped;
+	struct edits_items items[JSON_MAX_DEPTH + 1]; /* lent to objects, by depth */
 	struct enrich_rule_set rules[ENRICH_LEVELS];
 	struct edits edits;
 	struct enrich_fragments texts;
@@ -38,10 +41,11 @@ struct walk {
 	struct json json;
 	struct enricher *enricher;
 	struct beacon_counts *counts;
-	size_t app;            /* index into labels->apps */
-	uint32_t known_claims; /* sum of name_claims */
-	bool lost_items;       /* the operator's settings have removed one */
-	enum verdict verdict;  /* of walk_refuse() */
+	size_t app;                   /* index into labels->apps */
+	uint32_t known_claims;        /* sum of name_claims */
+	const struct drop_node *node; /* of the next value */
+	bool lost_items;              /* the operator's settings have removed one */
+	enum verdict verdict;         /* of walk_refuse() */
 	const char *detail;
 };
 
@@ -49,9 +53,11 @@ struct walk {
 struct members {
 	const struct enrich_rule_set *set;
 	uint32_t seen;
-	bool any;                  /* known at the end of the object */
-	size_t from;               /* where the member begins that walk_next_known() has found */
+	bool any;    /* known at the end of the object */
+	size_t from; /* where the member begins that walk_next_known() has found */
+	const struct drop_node *node;
 	struct edits_items *items; /* NULL unless members may be removed */
+	bool borrows_items;        /* the walker has none, and fields are dropped */
 };
 
 /* The value that the browser sent for a label. */
@@ -71,13 +77,34 @@ bool walk_enter_object(struct walk *walk);
 bool walk_enter_array(struct walk *walk);
 static inline struct members walk_members(const struct walk *walk, enum enrich_level level)
 {
-	return (struct members){.set = &walk->enricher->rules[level]};
+	return (struct members){.set = &walk->enricher->rules[level], .node = walk->node};
 }
 /* Goes to the value of the next member that has a rule, and returns that rule. Skips all other
  * members. NULL at the end of the object. */
 const struct enrich_rule *walk_next_known(struct walk *walk, struct members *members);
 bool members_have(const struct members *members, enum enrich_action action);
-/* Skips an array, or null, and returns how many items it has. */
+/* Goes to the next element of the array whose node this is. */
+static inline bool walk_next_element(struct walk *walk, const struct drop_node *array)
+{
+	if (!json_element(&walk->json))
+		return false;
+	walk->node = array ? array->elements : NULL;
+	return true;
+}
+/* If FARO_DROP_FIELDS has this member of the object: removes it, with its value that comes next.
+ * Else the value's node is set. For members that the walker looks at one by one. */
+bool walk_drop_member(struct walk *walk, struct edits_items *items, const struct drop_node *object,
+		      struct json_string key);
+/* Passes over the next value, all of it, and removes the fields in it that are dropped. */
+void walk_pass_value(struct walk *walk);
+static inline void walk_pass(struct walk *walk)
+{
+	if (walk->node)
+		walk_pass_value(walk);
+	else
+		json_skip(&walk->json);
+}
+/* Passes over an array, or null, and returns how many items it has. */
 uint32_t walk_count_items(struct walk *walk);
 
 void walk_add_text(struct walk *walk, size_t offset, size_t removed, unsigned text);

@@ -144,7 +144,7 @@ enum json_match {
 	JSON_SAME,  /* the same bytes */
 };
 
-/* `name` is ASCII. Folding: ASCII letters without case, U+017F as s, U+212A as k. */
+/* Folding: ASCII letters without case; in `string`, U+017F as s and U+212A as k. */
 enum json_match json_string_match(struct json_string string, struct view name);
 
 #endif

@@ -135,26 +135,34 @@ bool json_string_is(struct json_string string, struct view text)
 	return string.len == 0;
 }
 
+static uint32_t fold_ascii(uint32_t rune)
+{
+	return rune >= 'A' && rune <= 'Z' ? rune | 0x20 : rune;
+}
+
 static uint32_t fold(uint32_t rune)
 {
-	if (rune >= 'A' && rune <= 'Z')
-		return rune | 0x20;
 	if (rune == 0x17f)
 		return 's';
-	return rune == 0x212a ? 'k' : rune;
+	return rune == 0x212a ? 'k' : fold_ascii(rune);
 }
 
 enum json_match json_string_match(struct json_string string, struct view name)
 {
-	uint32_t rune;
+	uint32_t rune, wanted;
 
 	if (string.len == name.len && memcmp(string.ptr, name.ptr, name.len) == 0)
 		return JSON_SAME;
 	if (string.plain && string.len != name.len)
 		return JSON_DIFFERENT;
-	for (size_t i = 0; i < name.len; i++)
-		if (!json_next_rune(&string, &rune) ||
-		    fold(rune) != fold((unsigned char)name.ptr[i]))
+	while (name.len > 0) {
+		wanted = (unsigned char)*name.ptr;
+		if (wanted < 0x80)
+			name = (struct view){name.ptr + 1, name.len - 1};
+		else
+			json_text_rune(&name, &wanted);
+		if (!json_next_rune(&string, &rune) || fold(rune) != fold_ascii(wanted))
 			return JSON_DIFFERENT;
+	}
 	return string.len == 0 ? JSON_ALIKE : JSON_DIFFERENT;
 }

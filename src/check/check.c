@@ -211,7 +211,9 @@ static enum check_finding post_padded(struct check *check, size_t size, const ch
 		body.blanks = size - check->empty.len;
 	finding = check_client_post(&check->client, &body);
 	say_exchange(check, "largest", meaning);
-	return finding;
+	/* A collector's faroreceiver answers 400 to what is above its limit. That it takes beacons
+	 * is known by now. */
+	return check->client.exchange.status == 400 ? FINDING_TOO_LARGE : finding;
 }
 
 static enum check_finding check_largest(struct check *check)

@@ -100,10 +100,11 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 		"https://, or another path."},
 	[FINDING_TOO_LARGE] = {
 		"too_large",
-		"A limit there is lower than ours: large beacons would be refused with 413.",
+		"A limit there is lower than ours: large beacons would be refused.",
 		"Lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES; or raise "
-		"max_allowed_payload_size of faro.receiver's server block, and the limit of a "
-		"proxy in front of it."},
+		"max_allowed_payload_size of faro.receiver's server block, or "
+		"max_request_body_size of a collector's faro receiver, and the limit of a proxy in "
+		"front of it."},
 	[FINDING_THROTTLED] = {
 		"throttled", "The receiver works, and its rate limit is reached.",
 		"Raise rate and burst_size of the rate_limiting block in faro.receiver's server "

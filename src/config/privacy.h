@@ -8,6 +8,8 @@
 #ifndef FARO_CONFIG_PRIVACY_H
 #define FARO_CONFIG_PRIVACY_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 
 struct config_list {
@@ -28,6 +30,28 @@ enum {
 struct privacy {
 	enum config_switch drop_extension_errors;
 	struct config_list drop_errors; /* literal texts */
+	struct config_list drop_fields; /* paths, see privacy_path_next() */
 };
+
+/*
+ * A path has names with dots between them, and [] behind the name of an array whose elements it
+ * goes into: logs[].context.token. A backslash takes the character behind it as it is.
+ */
+struct privacy_step {
+	struct view name;
+	unsigned arrays; /* how many [] follow */
+};
+
+enum privacy_path {
+	PATH_STEP,
+	PATH_END,
+	PATH_MALFORMED
+};
+
+/* Takes the next name off the path. It is written into `name`, which has as many bytes as the path. */
+enum privacy_path privacy_path_next(const char **path, char *name, struct privacy_step *step);
+/* The name in snake_case, if it is in camelCase. `out` has twice as many bytes; without a capital
+ * letter its ptr is NULL. */
+struct view privacy_snake_case(struct view name, char *out);
 
 #endif

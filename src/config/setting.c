@@ -117,6 +117,9 @@ const struct setting settings[] = {
 	SHORT_LIST("FARO_DROP_ERRORS", privacy.drop_errors, PRIVACY_LIST_MAX, setting_check_error,
 		   "at most 64 texts of at most 255 bytes", NULL,
 		   "Leave out exceptions whose value contains one of these texts."),
+	SHORT_LIST("FARO_DROP_FIELDS", privacy.drop_fields, PRIVACY_LIST_MAX, setting_check_field,
+		   "at most 64 paths, such as meta.user.email or logs[].context.token", NULL,
+		   "Leave out these members, such as meta.user or logs[].context.token."),
 	TEXT(directory, "FARO_SPOOL_DIR", spool_dir, setting_check_directory,
 	     "an absolute path, such as /var/spool/faro-ingest", NULL,
 	     "What the receiver does not take is kept here and delivered later. Default: no "

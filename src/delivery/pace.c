@@ -90,9 +90,8 @@ int64_t pace_blocked_until(struct pace *pace, int64_t now_us)
 void pace_sent(struct pace *pace, int64_t now_us)
 {
 	pace->sent_us = now_us;
-	/* Time in which nothing was sent is not made up for. */
-	if (pace->next_us < now_us)
-		pace->next_us = now_us;
+	if (pace->next_us < now_us - RATE_CREDIT_US)
+		pace->next_us = now_us - RATE_CREDIT_US;
 	pace->next_us += (int64_t)(1e6 / pace->rate);
 }
 

@@ -13,8 +13,9 @@
  * the one that has just failed. What retries have no room for is left behind the cursor and comes
  * in a later round, when all others have been tried.
  *
- * "Finished" is a list in memory: what the disk does not let us delete is not sent again either. At
- * FINISHED_MAX of them nothing more is sent; so many may at most come twice after a crash.
+ * "Finished" is a list in memory, which a timer empties: what the disk does not let us delete is not
+ * sent again either. At FINISHED_MAX of them nothing more is sent; so many may at most come twice
+ * after a crash.
  *
  * What an outcome leads to is policy.c's to say, when a record is tried again retries.c's, and how
  * fast all of it goes pace.c's.
@@ -26,14 +27,13 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "delivery/id_set.h"
 #include "delivery/pace.h"
 #include "delivery/policy.h"
 #include "delivery/retries.h"
 #include "upstream/relay.h"
 
 enum {
-	FINISHED_MAX = 1024,
-	FINISH_BATCH = 64,
 	KEEP_BYTES = 64 * 1024,
 };
 
@@ -65,19 +65,12 @@ struct replay {
 	struct retries retries;
 	struct store_finished finished[FINISHED_MAX];
 	size_t finished_count;
+	struct id_set finished_ids;
 	struct pace pace;
 	bool stopped;
 };
 
 /* --- the end of a record -----------------------------------------------------------------------*/
-
-static bool is_finished(const struct replay *replay, int64_t id)
-{
-	for (size_t i = 0; i < replay->finished_count; i++)
-		if (replay->finished[i].id == id)
-			return true;
-	return false;
-}
 
 static bool is_in_slot(const struct replay *replay, int64_t id)
 {
@@ -101,7 +94,11 @@ static void finish_record(struct replay *replay, int64_t id, enum store_end end)
 	metrics_add(metrics[end], 1);
 	retries_remove(&replay->retries, id);
 	replay->finished[replay->finished_count++] = (struct store_finished){id, end};
-	replay->finish_timer.due_us = replay->loop->now_us;
+	id_set_add(&replay->finished_ids, id);
+	if (replay->finished_count >= FINISH_BATCH)
+		replay->finish_timer.due_us = replay->loop->now_us;
+	else if (replay->finish_timer.due_us == INT64_MAX)
+		replay->finish_timer.due_us = replay->loop->now_us + FINISH_DELAY_US;
 }
 
 void replay_finish(struct replay *replay)
@@ -115,6 +112,8 @@ void replay_finish(struct replay *replay)
 			n = FINISH_BATCH;
 		if (store_finish(replay->store, replay->finished + done, n) != STORE_OK)
 			break;
+		for (size_t i = done; i < done + n; i++)
+			id_set_remove(&replay->finished_ids, replay->finished[i].id);
 		done += n;
 	}
 	replay->finished_count -= done;
@@ -294,7 +293,7 @@ static void go_on(struct slot *slot)
 static bool is_known(struct replay *replay, int64_t id)
 {
 	return retries_find(&replay->retries, id) || is_in_slot(replay, id) ||
-	       is_finished(replay, id);
+	       id_set_has(&replay->finished_ids, id);
 }
 
 static void drop_damaged(struct replay *replay, int64_t id)
@@ -457,7 +456,7 @@ void replay_expire(struct replay *replay, int64_t now_s)
 		    store_peek(replay->store, id, &id, &stored_s) != STORE_OK ||
 		    !has_expired(replay, stored_s, now_s))
 			return;
-		if (is_in_slot(replay, id) || is_finished(replay, id))
+		if (is_in_slot(replay, id) || id_set_has(&replay->finished_ids, id))
 			continue;
 		log_limited(LOG_WARN, "spool_expired",
 			    "Beacons older than FARO_SPOOL_MAX_AGE_S are dropped; fix the "

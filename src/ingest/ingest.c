@@ -261,6 +261,7 @@ static void count_changes(const struct beacon_counts *counts)
 	metrics_add(METRIC_DROPPED_BAD_SPAN, counts->bad_spans);
 	metrics_add(METRIC_DROPPED_EXTENSION, counts->extension_errors);
 	metrics_add(METRIC_DROPPED_ERROR, counts->dropped_errors);
+	metrics_add(METRIC_DROPPED_FIELDS, counts->dropped_fields);
 }
 
 bool ingest_label(struct ingest *ingest, struct request *request)

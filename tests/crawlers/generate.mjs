@@ -22,6 +22,17 @@ export const list = JSON.parse(readFileSync(source, "utf8"));
 /* No crawler of the list, and no browser that we know of, says more of itself. */
 const LONGEST = 512;
 
+/*
+ * Most browsers say the same, version apart. Of PCRE's work the steps count, one for each letter, so the dots skip
+ * " AppleWebKit/537.36 (KHTML, like Gecko) ", or Safari's, which has two more.
+ */
+const FROZEN = [
+	...["Windows NT 10\\.0; Win64; x64", "Linux; Android 10; K", "Macintosh; Intel Mac OS X 10_15_7", "X11; Linux x86_64"],
+	"iPhone; CPU iPhone OS [\\d_]+ like Mac OS X",
+];
+const commonBrowser = `^Mozilla/5\\.0 \\((?:${FROZEN.join("|")})\\).{40}` +
+	"(?:Chrome/[\\d.]+ (?:Mobile )?Safari/537\\.36(?: (?:Edg|EdgA|OPR)/[\\d.]+)?|..Version/[\\d.]+ (?:Mobile/15E148 )?Safari/[\\d.]+)$";
+
 /* What the usual browsers, and web views of applications, consist of. */
 const PLATFORMS = [
 	"Windows NT [\\d.]+(?:; (?:Win64; x64|WOW64|ARM64))?",
@@ -34,10 +45,13 @@ const PLATFORMS = [
 const PRODUCTS = [
 	...["Chrome", "Safari", "Version", "Mobile", "Firefox", "Edg", "OPR", "SamsungBrowser", "CriOS", "FxiOS", "EdgA", "EdgiOS", "OPT"],
 	...["GSA", "Vivaldi", "YaBrowser", "DuckDuckGo", "Ddg", "UCBrowser", "MiuiBrowser", "HuaweiBrowser", "HeyTapBrowser", "VivoBrowser"],
-	...["Whale", "Line", "MicroMessenger"],
+	...["Whale", "Line", "XWEB", "MMWEBSDK", "MMWEBID"],
 ];
 const APPLICATIONS = [
 	"Instagram [\\d.]+ (?:Android )?\\([\\w .,:;=/+-]+\\)",
+	"(?:musical_ly|trill)_[\\w.]+[\\w ./-]*",
+	"MicroMessenger/[\\w.]+\\(\\w+\\)[\\w ./-]*",
+	"Twitter for iPhone(?:/[\\d.]+)?",
 	"Snapchat/[\\d.]+ \\(like Safari/[\\d.]+(?:, panda)?\\)",
 	"\\[(?:FB|LinkedInApp|Pinterest)[\\w .,:;/+-]*\\](?:/[\\d.]+)?",
 ];
@@ -88,7 +102,7 @@ export const reasonOf = ({ tags }) =>
 
 function assertNoneIsUsual(entries) {
 	for (const name of entries.flatMap(({ instances = [] }) => instances))
-		if (name.length > LONGEST || new RegExp(usualBrowser).test(name))
+		if (name.length > LONGEST || new RegExp(`${commonBrowser}|${usualBrowser}`).test(name))
 			throw new Error(`a crawler of the list would be taken for a usual browser: ${name}`);
 }
 
@@ -103,7 +117,7 @@ export function generate(entries = list) {
 #	$faro_synthetic_type  bot or test for these, as OpenTelemetry's user_agent.synthetic.type has them; else empty
 #
 # docs/REQUEST.md says what they are good for. A crawler may call itself a browser, so this keeps noise away, and no one else.
-# nginx looks at it only for requests that need the value. The usual browsers are answered by the second line.
+# nginx looks at it only for requests that need the value. The usual browsers are answered by the first two lines.
 #
 # The list is that of crawler-user-agents ${version}, under this licence:
 #
@@ -112,9 +126,10 @@ ${read("LICENSE").trim().replace(/^./gm, "# $&").replace(/^$/gm, "#")}
 map $http_user_agent $faro_crawler {
 	default "";
 
+${line(`(?s)${commonBrowser}`, '""')}
+${line(usualBrowser, '""')}
 	# No browser says so much, and looking through it would take long.
 ${line(`^.{${LONGEST + 1}}`, '""')}
-${line(usualBrowser, '""')}
 
 ${linesOf(of("crawler"), "crawler").join("\n")}
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { root } from "../system/lib/stage.mjs";
-import { chart, refusal, shop, tests } from "./lib/helm.mjs";
+import { chart, find, parse, refusal, shop, template, tests } from "./lib/helm.mjs";
 
 const faro = (values) => ({ faro: { enabled: true, ...values } });
 const proxy = (values) => faro({ proxy: values });
@@ -56,16 +56,17 @@ const refused = [
 	[proxy({ path: "/a/../b" }), 'faro.proxy.path is "/a/../b"', "leave out the segments . and .."],
 	[proxy({ allowedOrigins: ["*"] }), 'faro.proxy.allowedOrigins has "*"', "write origins such as https://shop.example"],
 	[proxy({ allowedOrigins: ["https://a.example/"] }), "faro.proxy.allowedOrigins has", "without path"],
+	[proxy({ allowedOrigins: ["https://a.example:99999"] }), 'faro.proxy.allowedOrigins has "https://a.example:99999"', "write origins such as"],
 	[proxy({ allowedOrigins: Array(300).fill("https://a.example") }), "faro.proxy.allowedOrigins has more than 3900 characters", "write fewer"],
 	[proxy({ allowedHeaders: ["*"] }), 'faro.proxy.allowedHeaders has "*"', "write names of headers such as baggage"],
 	[proxy({ allowedHeaders: ["a,b"] }), 'faro.proxy.allowedHeaders has "a,b"', "write names of headers such as baggage"],
 	[proxy({ allowedHeaders: ["a".repeat(65)] }), "faro.proxy.allowedHeaders has", "write names of headers such as baggage"],
 	[proxy({ allowedHeaders: Array(33).fill("a") }), "faro.proxy.allowedHeaders has 33 names", "write at most 32"],
-	[proxy({ limits: { maxBodyBytes: "5 MiB" } }), 'faro.proxy.limits.maxBodyBytes is "5 MiB"', "write a whole number"],
-	[proxy({ limits: { maxDecodedBytes: "x" } }), 'faro.proxy.limits.maxDecodedBytes is "x"', "write a whole number"],
+	[proxy({ limits: { maxBodyBytes: "5 MiB" } }), 'faro.proxy.limits.maxBodyBytes is "5 MiB"', "write a number of bytes"],
+	[proxy({ limits: { maxDecodedBytes: "x" } }), 'faro.proxy.limits.maxDecodedBytes is "x"', "write a number of bytes"],
 	[proxy({ limits: { maxDecodedBytes: "16MiB" } }), "faro.proxy.resources.limits.memory is 64Mi", "write at least 111Mi"],
 	[proxy({ limits: { maxMemoryBytes: "15728639" } }), "faro.proxy.limits.maxMemoryBytes is 15728639", "write at least 15728640"],
-	[proxy({ limits: { maxMemoryBytes: "33Mi" } }), "faro.proxy.limits.maxMemoryBytes is 33Mi", "lower it, or raise the limit"],
+	[proxy({ limits: { maxMemoryBytes: "33MiB" } }), "faro.proxy.limits.maxMemoryBytes is 33MiB", "lower it, or raise the limit"],
 	[proxy({ resources: { limits: { memory: "44Mi" } } }), "faro.proxy.resources.limits.memory is 44Mi", "write at least 45Mi"],
 	[proxy({ resources: { limits: { memory: "much" } } }), 'faro.proxy.resources.limits.memory is "much"', "such as 64Mi"],
 	[proxy({ resources: { limits: { cpu: "" } } }), "faro.proxy.resources.limits.cpu is not set", "leave the default"],
@@ -78,13 +79,26 @@ const refused = [
 	[proxy({ upstream: { apiKey: { key: "../x" } } }), 'faro.proxy.upstream.apiKey.key is "../x"', "write the key inside the Secret"],
 	[proxy({ upstream: { ca: { key: "a/b" } } }), 'faro.proxy.upstream.ca.key is "a/b"', "write the key inside"],
 	[proxy({ spool: { existingClaim: "x" } }), "faro.proxy.spool.existingClaim is set", "set faro.proxy.spool.enabled: true"],
-	[proxy({ spool: { maxBytes: "1KiB" } }), "faro.proxy.spool.maxBytes is 1KiB", "write at least 1Mi"],
 	[proxy({ metrics: { podMonitor: true, serviceMonitor: true } }),
 		"faro.proxy.metrics.podMonitor and faro.proxy.metrics.serviceMonitor are both true", "set one of them to false"],
 	[proxy({ metrics: { port: 0, podMonitor: true } }), "faro.proxy.metrics.port is 0", "set a port such as 12348"],
 	[proxy({ metrics: { port: 0, service: true } }), "faro.proxy.metrics.port is 0", "set a port such as 12348"],
 	[proxy({ metrics: { interval: "30 s" } }), 'faro.proxy.metrics.interval is "30 s"', "write a time such as 30s"],
 	[proxy({ metrics: { address: "::" } }), 'faro.proxy.metrics.address is "::"', "IPv6 in brackets"],
+	[proxy({ upstream: { apiKey: { secretName: "a", file: "/b" } } }), "faro.proxy.upstream.apiKey has both secretName and file", "leave one of them out"],
+	[proxy({ upstream: { apiKey: { file: "vault/alloy" } } }), 'faro.proxy.upstream.apiKey.file is "vault/alloy"', "write the absolute path"],
+	[proxy({ extraVolumeMounts: [{ name: "a", mountPath: "/run/faro-ingest/x" }] }), "faro.proxy.extraVolumeMounts has /run/faro-ingest/x", "mount it elsewhere"],
+	[proxy({ securityContext: { runAsUser: 0 } }), "faro.proxy.securityContext.runAsUser is 0", "write another number"],
+	[proxy({ realIp: { header: "X Y" } }), 'faro.proxy.realIp.header is "X Y"', "such as X-Forwarded-For"],
+	[proxy({ requestAttributes: { "a b": "x" } }), 'faro.proxy.requestAttributes has the key "a b"', "write keys of at most 64 letters"],
+	[proxy({ requestAttributes: { ["x".repeat(65)]: "x" } }), "faro.proxy.requestAttributes has the key", "write keys of at most 64 letters"],
+	[proxy({ requestAttributes: { "http.request.header.x": "x" } }), "faro.proxy.requestAttributes[http.request.header.x] is an array", "choose another key"],
+	[proxy({ requestAttributes: { "a.b": "x", a_B: "x" } }), "has the same name as faro.proxy.requestAttributes[a", "leave one of them out"],
+	[faro({ labelAttributes: { "a.b": "x" }, proxy: { requestAttributes: { "a-b": "x" } } }),
+		"faro.proxy.requestAttributes[a-b] has the same name as faro.labelAttributes[a.b]", "leave one of them out"],
+	[proxy({ clientAddress: "full", requestAttributes: { "client.address": "x" } }), "as what faro.proxy.clientAddress stamps", "leave one of them out"],
+	[proxy({ requestAttributes: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`a${i}`, "x"])) }),
+		"faro.proxy.requestAttributes has 33 keys", "write at most 32"],
 	[proxy({ extraEnv: [{ name: "FARO_PATH", value: "/x" }] }), "faro.proxy.extraEnv has FARO_PATH", "set that value, and leave it out"],
 	[proxy({ extraEnv: [{ name: "A", value: "1" }, { name: "A", value: "2" }] }), "faro.proxy.extraEnv has A", "comes twice"],
 	[proxy({ extraEnv: [{ name: "FARO_SOCKET", value: "/tmp/s" }] }), "faro.proxy.extraEnv has FARO_SOCKET", "leave it out"],
@@ -118,6 +132,14 @@ const refused = [
 	[gateway({ httpRoute: { enabled: true, parentRefs: [{ namespace: "x" }] } }), "at '/proxy/gateway/httpRoute/parentRefs/0'", "missing property 'name'"],
 	[proxy({ nativeSidecar: "yes" }), "at '/proxy/nativeSidecar'", "want boolean"],
 	[proxy({ preStopSeconds: 301 }), "at '/proxy/preStopSeconds'", "300"],
+	[proxy({ livenessProbe: { periodSeconds: 0 } }), "at '/proxy/livenessProbe/periodSeconds'", "minimum: got 0, want 1"],
+	[proxy({ extraVolumeMounts: [{ name: "a" }] }), "at '/proxy/extraVolumeMounts/0'", "missing property 'mountPath'"],
+	[proxy({ extraVolumeMounts: [{ name: "a", mountPath: "/b", readonly: true }] }), "at '/proxy/extraVolumeMounts/0'", "'readonly' not allowed"],
+	[proxy({ clientAddress: "hashed" }), "at '/proxy/clientAddress'", "value must be one of 'off', false, 'masked', 'full'"],
+	[proxy({ clientAddress: true }), "at '/proxy/clientAddress'", "value must be one of"],
+	[proxy({ redact: "query" }), "at '/proxy/redact'", "want array"],
+	[proxy({ dropFields: Array(65).fill("logs") }), "at '/proxy/dropFields'", "maxItems: got 65, want 64"],
+	[proxy({ rateLimit: { requestsPerSecond: 0.5 } }), "at '/proxy/rateLimit/requestsPerSecond'", "want integer"],
 	[proxy({ preStopSeconds: "5" }), "at '/proxy/preStopSeconds'", "want integer"],
 	[proxy({ allowedOrigins: "https://a.example" }), "at '/proxy/allowedOrigins'", "want array"],
 	[proxy({ upstream: { timeoutMs: 0 } }), "at '/proxy/upstream/timeoutMs'", "minimum: got 0, want 1"],
@@ -135,6 +157,39 @@ for (const [values, name, remedy] of refused)
 		const message = refusal(shop, values);
 		assert.ok(message.includes(name), message);
 		assert.ok(message.includes(remedy), message);
+	});
+
+/* Many of a kind, which are told in one message. */
+const refusedTogether = [
+	["networks that nginx may not trust, or does not know",
+		["0.0.0.0/0", "::/0", "0::0/0", "10.0.0.0/7", "2000::/3", "10.0.0.256", "10.0.0.0/33", "fd00::/129", "1.2.3", "::1::", ":::",
+			"1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::", "proxy.example", "unix:", "10.0.0.1;", ""],
+		(from) => proxy({ realIp: { from } }), (one) => `faro.proxy.realIp.from has ${JSON.stringify(one)}: write the addresses`],
+	["expressions that could end the directive, or stop nginx",
+		["$a;", "a}", "{a", "${a}", 'a"', "a'", "a\\n", "a\nb", "a\tb", "$", "a$", "$1", "$$a", "$-", "", "x".repeat(256)],
+		(all) => proxy({ requestAttributes: Object.fromEntries(all.map((one, i) => [`a${i}`, one])) }),
+		(one, i) => `faro.proxy.requestAttributes[a${i}] is ${JSON.stringify(one)}: write variables of nginx and text`],
+	["what cannot be redacted", ["url", "Secrets", ""], (redact) => proxy({ redact }),
+		(one) => `faro.proxy.redact has ${JSON.stringify(one)}: write some of secrets, query`],
+	["texts of errors that are no item of a list", ["a,b", "", " ", "a\nb", "x".repeat(256)], (dropErrors) => proxy({ dropErrors }),
+		(one) => `faro.proxy.dropErrors has ${JSON.stringify(one)}: write texts`.replace(/\s+/g, " ")],
+	["fields that are no path of a beacon", ["user", "meta..user", "logs[]", "logs[].", ".meta", "meta.a,b", "metadata.x", ""],
+		(dropFields) => proxy({ dropFields }), (one) => `faro.proxy.dropFields has ${JSON.stringify(one)}: write paths`],
+	["fields in which labels are stamped",
+		["meta", "META", "meta.app", "meta.app.name", "meta.app.nameSpace", "meta.app.version.x", "meta.session", "meta.session.attributes",
+			"traces.resourceSpans[].resource", "traces.resource_spans[].resource.attributes", "traces.resourceSpans[].resource.attributes[].key"],
+		(dropFields) => proxy({ dropFields }), (one) => `faro.proxy.dropFields has ${JSON.stringify(one)}, where labels are stamped`],
+	["attributes that are the service's own",
+		["service.name", "service.namespace", "deployment.environment", "deployment.environment.name", "k8s.pod.name"],
+		(all) => proxy({ requestAttributes: Object.fromEntries(all.map((one) => [one, "x"])) }),
+		(one) => `faro.proxy.requestAttributes[${one}] is the service's own`],
+];
+
+for (const [what, all, values, said] of refusedTogether)
+	test(`refused: ${what}`, () => {
+		const message = refusal(shop, values(all));
+		for (const [i, one] of all.entries()) assert.ok(message.includes(said(one, i)), `${said(one, i)}: ${message}`);
+		assert.equal(message.match(/faro-ingest: /g).length, all.length);
 	});
 
 /* "faro.a.b" → { faro: { a: { b: value } } } */
@@ -179,11 +234,59 @@ test("refused: keys that are like none, with those that are there, and where a k
 	assert.ok(message.includes("write a key of your own as global.faro.extra.xyzzy"), message);
 });
 
-/* The cases of nginx's map and of the program, of which the chart takes http and https. */
-for (const { list, valid } of JSON.parse(readFileSync(join(root, "tests/system/origins.json"), "utf8")).cases)
-	if (!valid)
-		test(`refused: faro.proxy.allowedOrigins ${list}`, () => assert.match(
-			refusal(shop, proxy({ allowedOrigins: list.split(",") })), /faro\.proxy\.allowedOrigins has /));
+/* What a template of the library makes of each of these, in one rendering. */
+function each(name, all) {
+	const folder = chart(join(tests, "charts/bare"), (made) => writeFileSync(join(made, "templates/probe.yaml"), `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: probe}
+data:
+  {{- range $i, $one := .Values.probe }}
+  _{{ $i }}: {{ include "faro-ingest.v1.${name}" $one | quote }}
+  {{- end }}
+`));
+	const { data } = find(parse(template(folder, { probe: all })), "ConfigMap", "probe");
+	return all.map((_, i) => data[`_${i}`]);
+}
+
+/* The cases of nginx's map and of the program. */
+test("origins are refused or taken as the program does", () => {
+	const { cases } = JSON.parse(readFileSync(join(root, "tests/system/origins.json"), "utf8"));
+	const items = each("items", cases.map(({ list }) => [list])).map((json) => JSON.parse(json));
+	const known = [...new Set(items.flat())];
+	const taken = new Map(each("isOrigin", known).map((answer, i) => [known[i], answer === "yes"]));
+	assert.ok(cases.length > 30);
+	for (const [i, { list, valid }] of cases.entries())
+		assert.equal(items[i].every((one) => taken.get(one)), valid, list);
+	assert.match(refusal(shop, proxy({ allowedOrigins: ["https://a.example, https://*.example"] })),
+		/faro\.proxy\.allowedOrigins has "https:\/\/\*\.example": write origins/);
+});
+
+test("sizes are refused or taken as the program does, within its ranges", () => {
+	const { cases } = JSON.parse(readFileSync(join(root, "tests/system/sizes.json"), "utf8"));
+	const ranges = {
+		FARO_MAX_BODY_BYTES: [1, 2 ** 30], FARO_MAX_DECODED_BYTES: [1, 2 ** 30], FARO_MAX_MEMORY_BYTES: [1, 2 ** 31],
+		FARO_SPOOL_MAX_BYTES: [2 ** 20, 2 ** 40],
+	};
+	const made = each("parsedBytes", cases.map(({ setting, text }) => ({ value: text, least: ranges[setting][0], most: ranges[setting][1] })));
+	for (const [i, { setting, text, bytes }] of cases.entries())
+		assert.equal(made[i], bytes === null ? "" : String(bytes), `${setting}=${text}`);
+	const numbers = [1, 4194304, 2 ** 30];
+	assert.deepEqual(each("parsedBytes", numbers.map((value) => ({ value, least: 1, most: 2 ** 30 }))), numbers.map(String), "not written as text");
+	/* The values use these ranges. */
+	for (const [values, name, range] of [
+		[{ limits: { maxBodyBytes: "2GiB" } }, "faro.proxy.limits.maxBodyBytes", "1 to 1GiB"],
+		[{ limits: { maxDecodedBytes: "1073741825" } }, "faro.proxy.limits.maxDecodedBytes", "1 to 1GiB"],
+		[{ limits: { maxMemoryBytes: "3GiB" } }, "faro.proxy.limits.maxMemoryBytes", "1 to 2GiB"],
+		[{ spool: { maxBytes: "1MB" } }, "faro.proxy.spool.maxBytes", "1MiB to 1024GiB"],
+	])
+		assert.ok(refusal(shop, proxy(values)).includes(`${name} is "${Object.values(Object.values(values)[0])[0]}": write a number of bytes from ${range}`));
+});
+
+test("a container's memory is a quantity as Kubernetes writes it", () => {
+	const made = each("quantity", ["64Mi", "0.5Gi", "67108864", "64M", "1Ti", "1.5k"].map((value) => ({ name: "x", value })));
+	assert.deepEqual(made, ["67108864", "536870912", "67108864", "64000000", "1099511627776", "1500"]);
+});
 
 /* charts/bare has only `container`, charts/named only `env`. */
 for (const [name, values, value, wanted] of [

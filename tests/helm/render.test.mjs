@@ -21,7 +21,7 @@ const update = process.env.FARO_UPDATE_GOLDEN;
  */
 function pinned(text) {
 	const sources = new Map(readdirSync(join(library, "files"))
-		.map((name) => [name, new Set(read(library, "files", name).split("\n").map((line) => line.trimEnd()))]));
+		.map((name) => [name.replace("faro-crawlers", "faro-http-crawlers"), new Set(read(library, "files", name).split("\n").map((line) => line.trimEnd()))]));
 	let source;
 	const lines = text.split("\n").filter((line) => {
 		const [, indent, name] = /^( *)([\w.-]+): \|$/.exec(line) ?? [];
@@ -258,6 +258,47 @@ test("the sidecar serves a second longer than nginx's preStop; where it ends aft
 	assert.equal(envOf("include", "nginx").FARO_DRAIN_DELAY_MS, undefined);
 });
 
+const responderOf = (...values) => containers(parse(template(shop, [{ faro: { enabled: true } }, ...values])))["faro-ingest"];
+
+test("the CPU of the sidecar is not limited where its limit is null, by the service or for all", () => {
+	const unlimited = { proxy: { resources: { limits: { cpu: null } } } };
+	const limited = { global: { faro: { proxy: { resources: { limits: { cpu: "2" } } } } } };
+	assert.equal(responderOf({}).resources.limits.cpu, "500m");
+	assert.equal(responderOf(limited).resources.limits.cpu, "2");
+	for (const values of [[{ faro: unlimited }], [{ global: { faro: unlimited } }], [limited, { faro: unlimited }]])
+		assert.deepEqual(responderOf(...values).resources, { limits: { memory: "64Mi" }, requests: { cpu: "10m", memory: "16Mi" } });
+});
+
+test("probes, security context and mounts of the sidecar are the service's to change", () => {
+	const values = { faro: { proxy: {
+		livenessProbe: { periodSeconds: 60 }, readinessProbe: { enabled: true, failureThreshold: 9 },
+		securityContext: { runAsUser: 10001, seccompProfile: { type: "Localhost", localhostProfile: "faro.json" } },
+		extraVolumeMounts: [{ name: "tmp", mountPath: "/vault/{{ .Release.Name }}", readOnly: true }],
+		upstream: { apiKey: { file: "/vault/{{ .Release.Name }}/alloy" } },
+	} } };
+	const text = template(shop, [{ faro: { enabled: true } }, values]);
+	assert.equal(invalid(text), "");
+	const { livenessProbe, readinessProbe, securityContext, volumeMounts, env } = containers(parse(text))["faro-ingest"];
+	const exec = { command: ["faro-ingest", "--ping", "/run/faro-ingest/faro.sock"] };
+	assert.deepEqual(livenessProbe, { exec, periodSeconds: 60, timeoutSeconds: 5, failureThreshold: 3 });
+	assert.deepEqual(readinessProbe, { exec, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 9 });
+	assert.deepEqual(securityContext, {
+		allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] }, readOnlyRootFilesystem: true, runAsNonRoot: true,
+		runAsUser: 10001, seccompProfile: { type: "Localhost", localhostProfile: "faro.json" },
+	});
+	assert.deepEqual(volumeMounts.at(-1), { name: "tmp", mountPath: "/vault/shop", readOnly: true });
+	assert.equal(env.find(({ name }) => name === "FARO_UPSTREAM_API_KEY_FILE").value, "/vault/shop/alloy");
+});
+
+test("secrets and user info are redacted, unless the service says otherwise; a text is nothing that Kubernetes expands", () => {
+	assert.equal(envOf("sidecar").FARO_REDACT, "secrets,userinfo");
+	assert.equal(envOf("nothing-redacted").FARO_REDACT, undefined);
+	assert.equal(envOf("privacy").FARO_REDACT_KEEP, "page,shop");
+	assert.equal(envOf("privacy").FARO_DROP_EXTENSION_ERRORS, "on");
+	assert.equal(envOf("privacy").FARO_DROP_ERRORS, "ResizeObserver loop,$$(POD_NAMESPACE)");
+	assert.equal(envOf("sidecar").FARO_DROP_EXTENSION_ERRORS, undefined);
+});
+
 test("attributes are percent-encoded as OpenTelemetry reads them", () => {
 	const env = envOf("every-value");
 	assert.equal(env.OTEL_RESOURCE_ATTRIBUTES, "k8s.namespace.name=$(POD_NAMESPACE)," +
@@ -317,9 +358,9 @@ test("long names are cut to what a Service may have, and stay different", () => 
 
 test("origins are what the responder is told, and for nginx as browsers write them", () => {
 	const { cases: origins } = JSON.parse(read(root, "tests/system/origins.json"));
-	const allowedOrigins = origins.filter(({ valid, list }) => valid && list)
-		.flatMap(({ list }) => list.split(",").map((one) => one.trim())).filter((one) => /^https?:/.test(one));
-	const manifests = parse(template(shop, { faro: { enabled: true, proxy: { allowedOrigins } } }));
+	const lists = origins.filter(({ valid, list }) => valid && list).map(({ list }) => list);
+	const allowedOrigins = lists.flatMap((list) => list.split(",").map((one) => one.trim()));
+	const manifests = parse(template(shop, { faro: { enabled: true, proxy: { allowedOrigins: lists } } }));
 	const env = containers(manifests)["faro-ingest"].env.find(({ name }) => name === "FARO_ALLOWED_ORIGINS").value;
 	assert.deepEqual(env.split(","), allowedOrigins);
 	const files = manifests.find(({ kind, data }) => kind === "ConfigMap" && data["faro-http.conf"]).data;
@@ -334,6 +375,7 @@ const SOURCES = {
 	"faro-http.conf": "nginx/templates/faro-http.conf.template",
 	"faro-location.conf": "nginx/templates/faro/location.conf.template",
 	"faro-status.conf": "nginx/faro-status.conf",
+	"faro-crawlers.conf": "nginx/faro-crawlers.conf",
 	"config.js": "nginx/templates/faro/config.js.template",
 	"defaults.yaml": "helm/faro-ingest/values.yaml",
 };

@@ -25,7 +25,7 @@ test("the reader refuses what is no configuration", () => {
 test("every component that is named is there, with that export", () => {
 	const exported = { "discovery.kubernetes": "targets", "discovery.relabel": "output", "loki.process": "receiver",
 		"loki.relabel": "receiver", "loki.write": "receiver", "prometheus.remote_write": "receiver",
-		"otelcol.processor.batch": "input", "otelcol.exporter.otlp": "input" };
+		"otelcol.processor.batch": "input", "otelcol.exporter.otlp": "input", "prometheus.exporter.self": "targets" };
 	const seen = new Set();
 	const look = (value) => {
 		if (value?.reference) {
@@ -64,26 +64,89 @@ test("services reach it by OTLP at the port that faro.serviceEnv of the chart gi
 	assert.match(readFileSync(join(root, "helm/faro-ingest/templates/_env.tpl"), "utf8"), /"http:\/\/%s:4318"/);
 });
 
-test("the chart's values give every variable, and name the ConfigMap that kustomize makes", () => {
+test("the charts' values give every variable, and name the ConfigMap that kustomize makes", () => {
 	const wanted = new Set();
 	const look = (value) => {
 		if (value?.call === "sys.env") wanted.add(value.arguments[0]);
 	};
 	walk(config, ({ attributes }) => Object.values(attributes).forEach(look));
-	assert.deepEqual([...wanted].sort(), values.alloy.extraEnv.map(({ name }) => name).sort());
+	for (const { alloy } of [values, yaml("alloy/values-dev.yaml")])
+		assert.deepEqual([...wanted].sort(), alloy.extraEnv.map(({ name }) => name).sort());
 	const [map] = yaml("alloy/kustomization.yaml").configMapGenerator;
 	assert.deepEqual({ create: false, name: map.name, key: map.files[0] }, values.alloy.configMap);
 });
 
-test("dev goes to the dev Loki and to no other, everything else to the other", () => {
-	const routes = config.filter(({ name, label }) => name === "loki.relabel" && label.startsWith("to_"));
-	const goesTo = (environment) => routes.filter((block) => {
-		const { source_labels, regex, action } = inner(block, "rule").attributes;
-		assert.deepEqual(source_labels, ["app_environment"]);
-		return new RegExp(`^(?:${regex})$`).test(environment) === (action === "keep");
-	}).map(({ attributes }) => attributes.forward_to[0].reference);
-	assert.deepEqual(goesTo("dev"), ["loki.write.dev.receiver"]);
-	for (const environment of ["test", "prod", "", "device"]) assert.deepEqual(goesTo(environment), ["loki.write.prod.receiver"]);
+/* Where the lines of an environment go, with the variables of these values. */
+function destinations(environment, { alloy }) {
+	const variables = Object.fromEntries(alloy.extraEnv.map(({ name, value }) => [name, value]));
+	const { source_labels, regex, target_label, replacement } = inner(component("loki.relabel", "environment"), "rule").attributes;
+	assert.deepEqual([source_labels, regex, target_label], [["app_environment"], "", "app_environment"]);
+	const is = environment || variables[replacement.arguments[0]];
+	return component("loki.relabel", "environment").attributes.forward_to.map(({ reference }) => {
+		const [, label] = /^loki\.relabel\.(\w+)\.receiver$/.exec(reference);
+		const block = component("loki.relabel", label), rule = inner(block, "rule").attributes;
+		assert.deepEqual(rule.source_labels, ["app_environment"]);
+		const keeps = new RegExp(`^(?:${rule.regex})$`).test(is) === (rule.action === "keep");
+		const [, write] = /^loki\.write\.(\w+)\.receiver$/.exec(block.attributes.forward_to[0].reference);
+		return keeps && variables[inner(component("loki.write", write), "endpoint").attributes.url.arguments[0]];
+	}).filter(Boolean);
+}
+
+test("dev goes to the dev Loki and to no other, test and prod to theirs, and what has no environment where the operator says", () => {
+	const dev = ["http://loki-gateway.loki-dev.svc/loki/api/v1/push"], prod = ["http://loki-gateway.loki-prod.svc/loki/api/v1/push"];
+	assert.deepEqual(destinations("dev", values), dev);
+	for (const environment of ["test", "prod", "device", ""]) assert.deepEqual(destinations(environment, values), prod, environment);
+	const anywhere = yaml("alloy/values-dev.yaml");
+	for (const environment of ["dev", "test", "prod", ""]) assert.deepEqual(destinations(environment, anywhere), dev, environment);
+});
+
+test("browsers' spans share neither a push nor a queue with those of services", () => {
+	const { output, reaches } = { output: (block) => inner(block, "output").attributes.traces.map(({ reference }) => reference),
+		reaches: (reference) => component(...reference.split(/\.(\w+)\.input$/)) };
+	const [browsers, ...more] = output(component("faro.receiver", "apps"));
+	assert.deepEqual(more, []);
+	assert.equal(reaches(browsers).name, "otelcol.exporter.otlp", "a beacon is a push");
+	const [batch] = output(component("otelcol.receiver.otlp", "services"));
+	const [services] = output(reaches(batch));
+	assert.notEqual(services, browsers);
+	const { send_batch_size, send_batch_max_size } = reaches(batch).attributes;
+	assert.ok(send_batch_size <= send_batch_max_size && send_batch_max_size * 4096 <= 4 * 1024 * 1024, "4 KiB a span fit into gRPC's default");
+	const { sizer, queue_size } = inner(reaches(browsers), "sending_queue").attributes;
+	assert.ok(sizer === "bytes" && queue_size <= parseInt(values.alloy.resources.limits.memory, 10) * 1024 * 1024 / 4);
+});
+
+/* --- ../platform: what the addresses and limits lead to ------------------------------------------------- */
+
+const bytes = (text) => {
+	const [, number, unit] = /^(\d+)(KB|KiB|MiB)$/.exec(text);
+	return number * (unit === "MiB" ? 1024 * 1024 : 1024); // Loki's KB is 1024, too
+};
+
+test("a line that Alloy lets through is not too long for Loki, and a beacon of spans not for Tempo", () => {
+	const { limit } = inner(stage_("truncate"), "rule").attributes;
+	for (const name of ["loki-dev", "loki-prod"])
+		assert.equal(bytes(yaml(`platform/${name}.yaml`).limits_config.max_line_size), bytes(limit), name);
+	assert.equal(bytes(limit), 262144, "as Loki has it by default");
+	const { max_recv_msg_size_mib } = yaml("platform/tempo.yaml").distributor.receivers.otlp.protocols.grpc;
+	const { max_allowed_payload_size } = inner(component("faro.receiver", "apps"), "server").attributes;
+	assert.ok(max_recv_msg_size_mib * 1024 * 1024 >= bytes(max_allowed_payload_size));
+});
+
+test("no two stores have one bucket, and all are at the same object store", () => {
+	const [dev, prod, tempo, mimir] = ["loki-dev", "loki-prod", "tempo", "mimir"].map((name) => yaml(`platform/${name}.yaml`));
+	const buckets = [dev.common.storage.s3.bucketnames, prod.common.storage.s3.bucketnames, tempo.storage.trace.s3.bucket,
+		...["blocks_storage", "ruler_storage", "alertmanager_storage"].map((name) => mimir[name].s3.bucket_name)];
+	assert.equal(new Set(buckets).size, 6);
+	const stores = [dev.common.storage, prod.common.storage, tempo.storage.trace, mimir.common.storage].map(({ s3 }) => s3.endpoint);
+	assert.equal(new Set(stores).size, 1);
+	assert.ok(mimir.limits.max_global_exemplars_per_user > 0, "exemplars are kept");
+});
+
+test("Grafana asks the same Lokis, Tempo and Mimir that Alloy writes to", () => {
+	const host = (url) => /^(?:http:\/\/)?([^/:]+)/.exec(url)[1];
+	const written = values.alloy.extraEnv.filter(({ name }) => name !== "DEFAULT_ENVIRONMENT").map(({ value }) => host(value).split(".").slice(1).join("."));
+	const asked = yaml("grafana/datasources.yaml").datasources.map(({ url }) => host(url).split(".").slice(1).join("."));
+	assert.deepEqual([...new Set(asked)].sort(), [...new Set(written)].sort());
 });
 
 test("it scrapes the port that the chart's pods declare, and names them as dashboards and alerts do", () => {

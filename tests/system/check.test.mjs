@@ -383,6 +383,22 @@ scenario("a proxy with a lower limit, and the receiver's own: too_large", async 
 	await expectFinding(stage, sink.url, "ok", null, { env: { FARO_MAX_BODY_BYTES: "1KiB", FARO_MAX_DECODED_BYTES: "1" } });
 });
 
+/* As the OpenTelemetry Collector's faroreceiver does it; tests/collector has the real one. */
+scenario("a receiver that answers 400 above its limit: too_large, and not not_faro", async (stage) => {
+	const limit = 1024 * 1024;
+	const port = await listen(stage, createHttp(async (request, response) => {
+		let text = "";
+		for await (const chunk of request) text += chunk;
+		const isTaken = text.endsWith("}") && text.length <= limit;
+		response.writeHead(isTaken ? 202 : 400).end(isTaken ? "" : '{"message":"no"}');
+	}));
+	const url = `http://127.0.0.1:${port}`;
+	const said = await expectFinding(stage, url, "too_large", /FARO_MAX_DECODED_BYTES.*max_request_body_size/);
+	assert.match(said.largest, /^400/);
+	const close = await expectFinding(stage, url, "ok", null, { env: { FARO_MAX_DECODED_BYTES: String(limit) } });
+	assert.match(close.warning, /^too_large: /);
+});
+
 scenario("a hostile answer: one line, masked, and not more of it than a line", async (stage) => {
 	const behind = await receiver(stage);
 	behind.status = 500;

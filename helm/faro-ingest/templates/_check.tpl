@@ -9,7 +9,7 @@
 {{- range $key, $default := .default -}}
   {{- $value := index $.own $key -}}
   {{- $name := printf "%s.%s" $.name $key -}}
-  {{- if kindIs "invalid" $value -}}
+  {{- if and (kindIs "invalid" $value) (not (has $name (list "faro.proxy.resources.limits.cpu" "faro.proxy.gateway.nginxResources.limits.cpu"))) -}}
     {{- fail (printf "\n\nfaro-ingest: %s is not set: null, or nothing, behind the key takes its default away; write a value, or leave the key out\n" $name) -}}
   {{- else if kindIs "map" $default -}}
     {{- include "faro-ingest.v1.checkNulls" (dict "name" $name "own" $value "default" $default) -}}
@@ -105,9 +105,8 @@
 {{- else if and (not $metrics.port) (or $metrics.podMonitor $metrics.service $metrics.serviceMonitor) -}}
   {{- $problem = "faro.proxy.metrics.port is 0, so there is nothing to scrape: set a port such as 12348, or podMonitor, service and serviceMonitor to false" -}}
 {{- end -}}
-{{- $below := printf "\\*([.][A-Za-z0-9_-]+)+[.][A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*(:%s)?" $port -}}
 {{- range $origin := $proxy.allowedOrigins -}}
-  {{- if not (regexMatch (printf "^https?://(%s|%s)$" $host $below) $origin) -}}
+  {{- if not (include "faro-ingest.v1.isOrigin" $origin) -}}
     {{- $problem = printf "faro.proxy.allowedOrigins has %q: write origins such as https://shop.example, or https://*.preview.example for all names below a domain of at least two labels; without path and never * alone, since any site could write into the logs" $origin -}}
   {{- end -}}
 {{- end -}}
@@ -124,14 +123,34 @@
 {{- end -}}
 {{- range $kind := list "requests" "limits" -}}
   {{- range $what := list "cpu" "memory" -}}
-    {{- if not (dig $kind $what "" $proxy.resources) -}}
-      {{- $problem = printf "faro.proxy.resources.%s.%s is not set: leave the default, or write another; without it autoscaling and quotas of the service's pods break" $kind $what -}}
+    {{- $resources := get $proxy.resources $kind -}}
+    {{- if and (not (get $resources $what)) (or (ne $kind "limits") (ne $what "cpu") (hasKey $resources $what)) -}}
+      {{- $problem = printf "faro.proxy.resources.%s.%s is not set: leave the default, or write another; without it autoscaling and quotas of the service's pods break (limits.cpu alone may be null)" $kind $what -}}
     {{- end -}}
   {{- end -}}
+{{- end -}}
+{{- range $mount := $proxy.extraVolumeMounts -}}
+  {{- if regexMatch "^(/run/faro-ingest|/var/spool/faro-ingest|/etc/faro-ingest|/etc/nginx/faro)(/|$)" $mount.mountPath -}}
+    {{- $problem = printf "faro.proxy.extraVolumeMounts has %s, where this chart mounts its own: mount it elsewhere" $mount.mountPath -}}
+  {{- end -}}
+{{- end -}}
+{{- if and $proxy.upstream.apiKey.file $proxy.upstream.apiKey.secretName -}}
+  {{- $problem = "faro.proxy.upstream.apiKey has both secretName and file: leave one of them out" -}}
+{{- else if and $proxy.upstream.apiKey.file (not (regexMatch "^(/[^/[:cntrl:]]+)+$" $proxy.upstream.apiKey.file)) -}}
+  {{- $problem = printf "faro.proxy.upstream.apiKey.file is %q: write the absolute path of the file in the responder's container, such as /vault/secrets/alloy" $proxy.upstream.apiKey.file -}}
+{{- else if eq "0" (get $proxy.securityContext "runAsUser" | toString) -}}
+  {{- $problem = "faro.proxy.securityContext.runAsUser is 0: the responder needs no root; write another number, or leave it out" -}}
 {{- end -}}
 {{- with $problem -}}
   {{- fail (printf "\n\nfaro-ingest: %s\n" .) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Not empty for an origin that the program takes, which tests/system/origins.json has cases of. */}}
+{{- define "faro-ingest.v1.isOrigin" -}}
+{{- $port := "(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?" -}}
+{{- $below := "https?://[*]([.][a-z0-9_-]+)+[.][a-z0-9_-]*[a-z_-][a-z0-9_-]*" -}}
+{{- if regexMatch (printf "^(%s|[a-z0-9+.-]+://(\\[[0-9a-f:.]{2,}\\]|[a-z0-9._-]+))%s$" $below $port) (lower .) -}}yes{{- end -}}
 {{- end -}}
 
 {{/* One beacon of the greatest size must fit, and bodies are not all that the responder keeps. */}}
@@ -147,8 +166,6 @@
   {{- $problem = printf "faro.proxy.limits.maxMemoryBytes is %v, and %s: write at least %d, or lower those" $given $needs $least -}}
 {{- else if gt (mul 2 .bytes.memory) (int64 .bytes.limit) -}}
   {{- $problem = printf "faro.proxy.limits.maxMemoryBytes is %v, more than half of faro.proxy.resources.limits.memory, %v, and the container could be killed: lower it, or raise the limit" $given $limit -}}
-{{- else if lt (int64 .bytes.spool) 1048576 -}}
-  {{- $problem = printf "faro.proxy.spool.maxBytes is %v: write at least 1Mi" .proxy.spool.maxBytes -}}
 {{- end -}}
 {{- with $problem -}}
   {{- fail (printf "\n\nfaro-ingest: %s\n" .) -}}

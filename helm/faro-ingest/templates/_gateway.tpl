@@ -37,12 +37,12 @@ http {
 	# The cookies of the service's host come along; they end here.
 	large_client_header_buffers 4 32k;
 
-	include /etc/nginx/faro/faro-http.conf;
+	include /etc/nginx/faro/faro-http*.conf;
 
 	server {
 		listen {{ with $address }}{{ . }}:{{ end }}8080;
 
-		include /etc/nginx/faro/faro-location.conf;
+		include /etc/nginx/faro/faro-location*.conf;
 
 		location / {
 			types { }

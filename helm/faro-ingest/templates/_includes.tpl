@@ -18,7 +18,7 @@
 {{/* Takes name, where and what happens without it. */}}
 {{- define "faro-ingest.v1.forgotten" -}}
 {{- $how := ternary "Write there" "Write there, with the column of its neighbours for nindent" (eq .name "manifests") -}}
-{{- fail (printf "\n\nfaro-ingest: the chart does not include `faro-ingest.v1.%s` %s: %s. %s:\n\n%s\n" .name .where .without $how (include "faro-ingest.v1.line" .name)) -}}
+{{- fail (printf "\n\nfaro-ingest: the chart does not include `faro-ingest.v1.%s` %s (%s). %s:\n\n%s\n" .name .where .without $how (include "faro-ingest.v1.line" .name)) -}}
 {{- end -}}
 
 {{/* Leaves the mark of an include, and looks for those before it. Takes name and root. */}}

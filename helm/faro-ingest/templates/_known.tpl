@@ -74,12 +74,12 @@ faro-ingest: {{ .path }} is not a value of this chart: {{ $parent }} has {{ join
 
 {{/*
   The known path whose last part is written most like that of `path`; of several that are equally near the
-  one in the same block. Empty where none is near: two letters may differ in seven, as in enabeld.
+  one in the same block. Empty where none is near: a third of the letters may differ, as in enabeld, and at most three.
 */}}
 {{- define "faro-ingest.v1.nearest" -}}
 {{- $wanted := include "faro-ingest.v1.lastPart" .path -}}
 {{- $parent := regexReplaceAll "[.][^.]*$" .path "" -}}
-{{- $most := min 3 (div (add 4 (len $wanted)) 4) | int -}}
+{{- $most := max 1 (min 3 (div (len $wanted) 3)) | int -}}
 {{- $nearest := "" -}}
 {{- $least := mul 2 $most | add 2 | int -}}
 {{- range .known -}}

@@ -68,6 +68,9 @@ include /etc/nginx/faro/faro-location*.conf;
 {{- if $faro.gateway -}}
   {{- $_ := set $texts "nginx.conf" (include "faro-ingest.v1.gatewayNginxConf" $faro) -}}
 {{- end -}}
+{{- if $proxy.enabled -}}
+  {{- $texts = merge $texts (include "faro-ingest.v1.requestFiles" (dict "faro" $faro "files" $files) | fromJson) -}}
+{{- end -}}
 {{- if and $proxy.enabled $proxy.metrics.port -}}
   {{- $_ := set $texts "faro-status.conf" ($files.Get "files/faro-status.conf") -}}
   {{- $listen := printf "%s%d" ($proxy.metrics.address | empty | ternary "" (printf "%s:" $proxy.metrics.address)) (int64 $proxy.metrics.port) -}}
@@ -82,8 +85,8 @@ include /etc/nginx/faro/faro-location*.conf;
   {{- $_ := set $texts $name (include "faro-ingest.v1.replaced" $edit | fromJson).text -}}
 {{- end -}}
 {{- range $name, $text := $texts -}}
-  {{- if hasSuffix ".conf" $name -}}
-    {{- /* The comment on top tells how the file comes into an image. */ -}}
+  {{- if and (hasSuffix ".conf" $name) (ne $name "faro-http-crawlers.conf") -}}
+    {{- /* The comment on top tells how the file comes into an image. That of crawlers has a licence. */ -}}
     {{- $_ := set $texts $name (regexReplaceAll "^(#[^\n]*\n)+" $text "# Made by the Helm chart faro-ingest.\n") -}}
   {{- end -}}
 {{- end -}}

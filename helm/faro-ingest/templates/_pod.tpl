@@ -26,8 +26,8 @@
 {{- end -}}
 
 {{/*
-  No readiness and no startup probe: whatever becomes of telemetry, the service's pod is ready. Liveness
-  asks the responder itself, never the receiver.
+  No readiness probe, unless asked for, and no startup probe: whatever becomes of telemetry, the service's
+  pod is ready. Liveness asks the responder itself, never the receiver.
 */}}
 {{- define "faro-ingest.v1.responder" -}}
 - name: faro-ingest
@@ -48,35 +48,40 @@
       containerPort: {{ . }}
       protocol: TCP
   {{- end }}
-  {{- if .gateway }}
-  {{- /* Pods of its own: a rollout, or another pod, may depend on it. */}}
-  readinessProbe:
-    exec:
-      command: [faro-ingest, --ping, /run/faro-ingest/faro.sock]
-    periodSeconds: 5
-    timeoutSeconds: 5
-  {{- end }}
   livenessProbe:
     exec:
       command: [faro-ingest, --ping, /run/faro-ingest/faro.sock]
-    periodSeconds: 10
-    timeoutSeconds: 5
-    failureThreshold: 3
+    {{- toYaml .proxy.livenessProbe | nindent 4 }}
+  {{- /* A gateway's pods are its own: a rollout waits for it, and another pod takes over. */}}
+  {{- if or .proxy.readinessProbe.enabled .gateway }}
+  readinessProbe:
+    exec:
+      command: [faro-ingest, --ping, /run/faro-ingest/faro.sock]
+    {{- omit .proxy.readinessProbe "enabled" | toYaml | nindent 4 }}
+  {{- end }}
   resources:
     {{- toYaml .proxy.resources | nindent 4 }}
   securityContext:
-    allowPrivilegeEscalation: false
-    capabilities:
-      drop: [ALL]
-    readOnlyRootFilesystem: true
-    runAsNonRoot: true
-    seccompProfile:
-      type: RuntimeDefault
+    {{- include "faro-ingest.v1.securityContext" . | nindent 4 }}
   terminationMessagePolicy: FallbackToLogsOnError
   volumeMounts:
     - name: faro-socket
       mountPath: /run/faro-ingest
     {{- with include "faro-ingest.v1.responderMounts" . }}{{ . | nindent 4 }}{{ end }}
+{{- end -}}
+
+{{/* Fit for the pod security standard `restricted`; the service's wins, key by key. */}}
+{{- define "faro-ingest.v1.securityContext" -}}
+{{- $context := dict
+  "allowPrivilegeEscalation" false
+  "capabilities" (dict "drop" (list "ALL"))
+  "readOnlyRootFilesystem" true
+  "runAsNonRoot" true
+  "seccompProfile" (dict "type" "RuntimeDefault") -}}
+{{- range $key, $value := .proxy.securityContext -}}
+  {{- $_ := set $context $key $value -}}
+{{- end -}}
+{{- toYaml $context -}}
 {{- end -}}
 
 {{/* What the responder reads and writes besides the socket. */}}
@@ -91,7 +96,7 @@
 {{- if or .proxy.upstream.ca.configMapName .proxy.upstream.ca.secretName -}}
   {{- $mounts = append $mounts (dict "name" "faro-ca" "mountPath" "/etc/faro-ingest/ca" "readOnly" true) -}}
 {{- end -}}
-{{- with $mounts -}}
+{{- with concat $mounts .proxy.extraVolumeMounts -}}
 {{- toYaml . -}}
 {{- end -}}
 {{- end -}}

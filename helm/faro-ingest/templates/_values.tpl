@@ -49,19 +49,51 @@
 {{- toJson (dict "value" $value) -}}
 {{- end -}}
 
-{{/* A number of bytes: as a number, 5MiB as the responder writes it, or 64Mi as Kubernetes does. */}}
-{{- define "faro-ingest.v1.bytes" -}}
-{{- $value := .value -}}
-{{- if kindIs "string" $value -}}
-  {{- $unit := regexFind "[A-Za-z]*$" $value | trimSuffix "B" -}}
-  {{- $factors := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 -}}
-  {{- if not (and (hasKey $factors $unit) (regexMatch "^[0-9]+[A-Za-z]*$" $value)) -}}
-    {{- fail (printf "\n\nfaro-ingest: %s is %q: write a whole number of bytes, or one with Ki, Mi or Gi, such as 64Mi\n" .name $value) -}}
+{{/* The items of a list as the program reads it: with commas between them, trimmed, and not empty. */}}
+{{- define "faro-ingest.v1.items" -}}
+{{- $items := list -}}
+{{- range join "," . | splitList "," -}}
+  {{- with trim . -}}
+    {{- $items = append $items . -}}
   {{- end -}}
-  {{- mul (regexFind "^[0-9]+" $value | int64) (get $factors $unit) -}}
-{{- else -}}
-  {{- int64 $value -}}
 {{- end -}}
+{{- toJson $items -}}
+{{- end -}}
+
+{{/*
+  A number of bytes as the program takes it: a whole number, or one with KiB, MiB or GiB, within its range.
+  Takes value, least, most; empty where it is refused. tests/system/sizes.json has cases for both.
+*/}}
+{{- define "faro-ingest.v1.parsedBytes" -}}
+{{- $text := kindIs "string" .value | ternary .value (printf "%.0f" (float64 .value)) -}}
+{{- /* Fifteen digits are more than any range, and fit; a leading zero would make it octal. */ -}}
+{{- if regexMatch "^0*[0-9]{1,15}([KMG]iB)?$" $text -}}
+  {{- $factor := get (dict "" 1 "KiB" 1024 "MiB" 1048576 "GiB" 1073741824) (regexFind "[A-Za-z]*$" $text) -}}
+  {{- $number := regexReplaceAll "^0+" (regexFind "^[0-9]+" $text) "" | default "0" | int64 -}}
+  {{- /* Divided, since multiplied it could wrap around. */ -}}
+  {{- if and (le $number (div .most $factor)) (ge (mul $number $factor) (int64 .least)) -}}
+    {{- mul $number $factor -}}
+  {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The same, or the refusal. Takes name, value, least, most and range, the last two in words. */}}
+{{- define "faro-ingest.v1.bytes" -}}
+{{- $bytes := include "faro-ingest.v1.parsedBytes" . -}}
+{{- if not $bytes -}}
+  {{- fail (printf "\n\nfaro-ingest: %s is %q: write a number of bytes from %s, such as 65536, 512KiB or 5MiB\n" .name (toString .value) .range) -}}
+{{- end -}}
+{{- $bytes -}}
+{{- end -}}
+
+{{/* A quantity of memory as Kubernetes writes it, in bytes. */}}
+{{- define "faro-ingest.v1.quantity" -}}
+{{- $text := kindIs "string" .value | ternary .value (printf "%.0f" (float64 .value)) -}}
+{{- if not (regexMatch "^[0-9]{1,12}([.][0-9]{1,9})?([kMGT]|[KMGT]i)?$" $text) -}}
+  {{- fail (printf "\n\nfaro-ingest: %s is %q: write a quantity of memory such as 64Mi\n" .name $text) -}}
+{{- end -}}
+{{- $factors := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $factors (regexFind "[A-Za-z]*$" $text)) | int64 -}}
 {{- end -}}
 
 {{/*
@@ -106,7 +138,13 @@
   {{- end -}}
   {{- $block := dict "own" $own "global" $global "default" $default "root" $ -}}
   {{- $out = include "faro-ingest.v1.merged" $block | fromJson -}}
+  {{- /* No limit of CPU is a choice. Helm has taken the key away where the service has null behind it. */ -}}
+  {{- if or (not (hasKey $own.proxy.resources.limits "cpu")) (kindIs "invalid" $out.proxy.resources.limits.cpu) -}}
+    {{- $_ := unset $out.proxy.resources.limits "cpu" -}}
+  {{- end -}}
 
+  {{- /* Each may be a list with commas, as the program's setting is. */ -}}
+  {{- $_ := set $out.proxy "allowedOrigins" (include "faro-ingest.v1.items" $out.proxy.allowedOrigins | fromJsonArray) -}}
   {{- $name := $out.name | default (list .Release.Name .Chart.Name "faro" | uniq | join "-") -}}
   {{- if gt (len $name) 55 -}}
     {{- $name = printf "%s-%s" ($name | trunc 46 | trimSuffix "-") ($name | sha256sum | trunc 8) -}}
@@ -124,18 +162,22 @@
   {{- include "faro-ingest.v1.check" $out -}}
   {{- if $out.proxy.enabled -}}
     {{- include "faro-ingest.v1.checkProxy" $out.proxy -}}
+    {{- include "faro-ingest.v1.checkRequest" $out -}}
+    {{- include "faro-ingest.v1.checkPrivacy" $out -}}
+    {{- $limits := $out.proxy.limits -}}
     {{- $sizes := dict
-      "limit" (dict "name" "faro.proxy.resources.limits.memory" "value" $out.proxy.resources.limits.memory)
-      "body" (dict "name" "faro.proxy.limits.maxBodyBytes" "value" $out.proxy.limits.maxBodyBytes)
-      "decoded" (dict "name" "faro.proxy.limits.maxDecodedBytes" "value" $out.proxy.limits.maxDecodedBytes)
-      "memory" (dict "name" "faro.proxy.limits.maxMemoryBytes" "value" ($out.proxy.limits.maxMemoryBytes | default 0))
-      "spool" (dict "name" "faro.proxy.spool.maxBytes" "value" $out.proxy.spool.maxBytes) -}}
+      "body" (dict "name" "faro.proxy.limits.maxBodyBytes" "value" $limits.maxBodyBytes "least" 1 "most" 1073741824 "range" "1 to 1GiB")
+      "decoded" (dict "name" "faro.proxy.limits.maxDecodedBytes" "value" $limits.maxDecodedBytes "least" 1 "most" 1073741824 "range" "1 to 1GiB")
+      "memory" (dict "name" "faro.proxy.limits.maxMemoryBytes" "value" $limits.maxMemoryBytes "least" 1 "most" 2147483648 "range" "1 to 2GiB")
+      "spool" (dict "name" "faro.proxy.spool.maxBytes" "value" $out.proxy.spool.maxBytes "least" 1048576 "most" 1099511627776 "range" "1MiB to 1024GiB") -}}
+    {{- $limit := include "faro-ingest.v1.quantity" (dict "name" "faro.proxy.resources.limits.memory" "value" $out.proxy.resources.limits.memory) -}}
+    {{- if eq (toString $limits.maxMemoryBytes) "" -}}
+      {{- $_ := set $sizes.memory "value" (min 2147483648 (div $limit 3) | toString) -}}
+    {{- end -}}
     {{- range $what, $size := $sizes -}}
       {{- $_ := set $sizes $what (include "faro-ingest.v1.bytes" $size) -}}
     {{- end -}}
-    {{- if eq $sizes.memory "0" -}}
-      {{- $_ := set $sizes "memory" (div $sizes.limit 3 | toString) -}}
-    {{- end -}}
+    {{- $_ := set $sizes "limit" $limit -}}
     {{- $_ := set $out "bytes" $sizes -}}
     {{- include "faro-ingest.v1.checkMemory" $out -}}
   {{- end -}}

@@ -50,7 +50,7 @@ const rows = [
 				allowedOrigins: ["https://a.example", "http://localhost:3000", "https://*.preview.example"],
 				allowedHeaders: ["baggage", "sentry-trace"],
 				preStopSeconds: 5,
-				limits: { maxBodyBytes: "2MiB", maxDecodedBytes: 4194304, maxMemoryBytes: "20Mi" },
+				limits: { maxBodyBytes: "2MiB", maxDecodedBytes: 4194304, maxMemoryBytes: "20MiB" },
 				upstream: {
 					connectTimeoutMs: 2000, timeoutMs: 60000, maxInflight: 64, tenant: "{{ .Release.Namespace }}",
 					apiKey: { secretName: "{{ .Release.Name }}-alloy", key: "token" },
@@ -68,6 +68,22 @@ const rows = [
 	["ca-of-a-configmap", proxy({
 		upstreamUrl: "https://alloy", upstream: { ca: { configMapName: "trust", key: "bundle.pem" } }, metrics: { port: 0 },
 	})],
+	/* An expression may have all that does not end it; nginx takes this, see pod.test.mjs. */
+	["request", proxy({
+		realIp: { from: ["10.0.0.0/8", "192.168.1.1", "fc00::/7", "::1", "2001:db8:0:0:0:0:0:1"], header: "X-Real-IP" },
+		rateLimit: { requestsPerSecond: 100, burst: 0 }, clientAddress: "masked", ignoreCrawlers: true,
+		requestAttributes: {
+			"geo.country.iso_code": "$http_x_country", "user_agent.synthetic.type": "$faro_synthetic_type",
+			"server.address": "$server_name:$server_port", text: "# a=b, (c) [d] <e> ~*|%&!?@^`+-/. ü {{ .Chart.Name }}",
+		},
+	})],
+	["privacy", proxy({
+		redact: ["secrets", "query", "fragment", "userinfo", "email"], redactKeep: ["page", "{{ .Chart.Name }}"],
+		dropFields: ["meta.user.email", "logs[].context.token", "meta.app.release", "meta.session.attributes.x", "traces.resourceSpans[].scopeSpans[].spans[].events", "events"],
+		dropExtensionErrors: true, dropErrors: ["ResizeObserver loop", "$(POD_NAMESPACE)"],
+	})],
+	["nothing-redacted", proxy({ redact: [] })],
+	["rate-limit", proxy({ rateLimit: { requestsPerSecond: 5 }, clientAddress: false })],
 	["service-env", { faro: { enabled: true, serviceEnv: { enabled: true } } }],
 	/* The values a team begins with, and keys that are its own. */
 	["five-values-and-keys-of-ones-own", {
@@ -96,6 +112,8 @@ const rows = [
 		path: "/rum/v1",
 		image: { pullPolicy: "Always" },
 		limits: { maxBodyBytes: "1MiB" },
+		realIp: { from: ["10.0.0.0/8"] }, rateLimit: { requestsPerSecond: 5 }, ignoreCrawlers: true,
+		extraVolumeMounts: [{ name: "more", mountPath: "/more", readOnly: true }],
 		metrics: { port: 9090, address: "[::]", podMonitor: true, selector: { app: "not the gateway's" } },
 		gateway: {
 			nginxImage: "registry.example/nginx@sha256:0a", nginxResources: { limits: { memory: "96Mi" } },

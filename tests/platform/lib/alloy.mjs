@@ -97,7 +97,8 @@ export function walk(blocks, each) {
 	}
 }
 
-/* Of each label that a line gets, the line's field that it comes from: { app_name: "app_name", … }. */
+/* Of each label that a line gets, the line's field that it comes from: { app_name: "app_name", … }. A rule that fills
+ * in a label of its own source where that is empty adds none. */
 export function labelSources(config) {
 	const receiver = config.find(({ name }) => name === "faro.receiver");
 	const sources = Object.fromEntries(Object.entries(receiver.attributes.extra_log_labels).map(([label, value]) => {
@@ -106,6 +107,6 @@ export function labelSources(config) {
 	}));
 	for (const { blocks } of config.filter((block) => block.name === "loki.relabel"))
 		for (const { attributes } of blocks)
-			if (attributes.target_label) sources[attributes.target_label] = sources[attributes.source_labels[0]];
+			if (attributes.target_label && attributes.target_label !== attributes.source_labels[0]) sources[attributes.target_label] = sources[attributes.source_labels[0]];
 	return sources;
 }

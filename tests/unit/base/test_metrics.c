@@ -57,6 +57,7 @@ static void test_metrics__names_of_the_contract__are_all_there(void **state)
 		"decoded_bytes_total counter",
 		"spoofed_total counter",
 		"dropped_items_total counter",
+		"dropped_fields_total counter",
 		"inflight gauge",
 		"inflight_bytes gauge",
 		"request_duration_seconds histogram",

@@ -14,8 +14,10 @@
 #include "beacon/enrich.h"
 #include "beacon/json.h"
 
+#define ITEM "{\"key\":\"service.name\"}"
+
 /* The fewest labels: what is stamped is short. */
-static struct labels_app apps[] = {{VIEW_LITERAL("a"), VIEW_LITERAL("\"a\""), VIEW_LITERAL("9")}};
+static struct labels_app apps[] = {{VIEW_LITERAL("a"), VIEW_LITERAL("\"a\""), VIEW_LITERAL(ITEM)}};
 static const struct labels labels = {
 	.service_name = VIEW_LITERAL("a"),
 	.apps = apps,
@@ -223,6 +225,199 @@ static void test_exceptions__cut_anywhere__rejected(void **state)
 	}
 }
 
+/* ---- fields ---- */
+
+struct field_row {
+	const char *path, *in, *out;
+	uint32_t fields;
+};
+
+static void check_fields(const struct field_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct view path = view_of(rows[i].path);
+		const struct privacy privacy = {.drop_fields = {&path, 1}};
+		struct result result = run(&privacy, rows[i].in);
+
+		if (result.verdict != VERDICT_OK || strcmp(result.text, rows[i].out) != 0)
+			fail_msg("%s of %s became %s", path.ptr, rows[i].in, result.text);
+		if (result.counts.dropped_fields != rows[i].fields)
+			fail_msg("%s of %s: %u fields", path.ptr, rows[i].in,
+				 result.counts.dropped_fields);
+		free(result.text);
+	}
+}
+
+#define LOGS(items)      "{" META ",\"logs\":[" items "]}"
+#define CONTEXT(members) LOGS("{\"context\":{" members "},\"message\":\"m\"}")
+#define META_OF(members) "{\"meta\":{" members "\"app\":" APP "}}"
+
+static void test_dropped_field__any_place_in_its_object__removed_with_its_comma(void **state)
+{
+	static const struct field_row rows[] = {
+		{"logs[].context.token", CONTEXT("\"token\":1"), CONTEXT(""), 1},
+		{"logs[].context.token", CONTEXT("\"token\":1,\"a\":2"), CONTEXT("\"a\":2"), 1},
+		{"logs[].context.token", CONTEXT("\"a\":2 , \"token\" : [1,{}] "),
+		 CONTEXT("\"a\":2  "), 1},
+		{"logs[].context.token", CONTEXT("\"a\":2,\"token\":1,\"b\":3"),
+		 CONTEXT("\"a\":2,\"b\":3"), 1},
+		{"logs[].context.token", CONTEXT("\"token\":1,\"a\":2,\"token\":3,\"token\":4"),
+		 CONTEXT("\"a\":2"), 3},
+		{"logs[].context", CONTEXT("\"token\":1"), LOGS("{\"message\":\"m\"}"), 1},
+		{"meta.user.email",
+		 META_OF("\"user\":{\"id\":\"i\",\"email\":\"e\",\"name\":\"n\"},"),
+		 META_OF("\"user\":{\"id\":\"i\",\"name\":\"n\"},"), 1},
+		{"meta.user", META_OF("\"user\":{},"), META_OF(""), 1},
+		{"measurements[].values.x",
+		 "{" META ",\"measurements\":[{\"values\":{\"x\":1,\"y\":2}}]}",
+		 "{" META ",\"measurements\":[{\"values\":{\"y\":2}}]}", 1},
+		{"events[].attributes[][].a",
+		 "{" META ",\"events\":[{\"attributes\":[[{\"a\":1}],{\"a\":1}]}]}",
+		 "{" META ",\"events\":[{\"attributes\":[[{}],{\"a\":1}]}]}", 1},
+	};
+
+	(void)state;
+	check_fields(rows, ARRAY_LEN(rows));
+}
+
+static void test_dropped_field__beside_labels__labels_are_added_as_ever(void **state)
+{
+	static const struct field_row rows[] = {
+		{"meta.app.release", "{\"meta\":{\"app\":{\"release\":1}}}", "{" META "}", 1},
+		{"meta.app.release", "{\"meta\":{\"app\":{\"name\":\"a\",\"release\":1}}}",
+		 "{" META "}", 1},
+		{"meta.app.release",
+		 "{\"meta\":{\"app\":{\"release\":1,\"bundleId\":2,\"release\":3}}}",
+		 "{\"meta\":{\"app\":{\"bundleId\":2,\"name\":\"a\",\"namespace\":\"\","
+		 "\"environment\":\"\"}}}",
+		 2},
+		{"meta.user", "{\"meta\":{\"user\":{}}}", "{" META "}", 1},
+		{"logs", "{\"logs\":[{}]}", "{" META "}", 1},
+		{"logs", "{\"logs\":[{}],\"events\":[]}", "{\"events\":[]," META "}", 1},
+		{"traces.resourceSpans[].scopeSpans",
+		 "{" META ",\"traces\":{\"resourceSpans\":[{\"scope_spans\":[]}]}}",
+		 "{" META ",\"traces\":{\"resourceSpans\":[{\"resource\":{\"attributes\":[" ITEM
+		 "]}}]}}",
+		 1},
+		{"meta.session.attributes.a",
+		 META_OF("\"session\":{\"attributes\":{\"a\":\"1\",\"b\":\"2\"}},"),
+		 META_OF("\"session\":{\"attributes\":{\"b\":\"2\"}},"), 1},
+	};
+
+	(void)state;
+	check_fields(rows, ARRAY_LEN(rows));
+}
+
+#define TRACE_ID "\"traceId\":\"0123456789abcdef0123456789abcdef\""
+#define SPAN_ID  "\"spanId\":\"0123456789abcdef\""
+#define SPANS(members)                                                                        \
+	"{" META ",\"traces\":{\"resourceSpans\":[{\"resource\":{\"attributes\":[" ITEM "]}," \
+	"\"scopeSpans\":[{\"spans\":[{" TRACE_ID "," SPAN_ID members "}]}]}]}}"
+
+static void test_dropped_field__spelling__as_the_receiver_reads_it(void **state)
+{
+	static const struct field_row rows[] = {
+		{"logs[].context.token", CONTEXT("\"t\\u006fken\":1"), CONTEXT(""), 1},
+		{"logs[].context.token", CONTEXT("\"TOKEN\":1,\"to\u212aen\":2"), CONTEXT(""), 2},
+		{"logs[].context.token", CONTEXT("\"toke\":1,\"tokens\":2,\"\":3"),
+		 CONTEXT("\"toke\":1,\"tokens\":2,\"\":3"), 0},
+		{"logs[].context.userId", CONTEXT("\"user_id\":1,\"USERID\":2,\"user-id\":3"),
+		 CONTEXT("\"user-id\":3"), 2},
+		{"logs[].context.user_id", CONTEXT("\"user_id\":1,\"userId\":2"),
+		 CONTEXT("\"userId\":2"), 1},
+		{"logs[].context.http\\.url", CONTEXT("\"http.url\":1,\"http\":{\"url\":2}"),
+		 CONTEXT("\"http\":{\"url\":2}"), 1},
+		{"logs[].context.stra\u00dfe", CONTEXT("\"stra\\u00dfe\":1,\"stra\u00dfe\":2"),
+		 CONTEXT(""), 2},
+		{"LOGS[].context", CONTEXT("\"a\":1"), LOGS("{\"message\":\"m\"}"), 1},
+	};
+
+	(void)state;
+	check_fields(rows, ARRAY_LEN(rows));
+}
+
+static void test_dropped_field__of_spans__removed(void **state)
+{
+	static const char events[] = "traces.resourceSpans[].scopeSpans[].spans[].events";
+	const struct field_row rows[] = {
+		{events, SPANS(",\"events\":[{\"name\":1}],\"name\":\"n\""),
+		 SPANS(",\"name\":\"n\""), 1},
+		{"traces.resourceSpans[].scopeSpans[].spans[].attributes[].value",
+		 SPANS(",\"attributes\":[{\"key\":\"k\",\"value\":{}}]"),
+		 SPANS(",\"attributes\":[{\"key\":\"k\"}]"), 1},
+		{"traces.resourceSpans[].scopeSpans[].spans[].links[].attributes",
+		 SPANS(",\"links\":[{" TRACE_ID ",\"attributes\":[]}]"),
+		 SPANS(",\"links\":[{" TRACE_ID "}]"), 1},
+	};
+
+	(void)state;
+	check_fields(rows, ARRAY_LEN(rows));
+}
+
+/* What is dropped is not there for the rules: a span that loses its id is a bad one, and a name that
+ * comes twice, or misspelled, is not ambiguous. */
+static void test_dropped_field__before_the_rules(void **state)
+{
+	struct view path = VIEW_LITERAL("traces.resourceSpans[].scopeSpans[].spans[].spanId");
+	const struct privacy privacy = {.drop_fields = {&path, 1}};
+	struct result result = run(&privacy, SPANS(""));
+
+	(void)state;
+	assert_int_equal(result.counts.bad_spans, 1);
+	free(result.text);
+	path = VIEW_LITERAL("meta.user");
+	result = run(&privacy, META_OF("\"user\":{},\"USER\":{},\"user\":1,"));
+	assert_int_equal(result.verdict, VERDICT_OK);
+	assert_string_equal(result.text, META_OF(""));
+	free(result.text);
+	result = run(&privacy, META_OF("\"user\":{},\"page\":{},\"page\":{},"));
+	assert_int_equal(result.verdict, VERDICT_AMBIGUOUS_KEY);
+	free(result.text);
+}
+
+static void test_dropped_fields__several_paths__each_removed(void **state)
+{
+	const struct privacy privacy = {
+		.drop_fields = LIST(VIEW_LITERAL("logs[].context.resource_id"),
+				    VIEW_LITERAL("logs[].context.resourceId.deep"),
+				    VIEW_LITERAL("logs[].message"), VIEW_LITERAL("logs[].a.b.c"),
+				    VIEW_LITERAL("logs[].a.b.d"))};
+
+	(void)state;
+	check(&privacy,
+	      LOGS("{\"message\":1,\"context\":{\"resourceId\":1,\"resource_id\":2},"
+		   "\"a\":{\"b\":{\"c\":1,\"d\":2,\"e\":3}}}"),
+	      LOGS("{\"context\":{},\"a\":{\"b\":{\"e\":3}}}"));
+}
+
+static void test_left_out__last_kind_dropped__and_only_if_it_had_items(void **state)
+{
+	static const struct {
+		const char *path, *in;
+		bool left_out;
+	} rows[] = {
+		{"logs", "{\"logs\":[{}]}", true},
+		{"logs", "{\"logs\":[]}", false},
+		{"logs", "{\"logs\":null}", false},
+		{"logs", "{\"logs\":[{}],\"events\":[{}]}", false},
+		{"traces", SPANS(""), true},
+		{"traces.resourceSpans[].scopeSpans[].spans", SPANS(""), true},
+		{"meta.user", "{\"meta\":{\"user\":{\"a\":1}}}", false},
+		{"logs[].context", "{\"logs\":[{\"context\":{\"a\":1}}]}", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct view path = view_of(rows[i].path);
+		const struct privacy privacy = {.drop_fields = {&path, 1}};
+		struct result result = run(&privacy, rows[i].in);
+
+		if (result.counts.left_out != rows[i].left_out)
+			fail_msg("%s of %s", path.ptr, rows[i].in);
+		free(result.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +428,14 @@ int main(void)
 		cmocka_unit_test(test_counts__exceptions_left_out__by_reason),
 		cmocka_unit_test(test_left_out__last_item_removed__and_only_then),
 		cmocka_unit_test(test_exceptions__cut_anywhere__rejected),
+		cmocka_unit_test(
+			test_dropped_field__any_place_in_its_object__removed_with_its_comma),
+		cmocka_unit_test(test_dropped_field__beside_labels__labels_are_added_as_ever),
+		cmocka_unit_test(test_dropped_field__spelling__as_the_receiver_reads_it),
+		cmocka_unit_test(test_dropped_field__of_spans__removed),
+		cmocka_unit_test(test_dropped_field__before_the_rules),
+		cmocka_unit_test(test_dropped_fields__several_paths__each_removed),
+		cmocka_unit_test(test_left_out__last_kind_dropped__and_only_if_it_had_items),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,7 +136,9 @@ static int set_up(void **state)
 #define URL_EXPECTED ": expected http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]: "
 #define ORIGINS_EXPECTED \
 	": expected origins such as https://shop.example or https://*.preview.example: "
-#define ERRORS_EXPECTED  ": expected at most 64 texts of at most 255 bytes: "
+#define ERRORS_EXPECTED ": expected at most 64 texts of at most 255 bytes: "
+#define FIELDS_EXPECTED \
+	": expected at most 64 paths, such as meta.user.email or logs[].context.token: "
 #define HEADERS_EXPECTED ": expected at most 32 names of headers, such as baggage: "
 #define PATH_EXPECTED    ": expected a path such as /faro: "
 
@@ -311,6 +313,49 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		 P "--allowed-headers" HEADERS_EXPECTED "it has 33\n"},
 		{"--drop-errors=" SIXTEEN SIXTEEN SIXTEEN SIXTEEN "a",
 		 P "--drop-errors" ERRORS_EXPECTED "it has 65\n"},
+		{"--drop-fields=meta",
+		 P "--drop-fields=meta" FIELDS_EXPECTED "labels are stamped there\n"},
+		{"--drop-fields=META.App",
+		 P "--drop-fields=META.App" FIELDS_EXPECTED "labels are stamped there\n"},
+		{"--drop-fields=meta.app.name",
+		 P "--drop-fields=meta.app.name" FIELDS_EXPECTED "labels are stamped there\n"},
+		{"--drop-fields=meta.app.version.x",
+		 P "--drop-fields=meta.app.version.x" FIELDS_EXPECTED "labels are stamped there\n"},
+		{"--drop-fields=meta.session",
+		 P "--drop-fields=meta.session" FIELDS_EXPECTED "labels are stamped there\n"},
+		{"--drop-fields=meta.session.attributes",
+		 P "--drop-fields=meta.session.attributes" FIELDS_EXPECTED
+		   "labels are stamped there\n"},
+		{"--drop-fields=traces.resource_spans[].resource",
+		 P "--drop-fields=traces.resource_spans[].resource" FIELDS_EXPECTED
+		   "labels are stamped there\n"},
+		{"--drop-fields=traces.resourceSpans[].resource.attributes[].value", P
+		 "--drop-fields=traces.resourceSpans[].resource.attributes[].value" FIELDS_EXPECTED
+		 "labels are stamped there\n"},
+		{"--drop-fields=logs.context",
+		 P "--drop-fields=logs.context" FIELDS_EXPECTED
+		   "[] belongs behind the name of an array, and only there\n"},
+		{"--drop-fields=meta[].user",
+		 P "--drop-fields=meta[].user" FIELDS_EXPECTED
+		   "[] belongs behind the name of an array, and only there\n"},
+		{"--drop-fields=logs[]",
+		 P "--drop-fields=logs[]" FIELDS_EXPECTED
+		   "it ends with []; name the array itself, or what is in its elements\n"},
+		{"--drop-fields=log[].context", P
+		 "--drop-fields=log[].context" FIELDS_EXPECTED
+		 "it begins with none of meta, logs, exceptions, events, measurements and traces\n"},
+		{"--drop-fields=logs[].a..b",
+		 P "--drop-fields=logs[].a..b" FIELDS_EXPECTED
+		   "a path has names with dots between them, and [] behind those of arrays\n"},
+		{"--drop-fields=logs[]x",
+		 P "--drop-fields=logs[]x" FIELDS_EXPECTED
+		   "a path has names with dots between them, and [] behind those of arrays\n"},
+		{"--drop-fields=logs[].a\\",
+		 P "--drop-fields=logs[].a\\" FIELDS_EXPECTED
+		   "a path has names with dots between them, and [] behind those of arrays\n"},
+		{"--drop-fields=logs[0].a",
+		 P "--drop-fields=logs[0].a" FIELDS_EXPECTED
+		   "a path has names with dots between them, and [] behind those of arrays\n"},
 		{"--drop-extension-errors=yes",
 		 P "--drop-extension-errors=yes: expected off or on\n"},
 		{"--allowed-origins=https://[::1",
@@ -847,7 +892,7 @@ static void test_start_line__everything__exact(void **state)
 		 "replay_rate=20 workers=1 drain_delay_ms=0 drain_timeout_ms=10000 "
 		 "log_format=logfmt log_level=info app_names=\"a,b c\" "
 		 "label_attributes=team allowed_origins=\"\" allowed_headers=\"\" "
-		 "drop_errors=\"\"\n",
+		 "drop_errors=\"\" drop_fields=\"\"\n",
 		 in_directory("key"));
 	assert_string_equal(start_line(&config), expected);
 	config_release(&config);
@@ -870,7 +915,7 @@ static void test_start_line__list_too_long_for_a_line__left_out(void **state)
 	assert_null(strstr(line, "app_names"));
 	assert_non_null(strstr(line,
 			       " log_level=info label_attributes=\"\" allowed_origins=https://a "
-			       "allowed_headers=\"\" drop_errors=\"\"\n"));
+			       "allowed_headers=\"\" drop_errors=\"\" drop_fields=\"\"\n"));
 	config_release(&config);
 	unsetenv("FARO_APP_NAMES");
 }

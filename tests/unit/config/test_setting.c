@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -242,6 +243,66 @@ static void test_manual__options__are_those_of_the_list(void **state)
 	assert_int_equal(entries, option_count);
 }
 
+/* The cases that the chart's values are held to as well, below the environment variable srcdir. */
+static cJSON *read_sizes(void)
+{
+	static char text[16384];
+	const char *srcdir = getenv("srcdir");
+	char path[512];
+	cJSON *file;
+	long n;
+
+	snprintf(path, sizeof(path), "%s/tests/system/sizes.json", srcdir ? srcdir : ".");
+	n = read_small_file(path, text, sizeof(text), NULL);
+	assert_in_range(n, 1, sizeof(text) - 1);
+	file = cJSON_ParseWithLength(text, (size_t)n);
+	assert_non_null(file);
+	return file;
+}
+
+/* One beacon of the greatest size has to fit, where another setting is the case. */
+static void test_bytes__cases_of_the_chart_too__each(void **state)
+{
+	static const char *const others[][2] = {{"FARO_MAX_BODY_BYTES", "1"},
+						{"FARO_MAX_DECODED_BYTES", "1"},
+						{"FARO_MAX_MEMORY_BYTES", "2GiB"}};
+	static char program[] = "faro-ingest";
+	cJSON *file = read_sizes();
+	FILE *errors = fopen("/dev/null", "w");
+	size_t count = 0;
+	const cJSON *one;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		setenv(others[i][0], others[i][1], 1);
+	cJSON_ArrayForEach(one, cJSON_GetObjectItem(file, "cases"))
+	{
+		const char *name = cJSON_GetObjectItem(one, "setting")->valuestring;
+		const char *text = cJSON_GetObjectItem(one, "text")->valuestring;
+		const cJSON *bytes = cJSON_GetObjectItem(one, "bytes");
+		const struct setting *row = setting_of_variable(view_of(name));
+		char option[SETTING_NAME_SIZE], argument[128];
+		char *argv[] = {program, argument, NULL};
+		struct config config;
+
+		assert_non_null(row);
+		setting_option_name(option, row);
+		snprintf(argument, sizeof(argument), "--%s=%s", option, text);
+		if (config_init(&config, 2, argv, errors) != cJSON_IsNumber(bytes))
+			fail_msg("%s is %s", argument, cJSON_IsNumber(bytes) ? "refused" : "taken");
+		if (cJSON_IsNumber(bytes) &&
+		    *(size_t *)((char *)&config + row->offset) != (size_t)bytes->valuedouble)
+			fail_msg("%s is another number", argument);
+		config_release(&config);
+		count++;
+	}
+	assert_in_range(count, 30, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		unsetenv(others[i][0]);
+	fclose(errors);
+	cJSON_Delete(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_words__each__is_in_the_help_line),
 		cmocka_unit_test(test_help__each_shape_of_a_row__exact),
 		cmocka_unit_test(test_words__each__is_taken_and_logged),
+		cmocka_unit_test(test_bytes__cases_of_the_chart_too__each),
 		cmocka_unit_test(test_start_line__each_setting__has_its_key),
 		cmocka_unit_test(test_manual__each_setting__says_what_the_row_says),
 		cmocka_unit_test(test_manual__each_entry__is_a_setting),

@@ -102,6 +102,7 @@ enum store_result store_peek(struct store *of, int64_t after, int64_t *id, int64
 enum store_result store_finish(struct store *of, const struct store_finished *finished,
 			       size_t count)
 {
+	of->transactions++;
 	if (of->finish_fails)
 		return STORE_FAILED;
 	for (size_t i = 0; i < count; i++) {

@@ -29,7 +29,7 @@
 
 enum {
 	RECORDS_MAX = RETRIES_MAX + 1000,
-	SLOTS = 8
+	SLOTS = REPLAY_AT_ONCE
 };
 
 struct store {
@@ -37,6 +37,7 @@ struct store {
 	int64_t count;
 	bool closed;
 	bool finish_fails, open_fails;
+	int transactions;
 	int peeks;
 	int ends[STORE_AMBIGUOUS + 1];
 	void (*on_next)(void);

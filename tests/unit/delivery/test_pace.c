@@ -67,6 +67,32 @@ static void test_rate__time_unused__is_not_made_up_for(void **state)
 	assert_in_range(send_for(SECOND), 19, 22);
 }
 
+static void test_rate__in_three_seconds__is_the_one_that_was_set(void **state)
+{
+	(void)state;
+	pace_init(&pace, &breaker, 1000, now_us);
+	send_for(3 * SECOND);
+	assert_true(pace.rate > 990);
+}
+
+/* The loop wakes up late, and the disk holds it up now and then. */
+static void test_rate__wake_ups_are_late__reached_all_the_same(void **state)
+{
+	int64_t end_us;
+	int sent = 0;
+
+	(void)state;
+	pace_init(&pace, &breaker, 5000, now_us);
+	send_for(10 * SECOND);
+	for (end_us = now_us + SECOND; now_us < end_us; now_us += sent % 100 < 5 ? 10000 : 1500)
+		while (pace_blocked_until(&pace, now_us) == 0) {
+			pace_sent(&pace, now_us);
+			pace_after_success(&pace);
+			sent++;
+		}
+	assert_in_range(sent, 4900, 5200);
+}
+
 static void test_rate__live_traffic_in_trouble__halved_once_a_second(void **state)
 {
 	double before;
@@ -261,6 +287,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_rate__all_taken__grows_to_its_maximum_and_no_further),
 		TEST(test_rate__time_unused__is_not_made_up_for),
+		TEST(test_rate__in_three_seconds__is_the_one_that_was_set),
+		TEST(test_rate__wake_ups_are_late__reached_all_the_same),
 		TEST(test_rate__live_traffic_in_trouble__halved_once_a_second),
 		TEST(test_rate__trouble_for_long__never_below_one_a_second),
 		TEST(test_pause__failures_in_a_row__bound_doubles_to_3_s),

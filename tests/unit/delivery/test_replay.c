@@ -4,7 +4,6 @@
 /* Order, limits and ends; whose fault an error is: test_replay_poison.c. */
 
 enum {
-	FINISHED_MAX = 1024, /* as in replay.c */
 	MANY = 1200,
 };
 
@@ -94,7 +93,7 @@ static void test_answered_not_now__for_long__nothing_lost(void **state)
 			answer(wait_for_call(), rows[row]);
 		for (int n = 1; n <= 3; n++)
 			answer(wait_for_call(), ACCEPT);
-		turn();
+		replay_finish(replay);
 		assert_int_equal(store.ends[STORE_DELIVERED], 3);
 		tear_down(state);
 		set_up(state);
@@ -240,6 +239,20 @@ static void test_finish__fails_for_long__sending_stops_and_each_is_sent_once(voi
 			answer(++sent, ACCEPT);
 	assert_int_equal(sent, MANY);
 	assert_int_equal(store.ends[STORE_DELIVERED], MANY);
+}
+
+/* Each transaction costs a wait for the disk. */
+static void test_finish__many_at_once__few_transactions(void **state)
+{
+	int sent = 0;
+
+	(void)state;
+	keep(MANY);
+	while (fake_relay.count > 0 || turn())
+		while (fake_relay.count > 0)
+			answer(++sent, ACCEPT);
+	assert_int_equal(store.ends[STORE_DELIVERED], MANY);
+	assert_in_range(store.transactions, MANY / 64, MANY / 64 + 2);
 }
 
 /* --- age ---------------------------------------------------------------------------------------*/
@@ -395,6 +408,7 @@ int main(void)
 		TEST(test_retry__store_fails_when_it_is_read__sent_once_it_is_open),
 		TEST(test_finish__store_cannot_be_opened__remembered_and_not_sent_again),
 		TEST(test_finish__fails_for_long__sending_stops_and_each_is_sent_once),
+		TEST(test_finish__many_at_once__few_transactions),
 		TEST(test_expire__in_flight_or_ended_already__left_alone),
 		TEST(test_expire__cannot_be_deleted_yet__not_sent_any_more),
 		TEST(test_expire__many__a_batch_at_a_time),

@@ -20,6 +20,7 @@
 #include "delivery/policy.h"
 #include "delivery/spool.h"
 #include "fakes/allocations.h"
+#include "fakes/clock.h"
 #include "fakes/spool_folder.h"
 #include "ingest/ingest.h"
 #include "upstream/relay.h"
@@ -28,10 +29,13 @@
  * Links the spool with its store, pace and replay, and what those need, but for the relay: that is
  * one of our own below, which answers in the spool's thread as the test has said, and notes what it
  * was given. --wrap=calloc,--wrap=pthread_create,--wrap=sqlite3_step: the one that a test wants
- * failed does.
+ * failed does. --wrap=clock_gettime,--wrap=epoll_wait: a thread that has nothing to do but to wait for
+ * a timer has waited for it a millisecond later.
  */
 
 #define SECOND INT64_C(1000000)
+/* Far more than anything needs; while the repair's thread works, time passes fast. */
+#define PATIENCE (1000000 * SECOND)
 
 enum {
 	BODY_BYTES = 4000,
@@ -61,6 +65,8 @@ struct relay {
 static _Atomic int answer;
 static _Atomic int answered_by[NO_RELAY + 1];
 static pthread_mutex_t noted_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t noted_more = PTHREAD_COND_INITIALIZER;
+static _Atomic int started;               /* calls */
 static int noted[NOTED_MAX], noted_count; /* the numbers of those that were accepted */
 
 static void note(const struct relay_call *call)
@@ -68,6 +74,7 @@ static void note(const struct relay_call *call)
 	pthread_mutex_lock(&noted_lock);
 	if (noted_count < NOTED_MAX)
 		noted[noted_count++] = atoi(call->body.ptr + 4);
+	pthread_cond_signal(&noted_more);
 	pthread_mutex_unlock(&noted_lock);
 }
 
@@ -97,7 +104,7 @@ static void on_relay_timer(struct loop_timer *timer)
 	struct relay *relay = container_of(timer, struct relay, timer);
 
 	if (answer == HOLD) {
-		timer->due_us = relay->loop->now_us + 5000;
+		timer->due_us = relay->loop->now_us + SECOND / 20;
 		return;
 	}
 	while (relay->count > 0) {
@@ -137,6 +144,7 @@ enum verdict relay_start(struct relay *relay, struct relay_call *call)
 	}
 	relay->calls[relay->count++] = call;
 	relay->timer.due_us = relay->loop->now_us;
+	atomic_fetch_add(&started, 1);
 	return VERDICT_OK;
 }
 
@@ -149,6 +157,29 @@ void relay_cancel(struct relay *relay, struct relay_call *call)
 void beacon_count_items(const struct beacon_counts *counts)
 {
 	(void)counts;
+}
+
+/* --- time --------------------------------------------------------------------------------------*/
+
+int __real_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout);
+int __wrap_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout);
+
+int __wrap_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
+{
+	int count = __real_epoll_wait(epfd, events, max, timeout > 1 ? 1 : timeout);
+
+	if (count == 0 && timeout > 1)
+		fake_clock.ahead_us += (timeout - 1) * INT64_C(1000);
+	return count;
+}
+
+/* The spool's thread waits in this time, or works. */
+static void let_pass(int64_t us)
+{
+	int64_t until_us = loop_now_us() + us;
+
+	while (loop_now_us() < until_us)
+		usleep(1000);
 }
 
 /* --- what can fail -----------------------------------------------------------------------------*/
@@ -222,7 +253,7 @@ static int set_up(void **state)
 		return -1;
 	config = (struct config){.spool_dir = directory,
 				 .spool_max_bytes = 16 << 20,
-				 .spool_max_age_s = 1000,
+				 .spool_max_age_s = 100000000,
 				 .max_body_bytes = 1 << 20,
 				 .max_decoded_bytes = 1 << 20,
 				 .upstream_timeout_ms = 100,
@@ -233,6 +264,7 @@ static int set_up(void **state)
 	dedup = dedup_new();
 	answer = ACCEPT;
 	noted_count = 0;
+	started = 0;
 	for (int i = 0; i <= NO_RELAY; i++)
 		answered_by[i] = 0;
 	fail_at = -1;
@@ -298,11 +330,10 @@ static enum spool_result put(const char *kind, int number)
 
 static void wait_until_noted(int count)
 {
-	for (int n = 0; n < count; usleep(1000)) {
-		pthread_mutex_lock(&noted_lock);
-		n = noted_count;
-		pthread_mutex_unlock(&noted_lock);
-	}
+	pthread_mutex_lock(&noted_lock);
+	while (noted_count < count)
+		pthread_cond_wait(&noted_more, &noted_lock);
+	pthread_mutex_unlock(&noted_lock);
 }
 
 static int64_t end(int64_t us)
@@ -334,7 +365,7 @@ static void test_put__many_at_once__all_stored_and_delivered_in_order(void **sta
 	wait_until_noted(COUNT);
 	for (int n = 0; n < COUNT; n++)
 		assert_int_equal(noted[n], n);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 	free(beacons);
 }
 
@@ -363,7 +394,7 @@ static void test_put__large_ones__in_several_transactions(void **state)
 		assert_int_equal(beacons[n].put.result, SPOOL_STORED);
 	}
 	wait_until_noted(COUNT);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 	free(large);
 	free(beacons);
 }
@@ -379,7 +410,7 @@ static void test_put__nobody_takes_it__the_next_process_delivers(void **state)
 	answer = ACCEPT;
 	spool = open_spool();
 	wait_until_noted(20);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 }
 
 static void test_put__spool_full__told_and_nothing_lost(void **state)
@@ -396,7 +427,7 @@ static void test_put__spool_full__told_and_nothing_lost(void **state)
 	assert_int_equal(put("ok", stored), SPOOL_FULL);
 	answer = ACCEPT;
 	wait_until_noted(stored);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 	assert_int_equal(noted_count, stored);
 }
 
@@ -427,13 +458,13 @@ static void test_put__the_database_fails_now_and_then__no_false_promise(void **s
 		step_fails_each = each[i];
 		for (int n = 0; n < 10; n++) {
 			promised += put("ok", n) == SPOOL_STORED;
-			usleep(20 * 1000);
+			let_pass(SECOND / 50);
 		}
 	}
 	step_fails_each = 0;
 	assert_true(promised > 0);
 	wait_until_noted(promised);
-	assert_int_equal(end(10 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 }
 
 /* Nobody of a batch is promised what only the others would have. */
@@ -467,7 +498,7 @@ static void test_put__one_insert_of_many_fails__no_more_and_no_less_than_promise
 	assert_true(failed > 0);
 	answer = ACCEPT;
 	spool_drain(spool);
-	assert_int_equal(end(20 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 	assert_int_equal(noted_count, stored);
 	for (int i = 0; i < noted_count; i++)
 		sum -= noted[i];
@@ -508,7 +539,7 @@ static void test_put__got_an_error__after_the_new_ones(void **state)
 	budget_give_back(&inflight, 6);
 	wait_until_noted(3);
 	assert_int_equal(noted[2], 0);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 }
 
 /* However it fails, nothing is given up: that says nothing about the beacon. */
@@ -529,7 +560,7 @@ static void test_replay__failures__tried_again_until_taken(void **state)
 		answer = ACCEPT;
 		spool_drain(spool);
 		wait_until_noted(3);
-		assert_int_equal(end(20 * SECOND), 0);
+		assert_int_equal(end(PATIENCE), 0);
 		assert_int_equal(noted_count, 3);
 	}
 }
@@ -540,11 +571,11 @@ static void test_replay__live_traffic_has_half_of_the_places__waits(void **state
 	assert_true(budget_take(&inflight, 6));
 	spool = open_spool();
 	assert_int_equal(put("ok", 1), SPOOL_STORED);
-	usleep(120 * 1000); /* it looks again every 50 ms */
+	let_pass(SECOND / 8); /* it looks again every 50 ms */
 	assert_int_equal(noted_count, 0);
 	budget_give_back(&inflight, 6);
 	wait_until_noted(1);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 }
 
 static void test_replay__no_memory_for_a_body__waits(void **state)
@@ -555,11 +586,11 @@ static void test_replay__no_memory_for_a_body__waits(void **state)
 	assert_true(budget_take(&memory, all));
 	spool = open_spool();
 	assert_int_equal(put("ok", 1), SPOOL_STORED);
-	usleep(120 * 1000);
+	let_pass(SECOND / 8);
 	assert_int_equal(noted_count, 0);
 	budget_give_back(&memory, all);
 	wait_until_noted(1);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 }
 
 static void test_rest__last_record_gone__buffers_given_back_each_time(void **state)
@@ -575,7 +606,7 @@ static void test_rest__last_record_gone__buffers_given_back_each_time(void **sta
 			usleep(1000);
 		assert_int_equal(budget_used(&memory), 0);
 	}
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 }
 
 static void test_memory__small_blocks_of_sqlite__have_six_sizes(void **state)
@@ -609,7 +640,7 @@ static void test_replay__too_old__dropped_and_counted(void **state)
 		assert_int_equal(put("ok", n), SPOOL_STORED);
 	while (metrics_get(METRIC_SPOOL_DROPPED_AGE) - before < 5)
 		usleep(1000);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 	assert_int_equal(noted_count, 0);
 }
 
@@ -621,10 +652,10 @@ static void test_replay__too_old_and_in_flight__not_dropped(void **state)
 	answer = HOLD;
 	spool = open_spool();
 	assert_int_equal(put("ok", 1), SPOOL_STORED);
-	usleep(2500 * 1000); /* housekeeping looks once a second */
+	let_pass(5 * SECOND / 2); /* housekeeping looks once a second */
 	answer = ACCEPT;
 	wait_until_noted(1);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 	assert_int_equal(noted_count, 1);
 }
 
@@ -655,7 +686,7 @@ static void test_replay__a_damaged_record__dropped_and_the_others_pass(void **st
 	spool = open_spool();
 	while (metrics_get(METRIC_SPOOL_DROPPED_DAMAGED) == before)
 		usleep(1000);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 	assert_true(noted_count <= 2);
 }
 
@@ -682,7 +713,7 @@ static void test_salvage__damaged__what_is_readable_is_delivered_and_new_ones_ta
 		usleep(1000);
 	wait_until_noted(21);
 	assert_int_equal(metrics_get(METRIC_SPOOL_MOVED_ASIDE), before + 1);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 }
 
 static void test_salvage__no_thread_for_it__tried_again(void **state)
@@ -695,7 +726,7 @@ static void test_salvage__no_thread_for_it__tried_again(void **state)
 	assert_non_null(spool);
 	assert_int_equal(put("ok", 20), SPOOL_FAILED);
 	wait_until_noted(20);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 }
 
 /* Nothing was changed, and the next process does it all. */
@@ -712,7 +743,7 @@ static void test_salvage__the_process_ends__cancelled_and_nothing_lost(void **st
 	answer = ACCEPT;
 	spool = open_spool();
 	wait_until_noted(20);
-	assert_int_equal(end(5 * SECOND), 0);
+	assert_int_equal(end(PATIENCE), 0);
 }
 
 /* What is in flight at the end stays, and the thread does not wait for it beyond its deadline. */
@@ -722,7 +753,8 @@ static void test_free__a_call_without_end__kept_at_the_deadline(void **state)
 	answer = HOLD;
 	spool = open_spool();
 	assert_int_equal(put("ok", 1), SPOOL_STORED);
-	usleep(20 * 1000);
+	while (started == 0)
+		usleep(1000);
 	assert_int_equal(end(SECOND / 10), 1);
 }
 

@@ -13,7 +13,7 @@
 extern struct fake_clock {
 	bool stands; /* it shows now_us, which the test moves */
 	_Atomic int64_t now_us;
-	int64_t ahead_us; /* of the system's, while it goes */
+	_Atomic int64_t ahead_us; /* of the system's, while it goes */
 } fake_clock;
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);

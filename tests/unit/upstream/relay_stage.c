@@ -51,10 +51,48 @@ void point_at(uint16_t port)
 	bench->config.upstream_port = port;
 }
 
+/* All of 127.0.0.0/8 is this machine's. */
+const char *own_addresses(char *text, size_t size, const char *list)
+{
+	static const char prefix[] = "127.0.0.";
+	unsigned network = (unsigned)getpid() % 65535 + 1;
+	size_t used = 0;
+
+	while (*list) {
+		bool ours = strncmp(list, prefix, strlen(prefix)) == 0;
+		size_t len = strcspn(list, ",");
+
+		list += ours ? strlen(prefix) : 0;
+		len -= ours ? strlen(prefix) : 0;
+		len += list[len] == ',';
+		if (ours)
+			used += (size_t)snprintf(text + used, size - used, "127.%u.%u.",
+						 network >> 8, network & 255);
+		used += (size_t)snprintf(text + used, size - used, "%.*s", (int)len, list);
+		assert_true(used < size);
+		list += len;
+	}
+	return text;
+}
+
 void resolve_to(const char *addresses)
 {
 	bench->resolver.generation++;
-	bench->resolver.addresses = addresses;
+	bench->resolver.addresses =
+		own_addresses(bench->addresses[0], sizeof(bench->addresses[0]), addresses);
+}
+
+void resolve_next_to(const char *addresses)
+{
+	bench->resolver.next_addresses =
+		own_addresses(bench->addresses[1], sizeof(bench->addresses[1]), addresses);
+}
+
+void start_stub(struct stub *stub, const char *address, uint16_t port)
+{
+	char own[32];
+
+	stub_start(stub, own_addresses(own, sizeof(own), address), port);
 }
 
 void make_relay(void)
@@ -78,7 +116,7 @@ int set_up(void **state)
 	*state = bench;
 	assert_true(loop_init(&bench->loop));
 	bench->guard.fire = on_guard;
-	stub_start(&bench->stub, "127.0.0.1", 0);
+	start_stub(&bench->stub, "127.0.0.1", 0);
 	watch_stub(&bench->stub, &bench->stub_watch);
 	bench->config.upstream_connect_timeout_ms = 5000;
 	bench->config.upstream_timeout_ms = 15000;

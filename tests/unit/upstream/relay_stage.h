@@ -40,6 +40,7 @@ struct bench {
 	struct config config;
 	char url[128];
 	struct resolver resolver;
+	char addresses[2][128]; /* its first answer, and the next */
 	struct budget inflight;
 	struct relay *relay;
 	struct stub stub;
@@ -55,9 +56,16 @@ extern bool through_libcurl; /* which engine is tested */
 int set_up(void **state);
 int tear_down(void **state);
 
+/* 127.0.0.N in a list stands for an address of this process, at whose ports no other one listens. */
+const char *own_addresses(char *text, size_t size, const char *list);
+
 /* Where the next relay goes to; make_relay() makes it. */
 void point_at(uint16_t port);
 void resolve_to(const char *addresses);
+void resolve_next_to(const char *addresses);
+
+/* At an address of this process. */
+void start_stub(struct stub *stub, const char *address, uint16_t port);
 void make_relay(void);
 
 /* One turn of the loop; fails the test where nothing comes of it for GUARD_US. */

@@ -12,18 +12,27 @@
 #include "base/metrics.h"
 #include "upstream/relay_stage.h"
 
-static uint16_t closed_port(void)
+/* A socket at an own address; where nobody listens on it, connections are refused. */
+static int bind_to(const char *address, uint16_t *port)
 {
-	struct stub gone;
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(*port)};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t size = sizeof(name);
+	char own[32];
+	int yes = 1;
 
-	stub_start(&gone, "127.0.0.1", 0);
-	stub_stop(&gone);
-	return gone.port;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	inet_pton(AF_INET, own_addresses(own, sizeof(own), address), &name.sin_addr);
+	assert_int_equal(bind(fd, (struct sockaddr *)&name, size), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &size), 0);
+	*port = ntohs(name.sin_port);
+	return fd;
 }
 
 static void test_refused__unavailable_and_a_new_lookup(void **state)
 {
-	uint16_t port = closed_port();
+	uint16_t port = 0;
+	int fd = bind_to("127.0.0.1", &port);
 
 	(void)state;
 	point_at(port);
@@ -35,6 +44,7 @@ static void test_refused__unavailable_and_a_new_lookup(void **state)
 	assert_string_equal(fake_log.event, "upstream_unavailable");
 	assert_string_equal(fake_log.upstream_url, bench->url);
 	assert_non_null(strstr(fake_log.msg, "faro-ingest --check"));
+	close(fd);
 }
 
 /* A listener whose backlog is full: what else comes is dropped without a word. */
@@ -45,16 +55,14 @@ struct full_listener {
 
 static void full_listener_init(struct full_listener *full, const char *address, uint16_t port)
 {
-	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in name;
 	socklen_t size = sizeof(name);
 	size_t i;
 
-	inet_pton(AF_INET, address, &name.sin_addr);
-	full->fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(full->fd, (struct sockaddr *)&name, size), 0);
+	full->port = port;
+	full->fd = bind_to(address, &full->port);
 	assert_int_equal(listen(full->fd, 0), 0);
 	assert_int_equal(getsockname(full->fd, (struct sockaddr *)&name, &size), 0);
-	full->port = ntohs(name.sin_port);
 	for (i = 0; i < 4; i++) {
 		full->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 		connect(full->fillers[i], (struct sockaddr *)&name, size);
@@ -93,7 +101,7 @@ static void test_two_addresses__the_first_is_silent__next_call_begins_with_anoth
 	full_listener_init(&full, "127.0.0.2", bench->stub.port);
 	bench->config.upstream_connect_timeout_ms = 300;
 	resolve_to("127.0.0.2,127.0.0.1");
-	bench->resolver.next_addresses = "127.0.0.1,127.0.0.2";
+	resolve_next_to("127.0.0.1,127.0.0.2");
 	make_relay();
 	call_and_wait();
 	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
@@ -197,7 +205,7 @@ static void test_two_addresses__calls_at_once__spread(void **state)
 	struct stub other;
 
 	(void)state;
-	stub_start(&other, "127.0.0.2", bench->stub.port);
+	start_stub(&other, "127.0.0.2", bench->stub.port);
 	resolve_to("127.0.0.1,127.0.0.2");
 	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
 	start(&bench->calls[0]);
@@ -216,7 +224,7 @@ static void test_addresses__change_while_a_call_is_in_flight__its_connection_not
 	struct stub other;
 
 	(void)state;
-	stub_start(&other, "127.0.0.2", bench->stub.port);
+	start_stub(&other, "127.0.0.2", bench->stub.port);
 	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
 	assert_int_equal(start(&bench->calls[1]), VERDICT_OK);
 	TURN_UNTIL(bench->stub.held == 1);
@@ -272,7 +280,7 @@ static void test_addresses__change__calls_move(void **state)
 	struct loop_watch watch;
 
 	(void)state;
-	stub_start(&other, "127.0.0.2", bench->stub.port);
+	start_stub(&other, "127.0.0.2", bench->stub.port);
 	watch_stub(&other, &watch);
 	call_and_wait();
 	call_and_wait();
@@ -291,7 +299,7 @@ static void test_addresses__change_while_a_call_is_in_flight__both_end_well(void
 	struct stub other;
 
 	(void)state;
-	stub_start(&other, "127.0.0.2", bench->stub.port);
+	start_stub(&other, "127.0.0.2", bench->stub.port);
 	stub_set_script(&bench->stub, (struct stub_script){.first = STUB_HOLD});
 	assert_int_equal(start(&bench->calls[1]), VERDICT_OK);
 	TURN_UNTIL(bench->stub.held == 1);
@@ -312,7 +320,7 @@ static void test_addresses__named_by_a_cancelled_call__not_missed(void **state)
 	(void)state;
 	assert_int_equal(start(&bench->calls[1]), VERDICT_OK);
 	relay_cancel(bench->relay, &bench->calls[1]);
-	stub_start(&other, "127.0.0.2", bench->stub.port);
+	start_stub(&other, "127.0.0.2", bench->stub.port);
 	resolve_to("127.0.0.2");
 	assert_int_equal(call_and_wait()->verdict, VERDICT_ACCEPTED);
 	assert_int_equal(other.requests, 1);
