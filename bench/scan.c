@@ -161,8 +161,8 @@ static void run_enrich(struct subject *subject)
 	size_t offset;
 
 	buf_clear(&subject->out);
-	if (enrich(subject->enricher, subject->body, &subject->out, &counts, &offset, &detail) !=
-	    VERDICT_OK) {
+	if (enrich(subject->enricher, subject->body, NULL, &subject->out, &counts, &offset,
+		   &detail) != VERDICT_OK) {
 		fprintf(stderr, "refused at byte %zu: %s\n", offset, detail);
 		exit(1);
 	}

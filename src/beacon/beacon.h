@@ -15,10 +15,11 @@ enum {
 	FORWARDED_MAX_BYTES = 128, /* of a value; a longer one is not forwarded */
 };
 
-/* The client's headers that go upstream; each is forwarded only if it is well-formed (route.c).
- * ptr NULL: there is none. */
+/* What goes upstream of the client's headers, and its address; each is forwarded only if it is
+ * well-formed (route.c). ptr NULL: there is none. */
 struct forwarded_headers {
 	struct view session_id, idempotency_key, traceparent;
+	struct view client_address; /* as X-Forwarded-For; it is not the client's word */
 };
 
 /* How many items a beacon has, by kind, and what was changed in it. */
@@ -26,6 +27,7 @@ struct beacon_counts {
 	uint32_t logs, exceptions, events, measurements, spans;
 	uint32_t spoofed;   /* claims about labels that were replaced or removed */
 	uint32_t bad_spans; /* removed for their ids; not among `spans` */
+	bool no_location;   /* its page wants nobody to know where it is */
 
 	/* What the operator's settings left out (config/privacy.h); no item of it is counted above.
 	 */

@@ -104,9 +104,9 @@ bool edits_end_items(struct edits *edits, struct edits_items *items, bool append
 	if (items->kept && !appends) {
 		edits->count = items->run_count;
 		remove_bytes(edits, items->comma, items->to);
-	} else {
-		remove_bytes(edits, items->from, items->to);
+		return true;
 	}
+	remove_bytes(edits, items->from, items->to);
 	return false;
 }
 

@@ -95,8 +95,8 @@ static inline void edits_next_item(struct edits *edits, struct edits_items *item
 /* Removes the item that was begun last: an array's element, or a member from its key on. `to` is
  * the byte after it. */
 void edits_remove_item(struct edits *edits, struct edits_items *items, size_t from, size_t to);
-/* The container has no more items. `appends`: the caller will insert further items before the
- * closing bracket. Returns true if a comma must precede those. */
+/* The container has no more items. `appends`: the caller will certainly insert further items before
+ * the closing bracket. Returns true if a comma must precede those that it inserts. */
 bool edits_end_items(struct edits *edits, struct edits_items *items, bool appends);
 
 /* Appends the edited `in` to `out`: reserves the exact size once and copies once. */

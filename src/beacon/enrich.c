@@ -6,7 +6,7 @@
  * of the closing bracket, so edits come in the order of the input.
  *
  * meta may follow traces, so the app may be known only at the end. Edits therefore refer to their
- * text by index, and edits_apply() gets the texts of the app that was chosen.
+ * text by index, and edits_apply() gets the texts of the app that was chosen, and of this request.
  *
  * The list of edits is bounded (EDITS_MAX). At the first edit that does not fit, the pass ends with
  * VERDICT_TOO_LARGE. A body that does not fit into `out` with its labels gets the same verdict.
@@ -129,12 +129,22 @@ static enum verdict verdict_of_failure(const struct walk *walk, const char **det
 	return walk->json.error == JSON_EMPTY_KEY ? VERDICT_AMBIGUOUS_KEY : VERDICT_BAD_JSON;
 }
 
-static enum verdict write_out(const struct walk *walk, struct view in, struct buf *out,
+static enum verdict write_out(const struct walk *walk, struct view in,
+			      const struct request_facts *facts, struct buf *out,
 			      const char **detail)
 {
-	const struct enricher *enricher = walk->enricher;
-	const struct view *texts = enrich_fragments_of(&enricher->texts, walk->app);
+	struct enricher *enricher = walk->enricher;
+	const struct labels *labels = enricher->labels;
+	const struct view *texts =
+		labels->request_attribute_count == 0
+			? enrich_fragments_of(&enricher->texts, walk->app)
+			: enrich_request_texts(&enricher->request, labels, &enricher->texts,
+					       walk->app, facts, walk->counts->no_location);
 
+	if (!texts) {
+		*detail = ENRICH_NO_MEMORY;
+		return VERDICT_OVERLOADED;
+	}
 	switch (edits_apply(&enricher->edits, in, texts, out)) {
 	case BUF_OK:
 		return VERDICT_OK;
@@ -147,8 +157,9 @@ static enum verdict write_out(const struct walk *walk, struct view in, struct bu
 	}
 }
 
-enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
-		    struct beacon_counts *counts, size_t *offset, const char **detail)
+enum verdict enrich(struct enricher *enricher, struct view in, const struct request_facts *facts,
+		    struct buf *out, struct beacon_counts *counts, size_t *offset,
+		    const char **detail)
 {
 	struct walk walk;
 
@@ -165,7 +176,7 @@ enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
 		return verdict_of_failure(&walk, detail);
 	}
 	counts->spoofed += walk.known_claims - enricher->name_claims[walk.app];
-	return write_out(&walk, in, out, detail);
+	return write_out(&walk, in, facts, out, detail);
 }
 
 struct enricher *enricher_new(const struct labels *labels, const struct privacy *privacy)
@@ -178,6 +189,7 @@ struct enricher *enricher_new(const struct labels *labels, const struct privacy 
 	enricher->labels = labels;
 	enrich_noise_init(&enricher->noise, privacy);
 	edits_init(&enricher->edits);
+	enrich_request_init(&enricher->request);
 	enrich_rule_sets_init(enricher->rules);
 	enricher->name_claims = calloc(labels->app_count, sizeof(*enricher->name_claims));
 	if (!drop_init(&enricher->dropped, privacy ? &privacy->drop_fields : &no_fields) ||
@@ -196,6 +208,7 @@ void enricher_free(struct enricher *enricher)
 	drop_release(&enricher->dropped);
 	enrich_reserved_release(&enricher->names);
 	enrich_fragments_release(&enricher->texts);
+	enrich_request_release(&enricher->request);
 	edits_release(&enricher->edits);
 	free(enricher->name_claims);
 	free(enricher);

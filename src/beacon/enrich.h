@@ -17,6 +17,12 @@
 #include "config/labels.h"
 #include "config/privacy.h"
 
+/* What the web server says about the request of one beacon: the values of labels->request_attributes,
+ * in their order. One that is absent, empty, or no good (labels_value_problem) is not stamped. */
+struct request_facts {
+	struct view values[LABELS_REQUEST_MAX + 1];
+};
+
 /* What is kept from one beacon to the next, such as the list of edits. Each thread has one. */
 struct enricher;
 
@@ -26,7 +32,7 @@ struct enricher *enricher_new(const struct labels *labels, const struct privacy 
 void enricher_free(struct enricher *enricher);
 
 /*
- * Appends the labelled body to `out` and fills in *counts. Returns
+ * `facts` may be NULL: there are none. Appends the labelled body to `out` and fills in *counts. Returns
  *
  *	VERDICT_OK
  *	VERDICT_BAD_JSON, VERDICT_AMBIGUOUS_KEY   a rule is broken at *offset
@@ -37,7 +43,8 @@ void enricher_free(struct enricher *enricher);
  * With any verdict but VERDICT_OK, *detail is a sentence that names the rule and what to do, and
  * never quotes the body; the content of `out` is then unspecified.
  */
-enum verdict enrich(struct enricher *enricher, struct view in, struct buf *out,
-		    struct beacon_counts *counts, size_t *offset, const char **detail);
+enum verdict enrich(struct enricher *enricher, struct view in, const struct request_facts *facts,
+		    struct buf *out, struct beacon_counts *counts, size_t *offset,
+		    const char **detail);
 
 #endif

@@ -27,14 +27,27 @@ static const char *const keys[TEXT_COUNT] = {
 	[TEXT_RESOURCE] = ",\"resource\":",
 };
 
+struct view enrich_fragment_key(enum enrich_text text)
+{
+	return view_of(keys[text]);
+}
+
+void enrich_fragment_set(struct view *views, enum enrich_text text, struct view whole)
+{
+	struct view *forms = &views[enrich_fragment_index(text, WITH_COMMA)];
+	size_t key_len = enrich_fragment_key(text).len;
+
+	forms[WITH_COMMA] = whole;
+	forms[BARE] = (struct view){whole.ptr + 1, whole.len - 1};
+	forms[VALUE] = (struct view){whole.ptr + key_len, whole.len - key_len};
+}
+
 /* All three forms point into one allocation; WITH_COMMA points at its beginning. */
 __attribute__((format(printf, 3, 4))) static bool make(struct view *views, enum enrich_text text,
 						       const char *format, ...)
 {
-	struct view *forms = &views[enrich_fragment_index(text, WITH_COMMA)];
-	struct view key = view_of(keys[text]);
+	struct view key = enrich_fragment_key(text);
 	va_list args;
-	size_t len;
 	char *whole;
 	int n;
 
@@ -48,10 +61,7 @@ __attribute__((format(printf, 3, 4))) static bool make(struct view *views, enum 
 	va_start(args, format);
 	vsnprintf(whole + key.len, (size_t)n + 1, format, args);
 	va_end(args);
-	len = key.len + (size_t)n;
-	forms[WITH_COMMA] = (struct view){whole, len};
-	forms[BARE] = (struct view){whole + 1, len - 1};
-	forms[VALUE] = (struct view){whole + key.len, len - key.len};
+	enrich_fragment_set(views, text, (struct view){whole, key.len + (size_t)n});
 	return true;
 }
 

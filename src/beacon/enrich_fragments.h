@@ -52,6 +52,11 @@ struct enrich_fragments {
 /* False without memory; then nothing has to be released. */
 bool enrich_fragments_init(struct enrich_fragments *texts, const struct labels *labels);
 void enrich_fragments_release(struct enrich_fragments *texts);
+/* The key with which a text begins, as in ,"name": */
+struct view enrich_fragment_key(enum enrich_text text);
+/* Sets the forms of a text. `whole` begins with its key. */
+void enrich_fragment_set(struct view *views, enum enrich_text text, struct view whole);
+
 const struct view *enrich_fragments_of(const struct enrich_fragments *texts, size_t app);
 
 #endif

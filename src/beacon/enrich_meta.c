@@ -95,6 +95,12 @@ static void walk_app(struct walk *walk)
 	add_missing_labels(walk, &members);
 }
 
+/* Something is stamped in a session, or may be. */
+static bool may_stamp_session(const struct labels *labels)
+{
+	return labels->attribute_count + labels->request_attribute_count > 0;
+}
+
 static void walk_session_attributes(struct walk *walk)
 {
 	const struct labels *labels = walk->enricher->labels;
@@ -102,7 +108,7 @@ static void walk_session_attributes(struct walk *walk)
 	struct edits_items items = {0};
 	struct json_string key;
 
-	if (labels->attribute_count == 0) {
+	if (!may_stamp_session(labels)) {
 		if (walk_next_is(walk, JSON_OBJECT))
 			walk_pass(walk);
 		return;
@@ -115,21 +121,20 @@ static void walk_session_attributes(struct walk *walk)
 		return;
 	while (json_member(&walk->json, &key)) {
 		struct claim claim = {0};
-		size_t ours;
+		struct view ours;
 
 		walk_next_item(walk, &items);
 		if (walk_drop_member(walk, &items, object, key))
 			continue;
-		ours = enrich_reserved_session(&walk->enricher->names, key);
-		if (ours == labels->attribute_count) {
+		if (!enrich_reserved_session(&walk->enricher->names, key, &ours)) {
 			walk_pass(walk);
 			continue;
 		}
 		walk_read_claim(walk, &claim);
 		walk_remove_item(walk, &items, key.offset);
-		walk_count_spoof(walk, &claim, labels->attributes[ours].value);
+		walk_count_spoof(walk, &claim, ours);
 	}
-	walk_close_with(walk, &items, TEXT_SESSION_MEMBERS);
+	walk_close_with(walk, &items, TEXT_SESSION_MEMBERS, labels->attribute_count > 0);
 }
 
 /* Removes the member whose value was just read. */
@@ -160,11 +165,20 @@ static void walk_service_name(struct walk *walk, const struct members *members)
 		remove_claim(walk, members, &claim);
 }
 
+/* Only a plain false opts out; what else stands there says nothing. */
+static void walk_location(struct walk *walk)
+{
+	if (json_peek(&walk->json) == JSON_FALSE)
+		walk->counts->no_location = true;
+	json_skip(&walk->json);
+}
+
 /* Receivers that do not know overrides take any value for it, so it may have any type. */
 static void walk_overrides(struct walk *walk)
 {
 	struct edits_items items = {0};
 	struct members members = walk_members(walk, AT_OVERRIDES);
+	const struct enrich_rule *rule;
 
 	if (json_peek(&walk->json) != JSON_OBJECT) {
 		walk_pass(walk);
@@ -172,14 +186,18 @@ static void walk_overrides(struct walk *walk)
 	}
 	members.items = &items;
 	json_enter(&walk->json, JSON_OBJECT);
-	while (walk_next_known(walk, &members))
-		walk_service_name(walk, &members);
+	while ((rule = walk_next_known(walk, &members)) != NULL) {
+		if (rule->action == DO_SERVICE_NAME)
+			walk_service_name(walk, &members);
+		else
+			walk_location(walk);
+	}
 	walk_close(walk, &items, false);
 }
 
 static void walk_session(struct walk *walk)
 {
-	bool stamped = walk->enricher->labels->attribute_count > 0;
+	bool stamped = may_stamp_session(walk->enricher->labels);
 	struct members members = walk_members(walk, AT_SESSION);
 	const struct enrich_rule *rule;
 
@@ -203,6 +221,7 @@ static void walk_session(struct walk *walk)
 
 void walk_meta(struct walk *walk)
 {
+	const struct labels *labels = walk->enricher->labels;
 	struct edits_items items = {0};
 	struct members members = walk_members(walk, AT_META);
 	const struct enrich_rule *rule;
@@ -226,9 +245,9 @@ void walk_meta(struct walk *walk)
 			walk_pass(walk);
 	}
 	adds_app = !members_have(&members, DO_APP);
-	adds_session =
-		walk->enricher->labels->attribute_count > 0 && !members_have(&members, DO_SESSION);
-	members.any = walk_close(walk, &items, adds_app || adds_session);
+	adds_session = may_stamp_session(labels) && !members_have(&members, DO_SESSION);
+	members.any =
+		walk_close(walk, &items, adds_app || (adds_session && labels->attribute_count > 0));
 	if (adds_app)
 		walk_add_member(walk, &members, TEXT_APP);
 	if (adds_session)

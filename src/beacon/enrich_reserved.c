@@ -139,17 +139,23 @@ static size_t session_as(const struct enrich_reserved *names, struct json_string
 	struct view found = {names->scratch, n};
 
 	as_label(names->scratch, n);
-	for (i = 0; i < names->labels->attribute_count; i++)
+	for (i = 0; i < names->session_stamped; i++)
 		if (view_equals(found, names->session[i]))
 			break;
 	return i;
 }
 
-size_t enrich_reserved_session(const struct enrich_reserved *names, struct json_string key)
+bool enrich_reserved_session(const struct enrich_reserved *names, struct json_string key,
+			     struct view *ours)
 {
+	const struct labels *labels = names->labels;
 	size_t found = session_as(names, key, LINE_LOGFMT);
 
-	return found < names->labels->attribute_count ? found : session_as(names, key, LINE_JSON);
+	if (found == names->session_stamped)
+		found = session_as(names, key, LINE_JSON);
+	*ours = found < labels->attribute_count ? labels->attributes[found].value
+						: VIEW_LITERAL("");
+	return found < names->session_stamped;
 }
 
 static struct view decoded(const struct enrich_reserved *names, struct json_string string)
@@ -168,6 +174,26 @@ size_t enrich_reserved_app(const struct enrich_reserved *names, struct json_stri
 	return i;
 }
 
+static bool looks_like(struct json_string key, struct view normal)
+{
+	uint32_t rune;
+	size_t i = 0;
+
+	for (; json_next_rune(&key, &rune); i++)
+		if (i == normal.len || label_char(rune) != normal.ptr[i])
+			return false;
+	return i == normal.len;
+}
+
+/* With whatever stands in it for a dot: what is made of it may have its label's name. */
+static bool is_of_request(const struct enrich_reserved *names, struct json_string key)
+{
+	for (size_t i = names->labels->attribute_count; i < names->session_stamped; i++)
+		if (looks_like(key, names->session[i]))
+			return true;
+	return false;
+}
+
 enum enrich_owner enrich_reserved_attribute(const struct enrich_reserved *names,
 					    struct json_string key, struct view *ours)
 {
@@ -181,7 +207,9 @@ enum enrich_owner enrich_reserved_attribute(const struct enrich_reserved *names,
 			return OWNER_US;
 		}
 	*ours = VIEW_LITERAL("");
-	return view_starts_with(text, VIEW_LITERAL("k8s.")) ? OWNER_US : OWNER_BROWSER;
+	return view_starts_with(text, VIEW_LITERAL("k8s.")) || is_of_request(names, key)
+		       ? OWNER_US
+		       : OWNER_BROWSER;
 }
 
 /* The result is never longer than the key. Nothing has to be left out or trimmed: the labels module
@@ -225,26 +253,33 @@ static void measure(struct enrich_reserved *names, struct view text)
 		names->longest = text.len;
 }
 
-/* A session attribute is compared with the attributes that are stamped alone. */
+static bool add_session_key(struct enrich_reserved *names, struct view key)
+{
+	struct view *normal = &names->session[names->session_count];
+
+	if (!normalise_ours(normal, key))
+		return false;
+	measure(names, *normal);
+	names->session_count++;
+	return true;
+}
+
 static bool init_session(struct enrich_reserved *names)
 {
 	const struct labels *labels = names->labels;
-	size_t count = labels->attribute_count + labels->unset_count;
+	bool ok;
 
-	names->session = calloc(count + 1, sizeof(*names->session));
-	if (!names->session)
-		return false;
-	for (; names->session_count < count; names->session_count++) {
-		size_t i = names->session_count;
-		struct view key = i < labels->attribute_count
-					  ? labels->attributes[i].session_key
-					  : labels->unset_session_keys[i - labels->attribute_count];
-
-		if (!normalise_ours(&names->session[i], key))
-			return false;
-		measure(names, names->session[i]);
-	}
-	return true;
+	names->session_stamped = labels->attribute_count + labels->request_attribute_count;
+	names->session =
+		calloc(names->session_stamped + labels->unset_count + 1, sizeof(*names->session));
+	ok = names->session != NULL;
+	for (size_t i = 0; ok && i < labels->attribute_count; i++)
+		ok = add_session_key(names, labels->attributes[i].session_key);
+	for (size_t i = 0; ok && i < labels->request_attribute_count; i++)
+		ok = add_session_key(names, labels->request_attributes[i].session_key);
+	for (size_t i = 0; ok && i < labels->unset_count; i++)
+		ok = add_session_key(names, labels->unset_session_keys[i]);
+	return ok;
 }
 
 bool enrich_reserved_init(struct enrich_reserved *names, const struct labels *labels)

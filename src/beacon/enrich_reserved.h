@@ -30,9 +30,10 @@ struct enrich_reserved {
 	const struct labels *labels;
 	struct enrich_label *stamped; /* all but service.name, whose value depends on the app */
 	size_t stamped_count;
-	/* Normalised keys: of labels->attributes in their order, then of those that are not set. */
+	/* Normalised keys: of labels->attributes and request_attributes in their order, which
+	 * nobody else may use in a session, then of those that are not set. */
 	struct view *session;
-	size_t session_count;
+	size_t session_count, session_stamped;
 	size_t longest; /* bytes of the longest of these, the labels' keys and the apps' names */
 	/* A decoded text that does not fit still looks longer than all of them. */
 	char *scratch;
@@ -42,14 +43,15 @@ struct enrich_reserved {
 bool enrich_reserved_init(struct enrich_reserved *names, const struct labels *labels);
 void enrich_reserved_release(struct enrich_reserved *names);
 
-/* Who may set this resource attribute? For OWNER_US, *ours is our value, which may be empty. */
+/* Who may set this resource attribute? For OWNER_US, *ours is our value, which may be empty; it is
+ * for an attribute of the request, whatever that is. */
 enum enrich_owner enrich_reserved_attribute(const struct enrich_reserved *names,
 					    struct json_string key, struct view *ours);
 /* The index of the app of that name, or app_count. */
 size_t enrich_reserved_app(const struct enrich_reserved *names, struct json_string name);
-/* The index of the label attribute that the session key `key` would look like, or
- * attribute_count. */
-size_t enrich_reserved_session(const struct enrich_reserved *names, struct json_string key);
+/* True for a session key that would look like one of ours; *ours is then our value, as above. */
+bool enrich_reserved_session(const struct enrich_reserved *names, struct json_string key,
+			     struct view *ours);
 /* True for a name that no value of a measurement may have: the log line has it without a prefix. */
 bool enrich_reserved_value(const struct enrich_reserved *names, struct json_string name);
 

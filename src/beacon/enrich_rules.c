@@ -31,7 +31,7 @@ const struct enrich_rule enrich_rules[] = {
 
 	{AT_META, "meta", NAME("app"), NONE, JSON_OBJECT, DO_APP, "made if missing or null"},
 	{AT_META, "meta", NAME("session"), NONE, JSON_OBJECT, DO_SESSION,
-	 "made for FARO_LABEL_ATTRIBUTES if missing or null"},
+	 "made for what is stamped in it if missing or null"},
 	{AT_META, "meta", NAME("sdk"), NONE, JSON_NONE, DO_PASS, "passed"},
 	{AT_META, "meta", NAME("user"), NONE, JSON_NONE, DO_PASS, "passed"},
 	{AT_META, "meta", NAME("page"), NONE, JSON_NONE, DO_PASS, "passed"},
@@ -50,12 +50,14 @@ const struct enrich_rule enrich_rules[] = {
 	{AT_APP, "meta.app", NAME("release"), NONE, JSON_NONE, DO_PASS, "passed"},
 
 	{AT_SESSION, "meta.session", NAME("attributes"), NONE, JSON_OBJECT, DO_SESSION_ATTRIBUTES,
-	 "FARO_LABEL_ATTRIBUTES set in it, dots written as _"},
+	 "FARO_LABEL_ATTRIBUTES and what nginx knows set in it, dots written as _"},
 	{AT_SESSION, "meta.session", NAME("id"), NONE, JSON_NONE, DO_PASS, "passed"},
 	{AT_SESSION, "meta.session", NAME("overrides"), NONE, JSON_NONE, DO_OVERRIDES, "walked"},
 
 	{AT_OVERRIDES, "meta.session.overrides", NAME("serviceName"), NONE, JSON_NONE,
 	 DO_SERVICE_NAME, "removed unless in FARO_APP_NAMES"},
+	{AT_OVERRIDES, "meta.session.overrides", NAME("geoLocationTrackingEnabled"), NONE,
+	 JSON_NONE, DO_LOCATION, "passed; false keeps the client's location and address out"},
 
 	{AT_MEASUREMENT, "measurements[]", NAME("values"), NONE, JSON_OBJECT, DO_VALUES,
 	 "passed but for those with the name of a label, which are removed"},

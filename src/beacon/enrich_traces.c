@@ -93,7 +93,7 @@ static void walk_attributes(struct walk *walk)
 		if (walk_attribute(walk))
 			walk_remove_item(walk, &items, from);
 	}
-	walk_close_with(walk, &items, TEXT_RESOURCE_ITEMS);
+	walk_close_with(walk, &items, TEXT_RESOURCE_ITEMS, true);
 }
 
 static void walk_resource(struct walk *walk)

@@ -272,9 +272,10 @@ bool walk_close(struct walk *walk, struct edits_items *items, bool appends)
 	return comma;
 }
 
-void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text)
+void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text,
+		     bool appends)
 {
-	bool comma = walk_close(walk, items, true);
+	bool comma = walk_close(walk, items, appends);
 
 	walk_add_text(walk, closing(walk), 0,
 		      enrich_fragment_index(text, comma ? WITH_COMMA : BARE));

@@ -13,6 +13,7 @@
 #include "beacon/edits.h"
 #include "beacon/enrich.h"
 #include "beacon/enrich_fragments.h"
+#include "beacon/enrich_request.h"
 #include "beacon/enrich_reserved.h"
 #include "beacon/enrich_rules.h"
 #include "beacon/json.h"
@@ -33,6 +34,7 @@ struct enricher {
 	struct enrich_rule_set rules[ENRICH_LEVELS];
 	struct edits edits;
 	struct enrich_fragments texts;
+	struct enrich_request request; /* unused unless there are request attributes */
 	struct enrich_reserved names;
 	uint32_t *name_claims; /* for each app: how many resources claimed its name */
 };
@@ -119,8 +121,9 @@ void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from)
 /* Ends the container that was just left. `appends`: members will be added. Returns true if a comma
  * must precede them. */
 bool walk_close(struct walk *walk, struct edits_items *items, bool appends);
-/* The same, and appends `text` to its items. */
-void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text);
+/* The same, and appends `text` to its items, which may be empty unless `appends`. */
+void walk_close_with(struct walk *walk, struct edits_items *items, enum enrich_text text,
+		     bool appends);
 
 /* Reads the next value into `claim`, which may already hold an earlier value of the same label. */
 void walk_read_claim(struct walk *walk, struct claim *claim);

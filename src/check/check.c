@@ -246,8 +246,8 @@ static bool label(struct check *check, struct view beacon, struct buf *out)
 	struct beacon_counts counts;
 	const char *detail;
 	size_t offset;
-	bool good =
-		enricher && enrich(enricher, beacon, out, &counts, &offset, &detail) == VERDICT_OK;
+	bool good = enricher &&
+		    enrich(enricher, beacon, NULL, out, &counts, &offset, &detail) == VERDICT_OK;
 
 	enricher_free(enricher);
 	return good;

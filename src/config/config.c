@@ -48,6 +48,8 @@ static void make_labels(struct reading *reading)
 		.resource_attributes = getenv("OTEL_RESOURCE_ATTRIBUTES"),
 		.app_names = config->app_names,
 		.label_attributes = config->label_attributes,
+		.request_attributes = config->request_attributes,
+		.stamps_client_address = config->client_address != CLIENT_ADDRESS_OFF,
 		.namespace_file = namespace_file,
 	};
 

@@ -50,6 +50,18 @@ enum spool_sync {
 	SPOOL_SYNC_NORMAL,
 };
 
+/* Which form of the client's address is used. */
+enum client_address {
+	CLIENT_ADDRESS_OFF,
+	CLIENT_ADDRESS_MASKED,
+	CLIENT_ADDRESS_FULL,
+};
+
+/* How many bits of an address stay. */
+struct address_mask {
+	unsigned ipv4_bits, ipv6_bits;
+};
+
 /* What a row of setting.c stores here, or in `privacy`, has the setting's name, without FARO_ and in
  * lower case. */
 struct config {
@@ -90,11 +102,14 @@ struct config {
 	struct config_list allowed_headers; /* their names */
 
 	struct privacy privacy;
+	enum client_address client_address, forward_client_address;
+	struct address_mask client_address_mask;
 
 	enum log_format log_format;
 	enum log_level log_level;
 
-	const char *app_names, *label_attributes; /* as they were set; NULL: not. For labels */
+	/* As they were set; NULL: not. For labels. */
+	const char *app_names, *label_attributes, *request_attributes;
 	struct labels labels;
 
 	struct arena storage; /* for config.c */

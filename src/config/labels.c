@@ -53,7 +53,7 @@ struct view labels_copy(struct labels_build *build, struct view text)
 	return (struct view){bytes, bytes ? text.len : 0};
 }
 
-static const char *value_problem(struct view value)
+const char *labels_value_problem(struct view value)
 {
 	size_t n;
 
@@ -72,7 +72,7 @@ static const char *value_problem(struct view value)
 static struct view checked(struct labels_build *build, const char *setting, const char *what,
 			   struct view value)
 {
-	const char *problem = value_problem(value);
+	const char *problem = labels_value_problem(value);
 
 	if (problem)
 		labels_complain(build, true, setting, "%s %s", what, problem);
@@ -179,7 +179,7 @@ static const struct labels_attribute *find_label(const struct labels *labels, st
 	return NULL;
 }
 
-static struct view session_key_of(struct labels_build *build, struct view key)
+struct view labels_session_key(struct labels_build *build, struct view key)
 {
 	char *bytes = labels_duplicate(build, key);
 
@@ -195,13 +195,13 @@ static void reserve_label(struct labels_build *build, struct view key)
 {
 	struct labels *labels = build->labels;
 
-	labels->unset_session_keys[labels->unset_count++] = session_key_of(build, key);
+	labels->unset_session_keys[labels->unset_count++] = labels_session_key(build, key);
 }
 
 static void add_label(struct labels_build *build, struct view key)
 {
 	struct labels *labels = build->labels;
-	struct view own_key = labels_copy(build, key), session_key = session_key_of(build, key);
+	struct view own_key = labels_copy(build, key), session_key = labels_session_key(build, key);
 	const struct labels_attribute *same;
 
 	if (!own_key.ptr || !session_key.ptr)
@@ -244,7 +244,9 @@ static void choose_labels(struct labels_build *build)
 
 /* In this order; none runs after one that had no memory. */
 static void (*const steps[])(struct labels_build *build) = {
-	labels_parse_attributes, read_namespace_file, choose_values, choose_apps, choose_labels,
+	labels_parse_attributes, read_namespace_file,
+	choose_values,           choose_apps,
+	choose_labels,           labels_choose_request_attributes,
 };
 
 bool labels_init(struct labels *labels, const struct labels_source *source,

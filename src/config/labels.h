@@ -33,6 +33,14 @@ struct labels_attribute {
 	struct view session_key; /* k8s_cluster_name */
 };
 
+/* An attribute whose value comes with each request, in the forms in which it is known. */
+struct labels_request_attribute {
+	struct view key;         /* geo.country.iso_code */
+	struct view parameter;   /* FARO_ATTR_GEO_COUNTRY_ISO_CODE */
+	struct view session_key; /* geo_country_iso_code */
+	bool is_location;        /* not for pages that have opted out of location */
+};
+
 /* What every resource of spans gets beside service.name, whose value depends on the app: the key, and
  * where its value is in struct labels. A key without a value is still nobody else's to set. */
 #define LABELS_STAMPED_ON_SPANS(ROW)                    \
@@ -61,6 +69,10 @@ struct labels {
 	/* Session keys of those in FARO_LABEL_ATTRIBUTES that have no value and are not stamped. */
 	struct view *unset_session_keys;
 	size_t unset_count;
+	/* FARO_REQUEST_ATTRIBUTES, in their order, and then client.address, if that is stamped. */
+	struct labels_request_attribute *request_attributes;
+	size_t request_attribute_count;
+	size_t parameter_count; /* of those that come as parameters: all but client.address */
 	/* "k8s_cluster_name":"…","…":"…" - members for meta.session.attributes; empty if none. */
 	struct view session_members;
 
@@ -73,6 +85,10 @@ struct labels {
 enum {
 	LABELS_VALUE_MAX_BYTES = 255, /* of a label, as in OpenTelemetry's SDKs */
 	LABELS_LIST_MAX = 256,        /* names in FARO_APP_NAMES, keys in FARO_LABEL_ATTRIBUTES */
+	LABELS_REQUEST_MAX = 32,      /* keys in FARO_REQUEST_ATTRIBUTES */
+	LABELS_REQUEST_KEY_MAX_BYTES = 64,
+	LABELS_PARAMETER_MAX_BYTES =
+		LABELS_REQUEST_KEY_MAX_BYTES + sizeof(LABELS_PARAMETER_PREFIX) - 1,
 };
 
 /* Where the values come from; pointers are NULL where a variable is not set. */
@@ -81,8 +97,13 @@ struct labels_source {
 	const char *resource_attributes; /* OTEL_RESOURCE_ATTRIBUTES */
 	const char *app_names;           /* FARO_APP_NAMES */
 	const char *label_attributes;    /* FARO_LABEL_ATTRIBUTES */
+	const char *request_attributes;  /* FARO_REQUEST_ATTRIBUTES */
+	bool stamps_client_address;      /* FARO_CLIENT_ADDRESS is not off */
 	const char *namespace_file;      /* the service account's; NULL or unreadable: none */
 };
+
+/* NULL, or what is wrong with a value that is to be stamped, as in "VALUE is not valid UTF-8: …". */
+const char *labels_value_problem(struct view value);
 
 /* Called once for each thing that is wrong: `setting` is the variable's name (NULL: memory ran
  * out), `problem` a sentence that says what was expected, and may quote the setting as it is.

@@ -34,7 +34,7 @@ static bool is_own_attribute(struct view key)
 	return false;
 }
 
-static bool is_always_stamped(struct view key)
+bool labels_is_always_stamped(struct view key)
 {
 	for (size_t i = 0; i < ARRAY_LEN(always_stamped); i++) {
 		if (view_equals(key, view_of(always_stamped[i])))
@@ -104,7 +104,7 @@ bool labels_may_label(struct labels_build *build, struct view key)
 			build, true, LABEL_ATTRIBUTES,
 			"%.*s describes this pod, host or process, not the browser: remove it", n,
 			key.ptr);
-	else if (is_always_stamped(key))
+	else if (labels_is_always_stamped(key))
 		labels_complain(build, false, LABEL_ATTRIBUTES,
 				"%.*s is always stamped: no need to list it", n, key.ptr);
 	else

@@ -43,6 +43,9 @@
 	{.name = (variable), .type = &setting_type_##kind, \
 	 .offset = MEMBER(member, const char *), .check = (the_check), .expected = (what), \
 	 .default_text = (initial), .help = (line)}
+#define MASK(variable, member, initial, line) \
+	{.name = (variable), .type = &setting_type_mask, \
+	 .offset = MEMBER(member, struct address_mask), .default_text = (initial), .help = (line)}
 #define REQUIRED_URL(variable, member, what, line) \
 	{.name = (variable), .type = &setting_type_url, .offset = MEMBER(member, char *), \
 	 .expected = (what), .required = true, .help = (line)}
@@ -59,6 +62,13 @@
 static const char *const sync_words[] = {
 	[SPOOL_SYNC_FULL] = "full",
 	[SPOOL_SYNC_NORMAL] = "normal",
+	NULL,
+};
+
+static const char *const client_address_words[] = {
+	[CLIENT_ADDRESS_OFF] = "off",
+	[CLIENT_ADDRESS_MASKED] = "masked",
+	[CLIENT_ADDRESS_FULL] = "full",
 	NULL,
 };
 
@@ -97,6 +107,15 @@ const struct setting settings[] = {
 	     "none. Default: the service's name."),
 	TEXT(label_attributes, "FARO_LABEL_ATTRIBUTES", label_attributes, NULL, NULL, NULL,
 	     "Further keys of OTEL_RESOURCE_ATTRIBUTES to stamp."),
+	TEXT(request_attributes, "FARO_REQUEST_ATTRIBUTES", request_attributes, NULL, NULL, NULL,
+	     "Keys, such as geo.country.iso_code, to stamp with what nginx says in FARO_ATTR_ and "
+	     "the key, as in FARO_ATTR_GEO_COUNTRY_ISO_CODE."),
+	WORD("FARO_CLIENT_ADDRESS", client_address, client_address_words, "off",
+	     "off, masked or full: stamp the address that nginx has of the client as client.address."),
+	MASK("FARO_CLIENT_ADDRESS_MASK", client_address_mask, "24,48",
+	     "How many bits of an IPv4 and of an IPv6 address stay where it is masked."),
+	WORD("FARO_FORWARD_CLIENT_ADDRESS", forward_client_address, client_address_words, "off",
+	     "off, masked or full: send it to the receiver as X-Forwarded-For."),
 	TEXT(path, "FARO_PATH", path, setting_check_path, "a path such as /faro", "/faro",
 	     "PATH and PATH/collect take beacons."),
 	LIST("FARO_ALLOWED_ORIGINS", allowed_origins, setting_check_origin,

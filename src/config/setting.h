@@ -78,7 +78,8 @@ void setting_key(char out[SETTING_NAME_SIZE], const struct setting *setting);
 extern const struct setting_type setting_type_count, setting_type_bytes, setting_type_ms,
 	setting_type_seconds, setting_type_word, setting_type_text, setting_type_file,
 	setting_type_directory, setting_type_path, setting_type_url, setting_type_list,
-	setting_type_app_names, setting_type_label_attributes;
+	setting_type_app_names, setting_type_label_attributes, setting_type_request_attributes,
+	setting_type_mask;
 /* " 1 to 64", or nothing where there is no range. */
 void setting_print_range(char *out, size_t size, const struct setting *setting);
 /* Digits, up to *rest. False without any, or beyond UINT64_MAX. */

@@ -183,6 +183,33 @@ static void log_word(const struct config *config, const struct setting *setting,
 	field->text = view_of(setting->words[*(const unsigned *)member_of(config, setting)]);
 }
 
+/* Masks */
+
+static void parse_address_mask(struct reading *reading, const struct setting *setting,
+			       const char *text)
+{
+	struct address_mask *mask = member(reading->config, setting);
+	uint64_t ipv4, ipv6;
+	const char *rest;
+
+	if (setting_parse_whole(text, &ipv4, &rest) && ipv4 <= 32 && *rest == ',' &&
+	    setting_parse_whole(rest + 1, &ipv6, &rest) && ipv6 <= 128 && *rest == '\0')
+		*mask = (struct address_mask){(unsigned)ipv4, (unsigned)ipv6};
+	else
+		reading_problem(reading, setting, text,
+				"expected the bits to keep of IPv4, 0 to 32, a comma, and those of "
+				"IPv6, 0 to 128, such as 24,48");
+}
+
+static void log_address_mask(const struct config *config, const struct setting *setting,
+			     struct log_field *field, struct buf *text)
+{
+	const struct address_mask *mask = member_of(config, setting);
+
+	buf_printf(text, "%u,%u", mask->ipv4_bits, mask->ipv6_bits);
+	field->text = (struct view){text->data ? text->data : "", text->len};
+}
+
 /* Text */
 
 /* True for a value that is good; *text may have been put into another form. */
@@ -288,6 +315,15 @@ static void log_label_attributes(const struct config *config, const struct setti
 	field->text = content(text);
 }
 
+static void log_request_attributes(const struct config *config, const struct setting *setting,
+				   struct log_field *field, struct buf *text)
+{
+	(void)setting;
+	for (size_t i = 0; i < config->labels.parameter_count; i++)
+		append_item(text, i, config->labels.request_attributes[i].key);
+	field->text = content(text);
+}
+
 const struct setting_type setting_type_count = {"COUNT", parse_count, log_size, print_number,
 						false};
 const struct setting_type setting_type_bytes = {"BYTES", parse_bytes, log_size, print_bytes, false};
@@ -305,3 +341,7 @@ const struct setting_type setting_type_list = {"LIST", parse_list, log_list, NUL
 const struct setting_type setting_type_app_names = {"LIST", parse_text, log_app_names, NULL, true};
 const struct setting_type setting_type_label_attributes = {"LIST", parse_text, log_label_attributes,
 							   NULL, true};
+const struct setting_type setting_type_request_attributes = {"LIST", parse_text,
+							     log_request_attributes, NULL, true};
+const struct setting_type setting_type_mask = {"BITS,BITS", parse_address_mask, log_address_mask,
+					       NULL, false};

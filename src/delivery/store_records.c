@@ -37,9 +37,9 @@ static uint32_t checksum(const struct spool_record *record, struct view packed)
 				   record->counts.measurements,
 				   record->counts.spans,
 				   (int64_t)record->body.len};
-	const struct view texts_of[] = {record->forwarded.session_id,
-					record->forwarded.idempotency_key,
-					record->forwarded.traceparent, packed};
+	const struct view texts_of[] = {
+		record->forwarded.session_id, record->forwarded.idempotency_key,
+		record->forwarded.traceparent, record->forwarded.client_address, packed};
 	uint32_t crc = libdeflate_crc32(0, numbers, sizeof(numbers));
 
 	/* Version 1 had none. */
@@ -96,6 +96,7 @@ static void bind_record(sqlite3_stmt *insert, const struct spool_record *record,
 	bind_view(insert, 1 + COLUMN_SESSION_ID, record->forwarded.session_id);
 	bind_view(insert, 1 + COLUMN_IDEMPOTENCY_KEY, record->forwarded.idempotency_key);
 	bind_view(insert, 1 + COLUMN_TRACEPARENT, record->forwarded.traceparent);
+	bind_view(insert, 1 + COLUMN_CLIENT_ADDRESS, record->forwarded.client_address);
 	for (int i = 0; i < 5; i++)
 		sqlite3_bind_int64(insert, 1 + COLUMN_LOGS + i, counts[i]);
 	sqlite3_bind_int64(insert, 1 + COLUMN_SIZE, (int64_t)record->body.len);
@@ -125,6 +126,7 @@ enum store_result store_insert(struct store *store, const struct spool_record *g
 	leave_out_long(&record.forwarded.session_id);
 	leave_out_long(&record.forwarded.idempotency_key);
 	leave_out_long(&record.forwarded.traceparent);
+	leave_out_long(&record.forwarded.client_address);
 	record.id = now_us > store->next.last_id ? now_us : store->next.last_id + 1;
 	record.stored_s = now_us / 1000000;
 	record.clock_s = store_now_s(store);
@@ -162,7 +164,8 @@ static void read_columns(sqlite3_stmt *row, struct spool_record *record)
 				   : sqlite3_column_int64(row, COLUMN_CLOCK_S),
 		.forwarded = {.session_id = read_id(row, COLUMN_SESSION_ID),
 			      .idempotency_key = read_id(row, COLUMN_IDEMPOTENCY_KEY),
-			      .traceparent = read_id(row, COLUMN_TRACEPARENT)},
+			      .traceparent = read_id(row, COLUMN_TRACEPARENT),
+			      .client_address = read_id(row, COLUMN_CLIENT_ADDRESS)},
 		.body = {NULL, (size_t)sqlite3_column_int64(row, COLUMN_SIZE)},
 	};
 	if (sqlite3_column_bytes(row, COLUMN_HASH) == DEDUP_HASH_BYTES)
@@ -217,7 +220,7 @@ static enum store_result read_record(struct store *store, sqlite3_stmt *row,
 	if (!is_whole(row, record))
 		return STORE_DAMAGED;
 	buf_clear(body);
-	room = buf_reserve(body, record->body.len + 3 * ID_MAX_BYTES);
+	room = buf_reserve(body, record->body.len + 4 * ID_MAX_BYTES);
 	if (room != BUF_OK)
 		return room == BUF_TOO_LARGE ? STORE_TOO_LARGE : STORE_FULL;
 	if (libdeflate_zlib_decompress(store->inflater, packed.ptr, packed.len, body->data,
@@ -228,6 +231,7 @@ static enum store_result read_record(struct store *store, sqlite3_stmt *row,
 	move_to(body, &record->forwarded.session_id);
 	move_to(body, &record->forwarded.idempotency_key);
 	move_to(body, &record->forwarded.traceparent);
+	move_to(body, &record->forwarded.client_address);
 	return STORE_OK;
 }
 

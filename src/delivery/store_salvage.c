@@ -37,7 +37,7 @@ struct table {
 
 static const struct table records_table = {
 	.insert = "INSERT OR IGNORE INTO records(" STORE_COLUMNS ") "
-		  "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		  "VALUES(" STORE_PLACEHOLDERS ")",
 	.read = "SELECT " STORE_COLUMNS " FROM records WHERE id = ?",
 	.read_older = "SELECT " STORE_COLUMNS_OLDER " FROM records WHERE id = ?",
 	.ids = "SELECT id FROM records ORDER BY id",
@@ -45,7 +45,7 @@ static const struct table records_table = {
 
 static const struct table quarantine_table = {
 	.insert = "INSERT OR IGNORE INTO quarantine(" STORE_COLUMNS ", reason) "
-		  "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		  "VALUES(" STORE_PLACEHOLDERS ",?)",
 	.read = "SELECT " STORE_COLUMNS ", reason FROM quarantine WHERE id = ?",
 	.read_older = "SELECT " STORE_COLUMNS_OLDER ", reason FROM quarantine WHERE id = ?",
 	.ids = "SELECT id FROM quarantine ORDER BY id",

@@ -15,10 +15,10 @@ enum {
 	BUSY_MS = 250, /* an operator's sqlite3 may hold the lock for a moment */
 };
 
-#define COLUMN_TYPES                                                                                       \
-	"id INTEGER PRIMARY KEY, stored_s INTEGER NOT NULL, clock_s INTEGER, hash BLOB, session_id TEXT, " \
-	"idempotency_key TEXT, traceparent TEXT, logs INTEGER NOT NULL, exceptions INTEGER NOT "           \
-	"NULL, events INTEGER NOT NULL, measurements INTEGER NOT NULL, spans INTEGER NOT NULL, "           \
+#define COLUMN_TYPES                                                                                                  \
+	"id INTEGER PRIMARY KEY, stored_s INTEGER NOT NULL, clock_s INTEGER, hash BLOB, session_id TEXT, "            \
+	"idempotency_key TEXT, traceparent TEXT, client_address TEXT, logs INTEGER NOT NULL, exceptions INTEGER NOT " \
+	"NULL, events INTEGER NOT NULL, measurements INTEGER NOT NULL, spans INTEGER NOT NULL, "                      \
 	"size INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL"
 
 #define CLOCK_US  "clock_us INTEGER NOT NULL DEFAULT 0"
@@ -42,6 +42,8 @@ static const char schema[] =
 static const char conversion[] = "BEGIN IMMEDIATE;"
 				 "ALTER TABLE records ADD COLUMN clock_s INTEGER;"
 				 "ALTER TABLE quarantine ADD COLUMN clock_s INTEGER;"
+				 "ALTER TABLE records ADD COLUMN client_address TEXT;"
+				 "ALTER TABLE quarantine ADD COLUMN client_address TEXT;"
 				 "ALTER TABLE counters ADD COLUMN " CLOCK_US ";"
 				 "ALTER TABLE counters ADD COLUMN " BOOT_US ";"
 				 "ALTER TABLE counters ADD COLUMN " BOOT_ID ";"

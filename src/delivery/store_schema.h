@@ -21,12 +21,15 @@ enum {
 };
 
 /* The columns of a record, as store_records.c reads and binds them. stored_s is the wall clock's, for
- * people; clock_s is the spool's (spool_clock.h), NULL where version 1 stored the record. */
-#define STORE_COLUMNS_WITH(clock_s)                                                         \
-	"id, stored_s, " clock_s ", hash, session_id, idempotency_key, traceparent, logs, " \
-	"exceptions, events, measurements, spans, size, crc, body"
-#define STORE_COLUMNS       STORE_COLUMNS_WITH("clock_s")
-#define STORE_COLUMNS_OLDER STORE_COLUMNS_WITH("NULL")
+ * people; clock_s is the spool's (spool_clock.h), NULL where version 1 stored the record.
+ * client_address is NULL where none is forwarded. */
+#define STORE_COLUMNS_WITH(clock_s, client_address)                         \
+	"id, stored_s, " clock_s                                            \
+	", hash, session_id, idempotency_key, traceparent, " client_address \
+	", logs, exceptions, events, measurements, spans, size, crc, body"
+#define STORE_COLUMNS       STORE_COLUMNS_WITH("clock_s", "client_address")
+#define STORE_COLUMNS_OLDER STORE_COLUMNS_WITH("NULL", "NULL")
+#define STORE_PLACEHOLDERS  "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?" /* for STORE_COLUMNS */
 
 enum store_column {
 	COLUMN_ID,
@@ -36,6 +39,7 @@ enum store_column {
 	COLUMN_SESSION_ID,
 	COLUMN_IDEMPOTENCY_KEY,
 	COLUMN_TRACEPARENT,
+	COLUMN_CLIENT_ADDRESS,
 	COLUMN_LOGS,
 	COLUMN_EXCEPTIONS,
 	COLUMN_EVENTS,

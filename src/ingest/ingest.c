@@ -27,8 +27,10 @@ bool ingest_init(struct ingest *ingest, const struct config *config, struct budg
 {
 	*ingest = (struct ingest){.config = config, .memory = memory};
 	ingest->enricher = enricher_new(&config->labels, &config->privacy);
-	if (!ingest->enricher)
+	if (!ingest->enricher || !request_parameters_init(&ingest->parameters, &config->labels)) {
+		enricher_free(ingest->enricher);
 		return false;
+	}
 	decoder_init(&ingest->decoder);
 	buf_init(&ingest->body, config->max_body_bytes, memory);
 	buf_init(&ingest->decoded, config->max_decoded_bytes, memory);
@@ -40,6 +42,7 @@ bool ingest_init(struct ingest *ingest, const struct config *config, struct budg
 void ingest_release(struct ingest *ingest)
 {
 	enricher_free(ingest->enricher);
+	request_parameters_release(&ingest->parameters);
 	decoder_release(&ingest->decoder);
 	buf_release(&ingest->body);
 	buf_release(&ingest->decoded);
@@ -56,6 +59,7 @@ void ingest_init_request(struct ingest *ingest, struct request *request)
 				 : config->max_decoded_bytes;
 
 	request_init(request, &ingest->body, 2 * largest + 64 * 1024, ingest->memory);
+	request->parameters = &ingest->parameters;
 }
 
 void ingest_trim(struct ingest *ingest)
@@ -264,6 +268,28 @@ static void count_changes(const struct beacon_counts *counts)
 	metrics_add(METRIC_DROPPED_FIELDS, counts->dropped_fields);
 }
 
+/* --- what the web server says ------------------------------------------------------ */
+
+static struct view print_address(const struct config *config, enum client_address form,
+				 struct view text, char out[CLIENT_ADDRESS_BYTES])
+{
+	const struct address_mask *mask =
+		form == CLIENT_ADDRESS_MASKED ? &config->client_address_mask : NULL;
+	size_t n = form == CLIENT_ADDRESS_OFF ? 0 : client_address_print(text, mask, out);
+
+	return n > 0 ? (struct view){out, n} : (struct view){NULL, 0};
+}
+
+/* The address is stamped behind what comes as parameters. */
+static void use_address(const struct config *config, struct request *request)
+{
+	request->facts.values[config->labels.parameter_count] = print_address(
+		config, config->client_address, request->remote_addr, request->stamped_address);
+	request->forwarded.client_address =
+		print_address(config, config->forward_client_address, request->remote_addr,
+			      request->forwarded_address);
+}
+
 bool ingest_label(struct ingest *ingest, struct request *request)
 {
 	const char *detail = NULL;
@@ -278,10 +304,13 @@ bool ingest_label(struct ingest *ingest, struct request *request)
 	if (verdict != VERDICT_OK)
 		return reject_body(ingest, request, verdict, detail);
 	metrics_add(METRIC_DECODED_BYTES, (int64_t)plain.len);
-	verdict = enrich(ingest->enricher, plain, &request->labelled, &request->counts, &offset,
-			 &detail);
+	use_address(ingest->config, request);
+	verdict = enrich(ingest->enricher, plain, &request->facts, &request->labelled,
+			 &request->counts, &offset, &detail);
 	if (verdict != VERDICT_OK)
 		return reject_content(ingest, request, verdict, detail, offset);
+	if (request->counts.no_location)
+		request->forwarded.client_address = (struct view){NULL, 0};
 	if (request->forwarded.idempotency_key.len > 0)
 		request->hash = dedup_hash(request->forwarded.idempotency_key, plain);
 	count_changes(&request->counts);

@@ -26,7 +26,8 @@ struct ingest {
 	struct buf body;    /* of the request that is being read */
 	struct buf decoded; /* inflated; unused where the coding is identity */
 	struct buf page;    /* of the status endpoints */
-	unsigned random;    /* state of the jitter */
+	struct request_parameters parameters;
+	unsigned random; /* state of the jitter */
 };
 
 enum ingest_next {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ingest/request.h"
 
+#include <stdlib.h>
+
 #include "base/text.h"
 
 void request_init(struct request *request, struct buf *body, size_t labelled_max,
@@ -12,19 +14,51 @@ void request_init(struct request *request, struct buf *body, size_t labelled_max
 
 void request_clear(struct request *request)
 {
+	const struct request_parameters *parameters = request->parameters;
 	struct buf *body = request->body;
 	struct buf labelled = request->labelled;
 
 	buf_clear(&labelled);
-	/* Without path_storage, the last member, which is always written before it is read. */
+	/* Without the last members, which are always written before they are read. */
 	memset(request, 0, offsetof(struct request, path_storage));
 	request->body = body;
 	request->labelled = labelled;
+	request->parameters = parameters;
 }
 
 void request_release(struct request *request)
 {
 	buf_release(&request->labelled);
+}
+
+bool request_parameters_init(struct request_parameters *parameters, const struct labels *labels)
+{
+	size_t count = labels->parameter_count;
+
+	*parameters = (struct request_parameters){.count = count};
+	if (count == 0)
+		return true;
+	parameters->rows = calloc(count, sizeof(*parameters->rows));
+	for (size_t i = 0; parameters->rows && i < count; i++)
+		parameters->rows[i] = (struct request_variable){
+			.id = REQUEST_FACT,
+			.name = labels->request_attributes[i].parameter,
+			.member = offsetof(struct request, facts.values) + i * sizeof(struct view),
+			.room = i * LABELS_VALUE_MAX_BYTES,
+			.room_bytes = LABELS_VALUE_MAX_BYTES,
+		};
+	return parameters->rows;
+}
+
+void request_parameters_release(struct request_parameters *parameters)
+{
+	free(parameters->rows);
+	*parameters = (struct request_parameters){.count = 0};
+}
+
+size_t request_parameters_room(const struct request_parameters *parameters)
+{
+	return parameters->count * LABELS_VALUE_MAX_BYTES;
 }
 
 void request_append_body(struct request *request, const void *bytes, size_t n)
@@ -92,7 +126,21 @@ static void join_path(struct request *request, struct view script, struct view i
 	request->path = (struct view){request->path_storage, script.len + info.len};
 }
 
-const struct request_variable *request_find_variable(struct view name)
+static const struct request_variable *find_parameter(const struct request *request,
+						     struct view name)
+{
+	const struct request_parameters *parameters = request->parameters;
+
+	if (!parameters || !view_starts_with(name, VIEW_LITERAL(LABELS_PARAMETER_PREFIX)))
+		return NULL;
+	for (size_t i = 0; i < parameters->count; i++)
+		if (view_equals(parameters->rows[i].name, name))
+			return &parameters->rows[i];
+	return NULL;
+}
+
+const struct request_variable *request_find_variable(const struct request *request,
+						     struct view name)
 {
 #define VARIABLE(id, name, member, max_bytes)                                 \
 	{REQUEST_##id, VIEW_CONSTANT(name), offsetof(struct request, member), \
@@ -104,7 +152,7 @@ const struct request_variable *request_find_variable(struct view name)
 	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
 		if (view_equals(variables[i].name, name))
 			return &variables[i];
-	return NULL;
+	return find_parameter(request, name);
 }
 
 _Static_assert(REQUEST_VARIABLE_COUNT <= 32, "struct request has a bit for each");
@@ -144,7 +192,7 @@ static void take_variable(struct request *request, const char *pair)
 
 	if (!equals)
 		return;
-	variable = request_find_variable((struct view){pair, (size_t)(equals - pair)});
+	variable = request_find_variable(request, (struct view){pair, (size_t)(equals - pair)});
 	if (variable)
 		request_set_variable(request, variable, view_of(equals + 1));
 }

@@ -16,6 +16,7 @@
 #include "beacon/dedup_hash.h"
 #include "beacon/enrich.h"
 #include "config/config.h"
+#include "ingest/client_address.h"
 #include "ingest/reply.h"
 
 /* Set by the FastCGI parameter FARO_ENDPOINT. No client can set it: the headers of clients begin
@@ -37,6 +38,7 @@ enum length_state {
 enum request_variable_id {
 #define VARIABLE(id, name, member, max_bytes) REQUEST_##id,
 #include "ingest/variable_list.h"
+	REQUEST_FACT, /* all of FARO_REQUEST_ATTRIBUTES; each has a row of its own */
 	REQUEST_VARIABLE_COUNT
 };
 
@@ -49,8 +51,16 @@ struct request_values {
 struct request_variable {
 	enum request_variable_id id;
 	struct view name;
-	size_t member;           /* where the view is in struct request */
-	size_t room, room_bytes; /* in struct request_values; longer values are refused */
+	size_t member; /* where the view is in struct request */
+	/* In struct request_values, or of REQUEST_FACT in the room for them; longer values are
+	 * refused. */
+	size_t room, room_bytes;
+};
+
+/* The parameters that have the values of FARO_REQUEST_ATTRIBUTES; the same for all requests. */
+struct request_parameters {
+	struct request_variable *rows;
+	size_t count;
 };
 
 struct request {
@@ -63,6 +73,8 @@ struct request {
 	struct view content_type, content_encoding;
 	struct view ignore; /* why the operator leaves this request out */
 	struct view accept; /* of who asks for metrics */
+	struct view remote_addr;
+	struct request_facts facts; /* those of request_parameters */
 	struct forwarded_headers forwarded;
 	enum length_state length_state;
 	int64_t content_length; /* of LENGTH_GIVEN */
@@ -88,13 +100,24 @@ struct request {
 	struct reply reply;
 	int64_t started_us; /* on loop_now_us()'s clock */
 
+	const struct request_parameters *parameters; /* NULL: none */
+
 	char path_storage[CONFIG_PATH_MAX_BYTES];
+	char stamped_address[CLIENT_ADDRESS_BYTES], forwarded_address[CLIENT_ADDRESS_BYTES];
 };
 
-/* `body` is ingest's. The labelled body may have labelled_max bytes, of the budget `memory`. */
+/* False without memory. `labels` must outlive them. */
+bool request_parameters_init(struct request_parameters *parameters, const struct labels *labels);
+void request_parameters_release(struct request_parameters *parameters);
+/* How much room a front end needs for their values, beside struct request_values. */
+size_t request_parameters_room(const struct request_parameters *parameters);
+
+/* `body` is ingest's. The labelled body may have labelled_max bytes, of the budget `memory`. Whoever
+ * has parameters sets them behind this. */
 void request_init(struct request *request, struct buf *body, size_t labelled_max,
 		  struct budget *memory);
-/* Makes it ready for the next request. The labelled body keeps its capacity, and `body` stays. */
+/* Makes it ready for the next request. The labelled body keeps its capacity; `body` and
+ * `parameters` stay. */
 void request_clear(struct request *request);
 void request_release(struct request *request);
 
@@ -103,7 +126,8 @@ void request_release(struct request *request);
 void request_append_body(struct request *request, const void *bytes, size_t n);
 
 /* NULL: it means nothing here. */
-const struct request_variable *request_find_variable(struct view name);
+const struct request_variable *request_find_variable(const struct request *request,
+						     struct view name);
 /* Of two values the last one counts. An empty one counts as absent, and changes nothing. */
 void request_set_variable(struct request *request, const struct request_variable *variable,
 			  struct view value);

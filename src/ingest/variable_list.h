@@ -14,6 +14,8 @@ VARIABLE(PATH_INFO, "PATH_INFO", raw.path_info, CONFIG_PATH_MAX_BYTES)
 VARIABLE(CONTENT_LENGTH, "CONTENT_LENGTH", raw.content_length, 32)
 VARIABLE(CONTENT_TYPE, "CONTENT_TYPE", content_type, 256)
 VARIABLE(CONTENT_ENCODING, "HTTP_CONTENT_ENCODING", content_encoding, 64)
+/* An address and more, so that what is none is told by its form. */
+VARIABLE(REMOTE_ADDR, "REMOTE_ADDR", remote_addr, 64)
 /* A name of 255 bytes, with scheme and port. */
 VARIABLE(HOST, "HTTP_HOST", host, 320)
 VARIABLE(ORIGIN, "HTTP_ORIGIN", origin, 320)

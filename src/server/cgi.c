@@ -163,7 +163,7 @@ int cgi_print(const struct config *config)
 		return EXIT_FAILURE;
 	}
 	ingest_init_request(&ingest, &request);
-	request.content_encoding = view_of(getenv("HTTP_CONTENT_ENCODING"));
+	request_read_variables(&request, environ);
 	read_stdin(&request, INT64_MAX);
 	if (request.content_encoding.len == 0 && looks_gzipped(request.body))
 		request.content_encoding = VIEW_LITERAL("gzip");

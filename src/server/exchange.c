@@ -23,10 +23,12 @@ enum {
 
 static struct exchange *new_exchange(struct exchange_pool *pool)
 {
-	struct exchange *exchange = calloc(1, sizeof(*exchange));
+	size_t facts_bytes = request_parameters_room(&pool->ingest->parameters);
+	struct exchange *exchange = calloc(1, sizeof(*exchange) + facts_bytes);
 
 	if (!exchange)
 		return NULL;
+	exchange->intake.facts = (char *)(exchange + 1);
 	ingest_init_request(pool->ingest, &exchange->request);
 	buf_init(&exchange->body, pool->ingest->body.max, pool->ingest->memory);
 	exchange->intake.request = &exchange->request;

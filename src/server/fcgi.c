@@ -97,10 +97,12 @@ static const struct {
 };
 
 /* Of FCGI_GET_VALUES, whose pairs have names alone. */
-static const struct request_variable *note_question(struct fcgi_pairs *pairs, struct view name)
+static const struct request_variable *note_question(struct fcgi_pairs *pairs,
+						    struct fcgi_intake *intake, struct view name)
 {
 	struct fcgi_stream *stream = container_of(pairs, struct fcgi_stream, query);
 
+	(void)intake;
 	for (size_t i = 0; i < ARRAY_LEN(known_values); i++)
 		if (view_equals(known_values[i].name, name))
 			stream->asked |= 1U << i;
@@ -216,9 +218,10 @@ static enum fcgi_event take_body(struct fcgi_stream *stream, struct request *req
 }
 
 /* nginx gives a variable without a value where the client sent no such header. */
-static const struct request_variable *variable_of_pair(struct fcgi_pairs *pairs, struct view name)
+static const struct request_variable *variable_of_pair(struct fcgi_pairs *pairs,
+						       struct fcgi_intake *intake, struct view name)
 {
-	return pairs->value_len > 0 ? request_find_variable(name) : NULL;
+	return pairs->value_len > 0 ? request_find_variable(intake->request, name) : NULL;
 }
 
 static enum fcgi_event take_params(struct fcgi_stream *stream, struct fcgi_intake *intake,

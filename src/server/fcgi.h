@@ -50,7 +50,9 @@ enum {
 /* Where a request goes while it is read. */
 struct fcgi_intake {
 	struct request *request;
-	struct request_values values; /* the request's views point in here */
+	/* The request's views point in here, and into the room for request_parameters. */
+	struct request_values values;
+	char *facts;
 };
 
 struct fcgi_stream {

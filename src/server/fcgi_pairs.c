@@ -5,7 +5,9 @@
 
 static char *room_of(struct fcgi_intake *intake, const struct request_variable *variable)
 {
-	return (char *)&intake->values + variable->room;
+	char *room = variable->id == REQUEST_FACT ? intake->facts : (char *)&intake->values;
+
+	return room + variable->room;
 }
 
 static void end_value(struct fcgi_pairs *pairs, struct fcgi_intake *intake)
@@ -25,7 +27,7 @@ static void begin_value(struct fcgi_pairs *pairs, struct fcgi_intake *intake,
 
 	pairs->stage = PAIR_VALUE;
 	pairs->have = 0;
-	pairs->variable = name.len <= sizeof(pairs->name) ? variable_of(pairs, name) : NULL;
+	pairs->variable = name.len <= sizeof(pairs->name) ? variable_of(pairs, intake, name) : NULL;
 	if (pairs->value_len == 0)
 		end_value(pairs, intake);
 }

@@ -8,6 +8,7 @@
 #define FARO_SERVER_FCGI_PAIRS_H
 
 #include "base/buf.h"
+#include "config/labels.h"
 
 struct fcgi_intake;
 struct request_variable;
@@ -24,11 +25,12 @@ struct fcgi_pairs {
 	size_t name_len, value_len;
 	size_t have;                             /* bytes of the name, or of the value */
 	const struct request_variable *variable; /* NULL: nobody wants the value */
-	char name[32];                           /* longer ones are none of ours */
+	char name[LABELS_PARAMETER_MAX_BYTES];   /* longer ones are none of ours */
 };
 
 /* Says which variable a pair gives, whose lengths are known; NULL: none of ours. */
-typedef const struct request_variable *fcgi_variable_of(struct fcgi_pairs *pairs, struct view name);
+typedef const struct request_variable *
+fcgi_variable_of(struct fcgi_pairs *pairs, struct fcgi_intake *intake, struct view name);
 
 /* Values are kept in the intake's room for them. False: lengths that there is no room for in what
  * may come. */

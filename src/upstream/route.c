@@ -108,6 +108,15 @@ static bool is_id(struct view value)
 	return true;
 }
 
+/* Of an address as client_address.c writes it; no more is needed to keep the line one line. */
+static bool is_address(struct view value)
+{
+	for (size_t i = 0; i < value.len; i++)
+		if (hex_value(value.ptr[i]) < 0 && value.ptr[i] != '.' && value.ptr[i] != ':')
+			return false;
+	return value.len > 0 && value.len <= FORWARDED_MAX_BYTES;
+}
+
 void route_print_forwarded(struct forwarded_lines *forwarded, const struct relay_call *call)
 {
 	const struct {
@@ -117,6 +126,7 @@ void route_print_forwarded(struct forwarded_lines *forwarded, const struct relay
 		{VIEW_LITERAL("x-faro-session-id: "), call->forwarded.session_id, is_id},
 		{VIEW_LITERAL("Idempotency-Key: "), call->forwarded.idempotency_key, is_id},
 		{VIEW_LITERAL("traceparent: "), call->forwarded.traceparent, traceparent_is_valid},
+		{VIEW_LITERAL("X-Forwarded-For: "), call->forwarded.client_address, is_address},
 	};
 	size_t i;
 

@@ -18,7 +18,7 @@
 #include "upstream/resolver.h"
 
 enum {
-	FORWARDED_LINES_MAX = 3,
+	FORWARDED_LINES_MAX = 4,
 	FORWARDED_LINE_BYTES = FORWARDED_MAX_BYTES + 32,
 };
 
@@ -49,7 +49,7 @@ struct forwarded_lines {
 		  [FORWARDED_LINE_BYTES]; /* NUL-terminated, without their end */
 };
 
-/* Prints the client's headers that are well-formed. */
+/* Prints the client's headers, and its address, that are well-formed. */
 void route_print_forwarded(struct forwarded_lines *forwarded, const struct relay_call *call);
 
 #endif

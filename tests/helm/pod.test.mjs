@@ -20,7 +20,7 @@ import { receiver } from "../system/lib/receiver.mjs";
 import { scenario, sinkBinary } from "../system/lib/stage.mjs";
 import { makeCertificate } from "../system/lib/tls.mjs";
 import { cases } from "./lib/cases.mjs";
-import { containers, parse, shop, template, tests } from "./lib/helm.mjs";
+import { containers, find, parse, shop, template } from "./lib/helm.mjs";
 import { bytes, furnish, memoryGroup, Pod } from "./lib/pod.mjs";
 
 const NAMESPACE = "retail";
@@ -182,6 +182,17 @@ function inside() {
 		assert.ok(statuses.includes(202) && statuses.includes(429), statuses.join());
 		assert.equal((await from("192.0.2.3")).status, 202);
 		assert.match((await get(12348, "/metrics")).text, /faro_ingest_ignored_total\{reason="crawler"\} 1/);
+	});
+
+	scenario("helm test says whether the receiver takes beacons", async (stage) => {
+		furnish(stage);
+		const hook = find(manifestsOf({ faro: { proxy: { helmTest: true, upstream: { apiKey: { secretName: "shop-alloy", key: "token" } } } } }), "Pod");
+		const deployment = { kind: "Deployment", metadata: hook.metadata, spec: { template: hook } };
+		const pod = new Pod(stage, [deployment], NAMESPACE, OUTSIDE);
+		const check = () => pod.start("faro-ingest", { uid: RESPONDER }).closed;
+		assert.notEqual((await check()).code, 0, "there is none");
+		await startSink(stage);
+		assert.equal((await check()).code, 0);
 	});
 
 	scenario("include mode: the responder runs in the service's container, as its user", async (stage) => {

@@ -99,6 +99,8 @@ const refused = [
 	[proxy({ clientAddress: "full", requestAttributes: { "client.address": "x" } }), "as what faro.proxy.clientAddress stamps", "leave one of them out"],
 	[proxy({ requestAttributes: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`a${i}`, "x"])) }),
 		"faro.proxy.requestAttributes has 33 keys", "write at most 32"],
+	[proxy({ mode: "include", image: { registry: "" }, helmTest: true }), "faro.proxy.helmTest is true", "set faro.proxy.image.registry"],
+	[proxy({ helmTest: true, upstream: { apiKey: { file: "/a" } } }), "faro.proxy.helmTest is true", "set helmTest to false"],
 	[proxy({ extraEnv: [{ name: "FARO_PATH", value: "/x" }] }), "faro.proxy.extraEnv has FARO_PATH", "set that value, and leave it out"],
 	[proxy({ extraEnv: [{ name: "A", value: "1" }, { name: "A", value: "2" }] }), "faro.proxy.extraEnv has A", "comes twice"],
 	[proxy({ extraEnv: [{ name: "FARO_SOCKET", value: "/tmp/s" }] }), "faro.proxy.extraEnv has FARO_SOCKET", "leave it out"],

@@ -238,6 +238,23 @@ test("another snippet, value or path is another checksum; a replica more is not"
 	assert.notEqual(sum(), sum({ faro: { environment: "prod" } }));
 });
 
+test("the pod of helm test is asked for, is a hook, and is in no selector", () => {
+	for (const [name, manifests] of manifestsOf) {
+		const pods = manifests.filter(({ kind }) => kind === "Pod");
+		assert.equal(pods.length, name === "helm-test" ? 1 : 0, name);
+	}
+	const { metadata, spec } = find(manifestsOf.get("helm-test"), "Pod");
+	assert.equal(metadata.annotations["helm.sh/hook"], "test");
+	assert.deepEqual(spec.containers[0].command, ["faro-ingest", "--check"]);
+	const selectors = manifestsOf.get("helm-test").map(({ spec: other }) => other?.selector?.matchLabels ?? other?.selector).filter(Boolean);
+	assert.equal(selectors.length, 2);
+	for (const selector of selectors)
+		assert.ok(Object.entries(selector).some(([key, value]) => metadata.labels[key] !== value), JSON.stringify(selector));
+	const included = parse(template(shop, { faro: { enabled: true, proxy: { mode: "include", helmTest: true } } }));
+	assert.equal(find(included, "Pod").spec.containers[0].image, "registry.example/faro-ingest:0.1.0");
+	assert.doesNotMatch(template(shop, { faro: { enabled: true, proxy: { helmTest: true } } }, { more: ["--skip-tests"] }), /kind: Pod\n/);
+});
+
 /* --- single values --------------------------------------------------------------------------------- */
 
 const envOf = (name, container = "faro-ingest") => Object.fromEntries(

@@ -80,7 +80,7 @@ int main(void)
 		size_t offset;
 
 		buf_clear(&out);
-		verdict = enrich(enricher, in, &out, &counts, &offset, &detail);
+		verdict = enrich(enricher, in, NULL, &out, &counts, &offset, &detail);
 		printf("%s %s %zu\n", scan_word(in), verdict_word(verdict), offset);
 	}
 	buf_release(&text);

@@ -26,6 +26,7 @@ type fake struct {
 	trustApp, overwriteVersion, keepEnvironment               bool
 	loseLog, roundNumbers, miscount, forgetSpoofs, refuseUser bool
 	unescape, isLax, forgetSnakeCase                          bool
+	forgetFacts, ignoreOptOut, keepUnstamped, keepDotless     bool
 }
 
 func newFake(id *identity) *fake { return &fake{id: id, names: reader{isName: isNameToGo}} }
@@ -41,6 +42,7 @@ func (f *fake) label(body []byte) outcome {
 	if f.refuseUser && strings.Contains(string(body), `"user":`) {
 		return outcome{refusal: "ambiguous_key", detail: "no"}
 	}
+	f = f.of(root)
 	gone := f.remove(root)
 	came, err := receive(root.bytes())
 	did := outcome{counts: came.counts(), spoofed: gone.claims + 1, badSpans: gone.spans}
@@ -63,6 +65,24 @@ func (f *fake) label(body []byte) outcome {
 		did.counts = went.counts()
 	}
 	return did
+}
+
+// of is the labeller for one beacon.
+func (f *fake) of(root *node) *fake {
+	one := *f
+	said := root.at("meta").at("session").at("overrides").at("geoLocationTrackingEnabled").raws()
+	one.id = f.id.of(string(said) == "false" && !f.ignoreOptOut)
+	if f.forgetFacts || f.keepUnstamped {
+		id := *one.id
+		if f.forgetFacts {
+			id.attributes = f.id.attributes
+		}
+		if f.keepUnstamped {
+			id.request = slices.DeleteFunc(slices.Clone(id.request), func(f fact) bool { return !id.stamps(f) })
+		}
+		one.id = &id
+	}
+	return &one
 }
 
 func (n *node) raws() []byte {
@@ -193,15 +213,18 @@ func (f *fake) changeMeta(about *node, app string) {
 			a.put("version", f.id.version)
 		}
 	}
-	if len(f.id.attributes) == 0 || f.forgetSession {
+	if f.forgetSession {
 		return
 	}
-	s := about.need("session", '{')
-	if s == nil {
-		return
+	attributes := about.at("session").at("attributes")
+	if len(f.id.attributes) > 0 {
+		s := about.need("session", '{')
+		if s == nil {
+			return
+		}
+		attributes = s.need("attributes", '{')
 	}
-	attributes := s.need("attributes", '{')
-	if attributes == nil {
+	if !attributes.isObject() {
 		return
 	}
 	var kept []member
@@ -241,6 +264,9 @@ func (f *fake) changeResource(one *node, app string) {
 		mine := f.id.claimsResource(key)
 		if f.keepOtherK8s {
 			mine = mine && (key == "k8s.namespace.name" || !strings.HasPrefix(key, "k8s."))
+		}
+		if f.keepDotless {
+			mine = mine && strings.Contains(key, ".")
 		}
 		if !mine || f.keepForged {
 			kept = append(kept, a)
@@ -367,6 +393,10 @@ func TestOracle_WrongLabeller_IsFound(t *testing.T) {
 		"counts no spoofs":                        func(f *fake) { f.forgetSpoofs = true },
 		"refuses what is fine":                    func(f *fake) { f.refuseUser = true },
 		"takes invalid UTF-8":                     func(f *fake) { f.isLax = true },
+		"stamps nothing of the request":           func(f *fake) { f.forgetFacts = true },
+		"stamps in spite of the opt-out":          func(f *fake) { f.ignoreOptOut = true },
+		"keeps the names of what is not stamped":  func(f *fake) { f.keepUnstamped = true },
+		"keeps a resource's client_address":       func(f *fake) { f.keepDotless = true },
 	} {
 		t.Run(strings.ReplaceAll(fault, " ", "_"), func(t *testing.T) {
 			found, after := error(nil), 0

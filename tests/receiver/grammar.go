@@ -148,6 +148,10 @@ func (g *generator) sessionAttributes() {
 		key := strings.ReplaceAll(a.key, ".", "_")
 		keys = append(keys, key, key, a.key, g.lookalike(key), g.lookalike(g.lookalike(key)))
 	}
+	for _, f := range g.id.request {
+		key := strings.ReplaceAll(f.key, ".", "_")
+		keys = append(keys, key, f.key, g.lookalike(key), g.lookalike(g.lookalike(key)))
+	}
 	var fields []field
 	for g.random.IntN(3) > 0 {
 		fields = append(fields, field{pick(g, keys...), g.someText})
@@ -203,7 +207,8 @@ func (g *generator) measurement() {
 			if g.trick() || g.random.IntN(50) == 0 {
 				name = pick(g, "kind", "app_name", "app_namespace", "app_environment", "session_attr_team",
 					"session_attr_k8s_cluster_name", "KIND", "app", "session_attr", "app-name", "timestamp",
-					"app_load_ms", "app_release", "session_attr_cost_center", "session_attr_plan", "__error__")
+					"app_load_ms", "app_release", "session_attr_cost_center", "session_attr_plan", "__error__",
+					"session_attr_client_address", "session_attr_geo.country.iso_code", "client_address")
 				if g.random.IntN(2) == 0 {
 					name = g.lookalike(name)
 				}
@@ -263,6 +268,9 @@ func (g *generator) resourceAttribute() {
 		"telemetry.sdk.name", "browser.platform", "process.pid"}
 	for _, a := range g.id.attributes {
 		keys = append(keys, a.key, strings.ReplaceAll(a.key, ".", "_"))
+	}
+	for _, f := range g.id.request {
+		keys = append(keys, f.key, strings.ReplaceAll(f.key, ".", "_"), strings.ReplaceAll(f.key, ".", "-"))
 	}
 	key := pick(g, keys...)
 	if g.trick() {

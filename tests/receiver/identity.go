@@ -2,7 +2,10 @@
 
 package receiver
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // attribute is one of FARO_LABEL_ATTRIBUTES.
 type attribute struct{ key, value string }
@@ -25,11 +28,41 @@ type identity struct {
 	version      string
 	attributes   []attribute
 	unset        []string // in FARO_LABEL_ATTRIBUTES, but without a value
+
+	// What comes with each request, and is stamped unless it is no good, or a location that the page has
+	// opted out of. The browser may use none of these keys in any case.
+	request []fact
+}
+
+// fact is one of FARO_REQUEST_ATTRIBUTES, or the client's address; value is empty where it is no good.
+type fact struct {
+	attribute
+	isLocation bool
 }
 
 type environment struct {
-	serviceName, resourceAttributes, appNames, labelAttributes string
+	serviceName, resourceAttributes, appNames, labelAttributes, requestAttributes string
+	clientAddress                                                                 bool
+	facts                                                                         []string
 }
+
+// of is the identity as it is for one beacon: its attributes are those that are stamped.
+func (id *identity) of(optedOut bool) *identity {
+	if len(id.request) == 0 {
+		return id
+	}
+	one := *id
+	one.attributes = slices.Clone(id.attributes)
+	for _, f := range id.request {
+		if f.value != "" && !(optedOut && f.isLocation) {
+			one.attributes = append(one.attributes, f.attribute)
+		}
+	}
+	return &one
+}
+
+// stamps tells which of the facts are among the attributes.
+func (id *identity) stamps(f fact) bool { return slices.Contains(id.attributes, f.attribute) }
 
 // identities are the set-ups that each body is tried with, from everything set to nothing known.
 var identities = []*identity{
@@ -76,6 +109,29 @@ var identities = []*identity{
 		apps:        []string{"Kiosk", "sessions", "k"},
 		environment: "test",
 	},
+	{
+		name: "facts of the request beside labels",
+		env: environment{
+			serviceName: "shop", resourceAttributes: "team=web%20shop", labelAttributes: "team,cost.center",
+			requestAttributes: "geo.country.iso_code,user_agent.synthetic.type", clientAddress: true,
+			facts: []string{"DE", "b\"o\\t ☃", "192.0.2.0"},
+		},
+		apps:       []string{"shop"},
+		attributes: []attribute{{"team", "web shop"}},
+		unset:      []string{"cost.center"},
+		request: []fact{{attribute{"geo.country.iso_code", "DE"}, true},
+			{attribute{"user_agent.synthetic.type", "b\"o\\t ☃"}, false}, {attribute{"client.address", "192.0.2.0"}, true}},
+	},
+	{
+		name: "facts of the request alone, one no good",
+		env: environment{
+			serviceName: "shop", requestAttributes: "geo.country.iso_code,a-b", clientAddress: true,
+			facts: []string{"D\nE", "", "2001:db8::"},
+		},
+		apps: []string{"shop"},
+		request: []fact{{attribute{"geo.country.iso_code", ""}, true}, {attribute{"a-b", ""}, false},
+			{attribute{"client.address", "2001:db8::"}, true}},
+	},
 }
 
 func (id *identity) allows(name string) bool {
@@ -120,18 +176,31 @@ func (id *identity) claimsResource(key string) bool {
 			return true
 		}
 	}
+	for _, f := range id.request {
+		if asLabel(f.key) == asLabel(key) {
+			return true
+		}
+	}
 	return false
 }
 
 // claimsSession tells session attributes that would be shown under the key of a label.
 func (id *identity) claimsSession(key string) bool {
 	for _, a := range id.attributes {
-		ours := asQueried("session_attr_" + a.onLog())
-		for _, theirs := range bothQueried("session_attr_" + key) {
-			if theirs == ours {
-				return true
-			}
+		if a.isShownAs(key) {
+			return true
+		}
+	}
+	for _, f := range id.request {
+		if f.isShownAs(key) {
+			return true
 		}
 	}
 	return false
+}
+
+// isShownAs tells session attributes that a query takes for this one.
+func (a attribute) isShownAs(key string) bool {
+	ours := asQueried("session_attr_" + a.onLog())
+	return slices.Contains(bothQueried("session_attr_" + key), ours)
 }

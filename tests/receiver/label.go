@@ -96,6 +96,13 @@ func newCLabeller(id *identity) (*cLabeller, error) {
 	settings.resource_attributes = C.CString(id.env.resourceAttributes)
 	settings.app_names = C.CString(id.env.appNames)
 	settings.label_attributes = C.CString(id.env.labelAttributes)
+	settings.request_attributes = C.CString(id.env.requestAttributes)
+	if id.env.clientAddress {
+		settings.stamps_client_address = 1
+	}
+	for i, fact := range id.env.facts {
+		settings.facts[i] = C.CString(fact)
+	}
 	handle := C.call_new(settings)
 	if handle == nil {
 		return nil, fmt.Errorf("the settings of identity %q are refused", id.name)

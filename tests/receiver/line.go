@@ -217,18 +217,20 @@ func asWritten(key string) string {
 
 // asQueried is a line's key as LogQL shows it: without white space at its ends, and whatever a label
 // may not have becomes _, so that still more keys become one.
-func asQueried(key string) string {
+func asQueried(key string) string { return asLabel(strings.TrimSpace(key)) }
+
+func asLabel(key string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_':
 			return r
 		}
 		return '_'
-	}, strings.TrimSpace(key))
+	}, key)
 }
 
 // bothQueried are a key as `| logfmt` shows it, where lines are written as logfmt, and as `| json` does
 // where they are JSON, which drops nothing.
-func bothQueried(key string) [2]string {
-	return [2]string{asQueried(asWritten(key)), asQueried(key)}
+func bothQueried(key string) []string {
+	return []string{asQueried(asWritten(key)), asQueried(key)}
 }

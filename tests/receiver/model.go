@@ -16,7 +16,7 @@ var (
 	knownMeta      = known{{"sdk"}, {"app"}, {"user"}, {"session"}, {"page"}, {"browser"}, {"view"}, {"geo"}}
 	knownApp       = known{{"name"}, {"namespace"}, {"release"}, {"version"}, {"environment"}}
 	knownSession   = known{{"id"}, {"attributes"}, {"overrides"}}
-	knownOverrides = known{{"serviceName"}}
+	knownOverrides = known{{"serviceName"}, {"geoLocationTrackingEnabled"}}
 	// Values that are merged could split a reserved name from the check of it.
 	knownMeasurement = known{{"type"}, {"values"}, {"timestamp"}, {"trace"}, {"context"}}
 

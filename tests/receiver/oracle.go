@@ -105,6 +105,7 @@ func verify(id *identity, by labeller, body []byte, t *tally) error {
 	if did.counts != went.counts() {
 		return fmt.Errorf("the labeller counts %+v, the receiver %+v", did.counts, went.counts())
 	}
+	id = id.of(went.Meta.Session.Overrides.optedOut)
 	app := id.appFor(claim)
 	if went.Meta.Geo != nil {
 		return fmt.Errorf("the browser says where it is: %v", went.Meta.Geo)
@@ -183,6 +184,11 @@ func verifyLines(id *identity, app string, p *payload, t *tally) (failed error) 
 	}
 	for _, a := range id.attributes {
 		keys = append(keys, wanted{key: "session_attr_" + a.onLog(), value: a.value})
+	}
+	for _, f := range id.request {
+		if !id.stamps(f) {
+			keys = append(keys, wanted{key: "session_attr_" + f.onLog()})
+		}
 	}
 	for i := range keys {
 		keys[i].shown = asQueried(keys[i].key)

@@ -74,19 +74,22 @@ type session struct {
 }
 
 // overrides are unknown to Alloy, and are any value to it. Grafana Cloud's receiver takes serviceName for
-// the service's name.
+// the service's name, and locates no client of a page that has opted out.
 type overrides struct {
 	ServiceName any
+	optedOut    bool
 	all         string
 }
 
 func (o *overrides) UnmarshalJSON(body []byte) error {
 	var known struct {
 		ServiceName any `json:"serviceName"`
+		Located     any `json:"geoLocationTrackingEnabled"`
 	}
 	var compact bytes.Buffer
 	if json.Unmarshal(body, &known) == nil {
 		o.ServiceName = known.ServiceName
+		o.optedOut = known.Located == false
 	}
 	err := json.Compact(&compact, body)
 	o.all = compact.String()

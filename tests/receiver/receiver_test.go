@@ -136,10 +136,12 @@ func TestGenerated(t *testing.T) {
 	t.Log(&sum)
 }
 
-// recorded are what real SDKs sent (examples/beacons).
+// recorded are what real SDKs sent (examples/beacons), and those in the shape of mobile SDKs.
 func recorded(t testing.TB) map[string][]byte {
 	t.Helper()
 	paths, err := filepath.Glob("../../examples/beacons/*-*.json")
+	mobile, _ := filepath.Glob("../../examples/beacons/mobile/*-*.json")
+	paths = append(paths, mobile...)
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no beacons in examples/beacons (%v)", err)
 	}

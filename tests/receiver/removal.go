@@ -97,6 +97,11 @@ func (id *identity) isReserved(name string) bool {
 				return true
 			}
 		}
+		for _, f := range id.request {
+			if key == asQueried("session_attr_"+f.onLog()) {
+				return true
+			}
+		}
 		for _, a := range id.unset {
 			if key == asQueried("session_attr_"+attribute{key: a}.onLog()) {
 				return true

@@ -9,9 +9,9 @@ import { join } from "node:path";
 
 import { post } from "./lib/client.mjs";
 import { fakeResponder } from "./lib/fastcgi.mjs";
-import { writeMmdb } from "./lib/mmdb.mjs";
-import { isRoot, makeDirectory, nginx, replace, snippet, startNginx } from "./lib/nginx.mjs";
-import { root, scenario } from "./lib/stage.mjs";
+import { makeDirectory, nginx, replace, snippet } from "./lib/nginx.mjs";
+import { startExample, writeExample } from "./lib/request_example.mjs";
+import { scenario } from "./lib/stage.mjs";
 import { makeImage, render, startImage } from "./lib/templates.mjs";
 
 const CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
@@ -72,44 +72,6 @@ scenario("templates: an image that has faro-request.conf tells the same", async 
 
 /* --- the example ------------------------------------------------------------------------------------- */
 
-const example = (name) => readFileSync(join(root, "examples/nginx/request", name), "utf8");
-
-const EUROPE = { code: "EU" };
-const NETWORKS = {
-	"81.2.69.0/24": { continent: EUROPE, country: { iso_code: "GB" } },
-	"2001:db8:1::/48": { continent: EUROPE, country: { iso_code: "DE" } },
-	"89.160.20.112/28": { continent: EUROPE },
-};
-
-/* The example's nginx.conf with paths of this stage. The proxy before it is this test, at 127.0.0.1. */
-function writeExample(dir, { socket, port, statusPort }) {
-	const edits = {
-		"nginx.conf": [
-			["user www-data;", isRoot ? "user nobody nogroup;" : ""], ["/run/nginx.pid", `${dir}/nginx.pid`],
-			["/etc/nginx/faro/", `${dir}/`], ["include /etc/nginx/mime.types;", ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-				.map((name) => `${name}_temp_path ${dir}/temp_${name};`).join(" ")],
-			["10.0.0.0/8", "127.0.0.1/32"], ["/usr/share/GeoIP/GeoLite2-Country.mmdb", `${dir}/countries.mmdb`],
-			["listen 80;", `listen 127.0.0.1:${port};`], ["root /var/www/html;", `root ${dir}/www;`],
-		],
-		"faro-request.conf": [],
-		"faro-http.conf": [["/run/faro-ingest/faro.sock", socket]],
-		"faro-location.conf": [["/etc/nginx/faro/", `${dir}/`]],
-		"faro-status.conf": [["127.0.0.1:12348", `127.0.0.1:${statusPort}`]],
-		"faro-crawlers.conf": [],
-	};
-	for (const [name, replacements] of Object.entries(edits)) {
-		const text = ["nginx.conf", "faro-request.conf"].includes(name) ? example(name) : snippet(name);
-		writeFileSync(join(dir, name), replacements.reduce((text, [from, to]) => replace(text, from, to), text));
-	}
-	writeMmdb(join(dir, "countries.mmdb"), NETWORKS);
-	return readFileSync(join(dir, "nginx.conf"), "utf8");
-}
-
-const startExample = (stage) => (socket) => {
-	const dir = makeDirectory(stage, "example");
-	return startNginx(stage, dir, (ports) => writeExample(dir, { ...ports, socket }));
-};
-
 scenario("nginx -t takes the example with Debian's module", async (stage) => {
 	const dir = makeDirectory(stage, "example");
 	writeFileSync(join(dir, "nginx.conf"), writeExample(dir, { socket: stage.path("faro.sock"), port: 1, statusPort: 2 }));
@@ -119,7 +81,7 @@ scenario("nginx -t takes the example with Debian's module", async (stage) => {
 });
 
 scenario("the example tells the client's address as the proxies have it, and its country", async (stage) => {
-	const ask = await behind(stage, startExample(stage));
+	const ask = await behind(stage, (socket) => startExample(stage, socket));
 	for (const [forwarded, address, country, continent] of [
 		["81.2.69.142", "81.2.69.142", "GB", "EU"],
 		["2001:db8:1::5", "2001:db8:1::5", "DE", "EU"],
@@ -138,7 +100,7 @@ scenario("the example tells the client's address as the proxies have it, and its
 });
 
 scenario("the example ignores a beacon for the first of its reasons, and marks what is synthetic", async (stage) => {
-	const ask = await behind(stage, startExample(stage));
+	const ask = await behind(stage, (socket) => startExample(stage, socket));
 	const says = async (headers) => {
 		const { FARO_IGNORE: reason, FARO_ATTR_USER_AGENT_SYNTHETIC_TYPE: type } = await ask({ "User-Agent": CHROME, ...headers });
 		return `${reason} ${type}`;
@@ -156,15 +118,13 @@ scenario("the example ignores a beacon for the first of its reasons, and marks w
 
 scenario("a country in a header is believed only if it comes from a proxy", async (stage) => {
 	for (const [proxy, country] of [["127.0.0.1/32", "FR"], ["10.0.0.0/8", ""]]) {
-		const ask = await behind(stage, (socket) => {
-			const dir = makeDirectory(stage, `example-${proxy.split("/")[1]}`);
-			return startNginx(stage, dir, (ports) => {
-				const text = writeExample(dir, { ...ports, socket });
-				const request = join(dir, "faro-request.conf");
-				writeFileSync(request, replace(readFileSync(request, "utf8"), "$geoip2_data_country_code", "$faro_country"));
-				return replace(text, "127.0.0.1/32 yes;", `${proxy} yes;`);
-			});
-		}, stage.path(`${country}.sock`));
+		const edit = (text, dir) => {
+			const request = join(dir, "faro-request.conf");
+			writeFileSync(request, replace(readFileSync(request, "utf8"), "$geoip2_data_country_code", "$faro_country"));
+			return replace(text, "127.0.0.1/32 yes;", `${proxy} yes;`);
+		};
+		const name = `example-${proxy.split("/")[1]}`;
+		const ask = await behind(stage, (socket) => startExample(stage, socket, { name, edit }), stage.path(`${name}.sock`));
 		for (const [header, expected] of [["FR", country], ["fr", ""], ["FR, DE", ""], ["", ""]])
 			assert.equal((await ask({ "CF-IPCountry": header })).FARO_ATTR_GEO_COUNTRY_ISO_CODE, expected, `${proxy} ${header}`);
 	}

@@ -18,6 +18,7 @@ import { root, scenario } from "./lib/stage.mjs";
 
 const files = readdirSync(join(root, "examples/beacons"));
 const names = files.filter((name) => name.endsWith(".json") && name !== "headers.json").sort();
+const mobile = readdirSync(join(root, "examples/beacons/mobile")).filter((name) => name !== "headers.json").map((name) => `mobile/${name}`);
 
 /* Labels that the pages send as well (plan, browser.language), and one that they do not. */
 const LABELLED = {
@@ -236,14 +237,34 @@ async function checkBeacon(stage, name, identity) {
 	assert.deepEqual(sortAttributes(JSON.parse(output)), sortAttributes(expected), name);
 	assertKeysOnce(output, name);
 	assertSameTokens(untouched(input, identity, given), untouched(output, identity, given), name);
-	assert.ok((await print(stage, `${name}.gz`, identity)).equals(output), `${name}.gz gives other bytes`);
+	return output;
 }
 
 for (const [kind, identity] of [["labels of its own", LABELLED], ["no labels of its own", BARE]]) {
 	scenario(`every recorded beacon passes, and only its labels change: a service with ${kind}`, async (stage) => {
-		for (const name of names) await checkBeacon(stage, name, identity);
+		for (const name of names) {
+			const output = await checkBeacon(stage, name, identity);
+			assert.ok((await print(stage, `${name}.gz`, identity)).equals(output), `${name}.gz gives other bytes`);
+		}
+	});
+	scenario(`those in the shape of mobile SDKs pass in the same way: a service with ${kind}`, async (stage) => {
+		assert.ok(mobile.length > 3);
+		for (const name of mobile) await checkBeacon(stage, name, identity);
 	});
 }
+
+scenario("headers.json has what each was posted with", async () => {
+	const headers = JSON.parse(beacon("headers.json"));
+	assert.deepEqual(Object.keys(headers).sort(), files.filter((name) => /(?<!^headers)\.json(\.gz)?$/.test(name)).sort());
+	for (const [name, of] of Object.entries(headers)) {
+		assert.equal(of["content-length"], String(beacon(name).length), name);
+		assert.equal(of["content-encoding"], name.endsWith(".gz") ? "gzip" : undefined, name);
+		assert.equal(of["content-type"], "application/json", name);
+		const id = name.endsWith(".gz") ? JSON.parse(gunzipSync(beacon(name))).meta.session?.id : JSON.parse(beacon(name)).meta.session?.id;
+		assert.equal(of["x-faro-session-id"], id, name);
+		assert.equal("idempotency-key" in of, !/-2\.8\./.test(name), name);
+	}
+});
 
 scenario("each kind of beacon is there, and its compressed twin is the same batch", async () => {
 	const twins = names.map((name) => `${name}.gz`);

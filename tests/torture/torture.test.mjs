@@ -16,6 +16,7 @@ import { compileShim, Numbers } from "../system/lib/shim.mjs";
 import { ingestBinary, root, scenario } from "../system/lib/stage.mjs";
 import { makeCertificate } from "../system/lib/tls.mjs";
 
+const FACTS = { FARO_REQUEST_ATTRIBUTES: "geo.country.iso_code" };
 const FULL = process.env.FARO_TORTURE_FULL === "1";
 const ALLOCATIONS = 1, CALLS = 2;
 const [EINTR, EIO, EAGAIN, ENOMEM, EMFILE, ENOSPC] = [4, 5, 11, 12, 24, 28];
@@ -48,7 +49,7 @@ async function start(stage, upstreamUrl, more = {}) {
 	const { control, env } = await shim(stage);
 	const socket = stage.path("faro.sock");
 	const process = stage.run("faro-ingest", ingestBinary, ["--listen", `unix:${socket}`], {
-		env: { ...ingestEnv(upstreamUrl, { FARO_WORKERS: "1", FARO_UPSTREAM_TIMEOUT_MS: "1000", ...more }), ...env },
+		env: { ...ingestEnv(upstreamUrl, { FARO_WORKERS: "1", FARO_UPSTREAM_TIMEOUT_MS: "1000", ...FACTS, ...more }), ...env },
 	});
 	await process.line(/event=started/);
 	assert.equal(control.get("ready"), 1, "the shim is loaded");
@@ -61,7 +62,7 @@ const nextId = () => `torture-${++number}`;
 /* The status, "closed", or "nothing" where there was neither for `ms`. */
 async function ask(socket, id, ms, sender = new Sender(socket)) {
 	const body = numbered(id, "m".repeat(300));
-	const reply = sender.send(body, { HTTP_IDEMPOTENCY_KEY: id, HTTP_X_FARO_SESSION_ID: "s1" })
+	const reply = sender.send(body, { HTTP_IDEMPOTENCY_KEY: id, HTTP_X_FARO_SESSION_ID: "s1", FARO_ATTR_GEO_COUNTRY_ISO_CODE: "DE" })
 		.then((got) => got?.status ?? "closed");
 	return { sender, status: await Promise.race([reply, pause(ms).then(() => "nothing")]), reply };
 }
@@ -181,10 +182,11 @@ scenario("to the spool: no failure ends it, hangs, or makes an untrue 202", asyn
 
 /* A whole life: settings, labels, one beacon. It says what is missing, and ends as it does for a reason. */
 for (const [what, args, stdin, env] of [
-	["--print", ["--print"], numbered("x"), {}],
+	["--print", ["--print"], numbered("x"), { ...FACTS, FARO_ATTR_GEO_COUNTRY_ISO_CODE: "DE" }],
 	["-t", ["-t"], undefined, {
 		FARO_UPSTREAM_URL: "http://127.0.0.1:1", FARO_ALLOWED_ORIGINS: "https://a.example,https://b.example:8443",
 		FARO_APP_NAMES: "a,b,c", FARO_LABEL_ATTRIBUTES: "k8s.cluster.name", FARO_SPOOL_DIR: "/nonexistent",
+		...FACTS, FARO_CLIENT_ADDRESS: "masked",
 	}],
 ])
 	scenario(`${what} with every allocation failing in turn: an exit status, never a signal`, async (stage, t) => {

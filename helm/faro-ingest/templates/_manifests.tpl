@@ -83,5 +83,9 @@ spec:
       interval: {{ . }}
       {{- end }}
 {{- end }}
+{{- if $faro.proxy.helmTest }}
+---
+{{ include "faro-ingest.v1.testPod" (set $faro "namespace" .Release.Namespace) }}
+{{- end }}
 {{- end }}
 {{- end -}}

@@ -90,15 +90,22 @@
 {{- if .proxy.spool.enabled -}}
   {{- $mounts = append $mounts (dict "name" "faro-spool" "mountPath" "/var/spool/faro-ingest") -}}
 {{- end -}}
+{{- $mounts = concat $mounts (include "faro-ingest.v1.credentialMounts" . | fromJsonArray) -}}
+{{- with concat $mounts .proxy.extraVolumeMounts -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What it needs to reach the receiver, as a JSON array. */}}
+{{- define "faro-ingest.v1.credentialMounts" -}}
+{{- $mounts := list -}}
 {{- if .proxy.upstream.apiKey.secretName -}}
   {{- $mounts = append $mounts (dict "name" "faro-api-key" "mountPath" "/etc/faro-ingest/api-key" "readOnly" true) -}}
 {{- end -}}
 {{- if or .proxy.upstream.ca.configMapName .proxy.upstream.ca.secretName -}}
   {{- $mounts = append $mounts (dict "name" "faro-ca" "mountPath" "/etc/faro-ingest/ca" "readOnly" true) -}}
 {{- end -}}
-{{- with concat $mounts .proxy.extraVolumeMounts -}}
-{{- toYaml . -}}
-{{- end -}}
+{{- toJson $mounts -}}
 {{- end -}}
 
 {{/* For `volumeMounts:` of the service's nginx. */}}
@@ -172,7 +179,15 @@
     sizeLimit: {{ add (mul 2 $faro.bytes.spool) 16777216 | quote }}
   {{- end }}
 {{- end }}
-{{- with $faro.proxy.upstream.apiKey }}
+{{- with include "faro-ingest.v1.credentialVolumes" $faro | trim }}
+{{ . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The volumes of credentialMounts. Takes the settings. */}}
+{{- define "faro-ingest.v1.credentialVolumes" -}}
+{{- with .proxy.upstream.apiKey }}
 {{- if .secretName }}
 - name: faro-api-key
   secret:
@@ -182,7 +197,7 @@
         path: {{ .key | quote }}
 {{- end }}
 {{- end }}
-{{- with $faro.proxy.upstream.ca }}
+{{- with .proxy.upstream.ca }}
 {{- if or .configMapName .secretName }}
 - name: faro-ca
   {{- if .configMapName }}
@@ -195,7 +210,6 @@
     items:
       - key: {{ .key | quote }}
         path: {{ .key | quote }}
-{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

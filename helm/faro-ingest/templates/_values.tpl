@@ -164,6 +164,7 @@
     {{- include "faro-ingest.v1.checkProxy" $out.proxy -}}
     {{- include "faro-ingest.v1.checkRequest" $out -}}
     {{- include "faro-ingest.v1.checkPrivacy" $out -}}
+    {{- include "faro-ingest.v1.checkTest" $out.proxy -}}
     {{- $limits := $out.proxy.limits -}}
     {{- $sizes := dict
       "body" (dict "name" "faro.proxy.limits.maxBodyBytes" "value" $limits.maxBodyBytes "least" 1 "most" 1073741824 "range" "1 to 1GiB")
@@ -184,7 +185,7 @@
   {{- if $out.gateway -}}
     {{- include "faro-ingest.v1.checkGateway" $out -}}
   {{- end -}}
-  {{- if or $out.sidecar $out.gateway -}}
+  {{- if and $out.proxy.enabled $out.proxy.image.registry -}}
     {{- $image := $out.proxy.image -}}
     {{- $version := printf ":%s" ($image.tag | default $library.Chart.AppVersion) -}}
     {{- with $image.digest -}}

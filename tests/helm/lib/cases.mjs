@@ -83,6 +83,9 @@ const rows = [
 		dropExtensionErrors: true, dropErrors: ["ResizeObserver loop", "$(POD_NAMESPACE)"],
 	})],
 	["nothing-redacted", proxy({ redact: [] })],
+	["helm-test", proxy({
+		helmTest: true, upstreamUrl: "https://alloy:12347", upstream: { tenant: "t", apiKey: { secretName: "shop-alloy", key: "token" }, ca: { secretName: "internal-ca" } },
+	})],
 	["rate-limit", proxy({ rateLimit: { requestsPerSecond: 5 }, clientAddress: false })],
 	["service-env", { faro: { enabled: true, serviceEnv: { enabled: true } } }],
 	/* The values a team begins with, and keys that are its own. */

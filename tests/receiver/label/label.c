@@ -16,6 +16,8 @@ enum {
 
 struct label {
 	struct labels labels;
+	struct request_facts facts;
+	char *fact_texts[LABEL_FACTS_MAX];
 	struct enricher *enricher;
 	struct buf out;
 	char *room; /* LABEL_ROOM bytes and the unreadable page */
@@ -31,6 +33,14 @@ static void complain(void *arg, const char *setting, const char *problem, bool f
 {
 	(void)arg;
 	fprintf(stderr, "%s: %s%s\n", setting, problem, fatal ? "" : " (a warning)");
+}
+
+static void take_facts(struct label *label, const struct label_settings *settings)
+{
+	for (size_t i = 0; i < LABEL_FACTS_MAX; i++) {
+		label->fact_texts[i] = settings->facts[i] ? strdup(settings->facts[i]) : NULL;
+		label->facts.values[i] = view_of(label->fact_texts[i]);
+	}
 }
 
 static bool label_map(struct label *label)
@@ -53,6 +63,8 @@ struct label *label_new(const struct label_settings *settings)
 		.resource_attributes = set_or_null(settings->resource_attributes),
 		.app_names = set_or_null(settings->app_names),
 		.label_attributes = set_or_null(settings->label_attributes),
+		.request_attributes = set_or_null(settings->request_attributes),
+		.stamps_client_address = settings->stamps_client_address != 0,
 	};
 	struct label *label = calloc(1, sizeof(*label));
 
@@ -63,6 +75,7 @@ struct label *label_new(const struct label_settings *settings)
 		free(label);
 		return NULL;
 	}
+	take_facts(label, settings);
 	label->enricher = enricher_new(&label->labels, NULL);
 	if (!label->enricher || !label_map(label)) {
 		label_free(label);
@@ -78,6 +91,8 @@ void label_free(struct label *label)
 	if (label->room)
 		munmap(label->room, label->room_len);
 	enricher_free(label->enricher);
+	for (size_t i = 0; i < LABEL_FACTS_MAX; i++)
+		free(label->fact_texts[i]);
 	labels_release(&label->labels);
 	buf_release(&label->out);
 	free(label);
@@ -118,7 +133,8 @@ void label_run(struct label *label, const char *in, size_t len, struct label_res
 	if (len > 0)
 		memcpy(label->room + LABEL_ROOM - len, in, len);
 	buf_clear(&label->out);
-	verdict = enrich(label->enricher, body, &label->out, &counts, &offset, &detail);
+	verdict = enrich(label->enricher, body, &label->facts, &label->out, &counts, &offset,
+			 &detail);
 	result->refusal = refusal_name(verdict);
 	result->detail = detail;
 	result->offset = offset;

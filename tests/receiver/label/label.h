@@ -14,12 +14,21 @@
 
 struct label;
 
+enum {
+	LABEL_FACTS_MAX = 33
+};
+
 /* The environment variables of the same names; NULL or empty where not set. */
 struct label_settings {
 	const char *service_name;
 	const char *resource_attributes;
 	const char *app_names;
 	const char *label_attributes;
+	const char *request_attributes;
+	int stamps_client_address; /* FARO_CLIENT_ADDRESS */
+	/* What the web server says with each request, in the order of request_attributes, and then the
+	 * address; NULL: nothing. Copied. */
+	const char *facts[LABEL_FACTS_MAX];
 };
 
 struct label_result {

@@ -5,7 +5,9 @@ import assert from "node:assert/strict";
 import { counter, eventually, numbered, sendOne, status } from "../lib/beacons.mjs";
 import { clock } from "../lib/clock.mjs";
 import { startIngest } from "../lib/faro.mjs";
-import { scenario } from "../lib/stage.mjs";
+import { atOnce, scenario } from "../lib/stage.mjs";
+
+atOnce(5, "clocks");
 
 const DAY_S = 86_400; // FARO_SPOOL_MAX_AGE_S by default
 const TO_1970_S = -Math.floor(Date.now() / 1000) + 60;

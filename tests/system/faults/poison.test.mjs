@@ -9,7 +9,9 @@ import assert from "node:assert/strict";
 import { counter, eventually, numbered, pause, Sender, status } from "../lib/beacons.mjs";
 import { clock } from "../lib/clock.mjs";
 import { startIngest } from "../lib/faro.mjs";
-import { scenario } from "../lib/stage.mjs";
+import { atOnce, scenario } from "../lib/stage.mjs";
+
+atOnce(6, "poison");
 
 const DELIVERED_S = 30; // the time in which a beacon of others is delivered
 const BACK_S = 5; // the time to the first delivery after the receiver's return

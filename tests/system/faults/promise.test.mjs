@@ -5,7 +5,9 @@ import { statSync } from "node:fs";
 
 import { counter, eventually, Flood, numbered, pause, sendOne, status } from "../lib/beacons.mjs";
 import { beaconOfSize, startIngest } from "../lib/faro.mjs";
-import { scenario } from "../lib/stage.mjs";
+import { atOnce, scenario } from "../lib/stage.mjs";
+
+atOnce(4, "the promise");
 
 /* ./dev soak has it refuse for a minute. */
 const refusedSeconds = Number(process.env.FARO_SOAK_DOWN_S ?? 0);

@@ -10,7 +10,7 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
@@ -169,8 +169,24 @@ function whenAborted(signal) {
 		signal.addEventListener("abort", () => aborted(new Error("it waits for something that does not come"))));
 }
 
+let waiting; // scenarios of a file that run some at a time
+
+/* The scenarios that follow in this file run so many at a time: each mostly waits. */
+export function atOnce(concurrency, what) {
+	const scenarios = waiting = [];
+	/* Once the file has named them all. */
+	queueMicrotask(() => describe(what, { concurrency }, () => {
+		waiting = undefined;
+		for (const one of scenarios) scenario(...one);
+	}));
+}
+
 /* test() with a stage. The limit is for what hangs; no test takes nearly as long. */
 export function scenario(name, body, options = {}) {
+	if (waiting) {
+		waiting.push([name, body, options]);
+		return;
+	}
 	test(name, { timeout: 60_000, ...options }, async (t) => {
 		const stage = new Stage();
 		try {

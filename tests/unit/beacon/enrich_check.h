@@ -15,9 +15,25 @@ struct checked {
 	bool read_by_cjson; /* else only the bytes were compared */
 };
 
-/* `out` is cleared, then holds the output. */
-static inline struct checked check_beacon(struct enricher *enricher, struct view in,
-					  struct buf *out)
+static inline const char *check_bytes(struct enricher *enricher, struct view in, struct view text)
+{
+	const char *wrong = NULL;
+
+	if (enricher->labels->request_attribute_count > 0)
+		return oracle_bytes(in, text, &enricher->edits, enricher->request.views);
+	for (size_t app = 0; app < enricher->labels->app_count; app++) {
+		/* Which app was chosen is for the other oracles to say. */
+		wrong = oracle_bytes(in, text, &enricher->edits,
+				     enrich_fragments_of(&enricher->texts, app));
+		if (!wrong)
+			break;
+	}
+	return wrong;
+}
+
+/* `out` is cleared, then holds the output. `facts` may be NULL. */
+static inline struct checked check_beacon_with(struct enricher *enricher, struct view in,
+					       const struct request_facts *facts, struct buf *out)
 {
 	const struct labels *labels = enricher->labels;
 	struct checked checked = {.wrong = NULL};
@@ -25,7 +41,7 @@ static inline struct checked check_beacon(struct enricher *enricher, struct view
 
 	buf_clear(out);
 	checked.verdict =
-		enrich(enricher, in, out, &checked.counts, &checked.offset, &checked.detail);
+		enrich(enricher, in, facts, out, &checked.counts, &checked.offset, &checked.detail);
 	if (checked.verdict != VERDICT_OK) {
 		if (!checked.detail || checked.offset > in.len)
 			checked.wrong = "a refusal without a sentence or outside the body";
@@ -33,18 +49,18 @@ static inline struct checked check_beacon(struct enricher *enricher, struct view
 	}
 	text = (struct view){out->data, out->len};
 	checked.read_by_cjson = oracle_can_read(in);
-	for (size_t app = 0; app < labels->app_count; app++) {
-		/* Which app was chosen is for the other oracles to say. */
-		checked.wrong = oracle_bytes(in, text, &enricher->edits,
-					     enrich_fragments_of(&enricher->texts, app));
-		if (!checked.wrong)
-			break;
-	}
+	checked.wrong = check_bytes(enricher, in, text);
 	if (!checked.wrong && checked.read_by_cjson)
-		checked.wrong = oracle_structure(in, text, labels);
+		checked.wrong = oracle_structure(in, text, labels, facts);
 	if (!checked.wrong && checked.read_by_cjson)
-		checked.wrong = oracle_trusted(text, labels);
+		checked.wrong = oracle_trusted(text, labels, facts);
 	return checked;
+}
+
+static inline struct checked check_beacon(struct enricher *enricher, struct view in,
+					  struct buf *out)
+{
+	return check_beacon_with(enricher, in, NULL, out);
 }
 
 #endif

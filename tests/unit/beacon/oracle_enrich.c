@@ -195,9 +195,30 @@ static bool is_reserved(const char *name, const struct labels *labels)
 	for (size_t i = 0; i < labels->attribute_count; i++)
 		if (looks_like("", name, labels->attributes[i].session_key))
 			return true;
+	for (size_t i = 0; i < labels->request_attribute_count; i++)
+		if (looks_like("", name, labels->request_attributes[i].session_key))
+			return true;
 	for (size_t i = 0; i < labels->unset_count; i++)
 		if (looks_like("", name, labels->unset_session_keys[i]))
 			return true;
+	return false;
+}
+
+/* Is the key of a resource's attribute one that comes with the request, or what a label would make of
+ * that? */
+static bool is_of_request(const char *key, const struct labels *labels)
+{
+	char theirs[KEY_SIZE], ours[512];
+
+	snprintf(theirs, sizeof(theirs), "%s", key);
+	as_label(theirs);
+	for (size_t i = 0; i < labels->request_attribute_count; i++) {
+		const struct view *name = &labels->request_attributes[i].key;
+
+		snprintf(ours, sizeof(ours), "%.*s", (int)name->len, name->ptr);
+		if (strcmp(as_label(ours), theirs) == 0)
+			return true;
+	}
 	return false;
 }
 
@@ -213,7 +234,76 @@ static bool is_ours(const char *key, const struct labels *labels)
 	for (size_t i = 0; i < labels->attribute_count; i++)
 		if (view_equals(view_of(key), labels->attributes[i].key))
 			return true;
-	return strncmp(key, "k8s.", 4) == 0;
+	return strncmp(key, "k8s.", 4) == 0 || is_of_request(key, labels);
+}
+
+/* ---- what is stamped of the request ---- */
+
+/* How many bytes the character has; 0: it is none, or a control. */
+static size_t character(const unsigned char *at, size_t left)
+{
+	size_t n = *at < 0x80 ? 1 : *at < 0xc0 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
+	uint32_t rune = n == 1 ? *at : *at & (0x7fu >> n);
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+
+	if (n == 0 || n > left)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+		rune = rune << 6 | (at[i] & 0x3f);
+	}
+	if (rune < ' ' || (rune >= 0x7f && rune < 0xa0) || rune < least[n] || rune > 0x10ffff ||
+	    (rune >= 0xd800 && rune < 0xe000))
+		return 0;
+	return n;
+}
+
+/* The value that is to be stamped; ptr NULL: none. */
+static struct view stamped(const cJSON *meta, const struct labels *labels,
+			   const struct request_facts *facts, size_t i)
+{
+	const struct view none = {NULL, 0};
+	struct view key = labels->request_attributes[i].key;
+	const cJSON *tracked =
+		get(get(get(meta, "session"), "overrides"), "geoLocationTrackingEnabled");
+	struct view value = facts ? facts->values[i] : none;
+	size_t at = 0, n;
+
+	if (cJSON_IsFalse(tracked) &&
+	    (strncmp(key.ptr, "geo.", 4) == 0 || view_equals(key, VIEW_LITERAL("client.address"))))
+		return none;
+	for (; at < value.len; at += n) {
+		n = character((const unsigned char *)value.ptr + at, value.len - at);
+		if (n == 0)
+			return none;
+	}
+	return value.len > 0 && value.len <= 255 ? value : none;
+}
+
+/* Of a resource, in their order. */
+static cJSON *our_items(const cJSON *meta, const struct labels *labels,
+			const struct labels_app *app, const struct request_facts *facts)
+{
+	char text[4096];
+	cJSON *items;
+
+	snprintf(text, sizeof(text), "[%.*s]", (int)app->resource_attributes.len,
+		 app->resource_attributes.ptr);
+	items = cJSON_Parse(text);
+	for (size_t i = 0; i < labels->request_attribute_count; i++) {
+		struct view value = stamped(meta, labels, facts, i);
+		cJSON *item = cJSON_CreateObject(), *any_value = cJSON_CreateObject();
+
+		cJSON_AddItemToObject(item, "key", new_text(labels->request_attributes[i].key));
+		cJSON_AddItemToObject(any_value, "stringValue", new_text(value));
+		cJSON_AddItemToObject(item, "value", any_value);
+		if (value.ptr)
+			cJSON_AddItemToArray(items, item);
+		else
+			cJSON_Delete(item);
+	}
+	return items;
 }
 
 /* ---- structure ---- */
@@ -255,13 +345,26 @@ static const struct labels_app *label_app(cJSON *meta, const struct labels *labe
 	return chosen;
 }
 
-static void label_session(cJSON *meta, const struct labels *labels)
+static void add_text(cJSON *object, struct view key, struct view value)
 {
+	char name[512];
+
+	snprintf(name, sizeof(name), "%.*s", (int)key.len, key.ptr);
+	cJSON_AddItemToObject(object, name, new_text(value));
+}
+
+static void label_session(cJSON *meta, const struct labels *labels,
+			  const struct request_facts *facts)
+{
+	size_t count = labels->attribute_count;
 	cJSON *attributes, *item, *next;
 
-	if (labels->attribute_count == 0)
+	for (size_t i = 0; i < labels->request_attribute_count; i++)
+		count += stamped(meta, labels, facts, i).ptr != NULL;
+	attributes = count > 0 ? child(child(meta, "session", false), "attributes", false)
+			       : get(get(meta, "session"), "attributes");
+	if (!attributes)
 		return;
-	attributes = child(child(meta, "session", false), "attributes", false);
 	for (item = attributes->child; item; item = next) {
 		bool forged = false;
 
@@ -269,24 +372,25 @@ static void label_session(cJSON *meta, const struct labels *labels)
 		for (size_t i = 0; i < labels->attribute_count; i++)
 			forged |= looks_like("session_attr_", item->string,
 					     labels->attributes[i].session_key);
+		for (size_t i = 0; i < labels->request_attribute_count; i++)
+			forged |= looks_like("session_attr_", item->string,
+					     labels->request_attributes[i].session_key);
 		if (forged)
 			cJSON_Delete(cJSON_DetachItemViaPointer(attributes, item));
 	}
-	for (size_t i = 0; i < labels->attribute_count; i++) {
-		char key[512];
-
-		snprintf(key, sizeof(key), "%.*s", (int)labels->attributes[i].session_key.len,
-			 labels->attributes[i].session_key.ptr);
-		cJSON_AddItemToObject(attributes, key, new_text(labels->attributes[i].value));
-	}
+	for (size_t i = 0; i < labels->attribute_count; i++)
+		add_text(attributes, labels->attributes[i].session_key,
+			 labels->attributes[i].value);
+	for (size_t i = 0; i < labels->request_attribute_count; i++)
+		if (stamped(meta, labels, facts, i).ptr)
+			add_text(attributes, labels->request_attributes[i].session_key,
+				 stamped(meta, labels, facts, i));
 }
 
-static void label_resource(cJSON *resource_spans, const struct labels *labels,
-			   const struct labels_app *app)
+static void label_resource(cJSON *resource_spans, const struct labels *labels, cJSON *ours)
 {
 	cJSON *list = child(child(resource_spans, "resource", false), "attributes", true);
-	cJSON *item, *next, *ours;
-	char text[4096];
+	cJSON *item, *next;
 
 	for (item = list->child; item; item = next) {
 		cJSON *key = get(item, "key");
@@ -295,10 +399,7 @@ static void label_resource(cJSON *resource_spans, const struct labels *labels,
 		if (cJSON_IsString(key) && is_ours(key->valuestring, labels))
 			cJSON_Delete(cJSON_DetachItemViaPointer(list, item));
 	}
-	snprintf(text, sizeof(text), "[%.*s]", (int)app->resource_attributes.len,
-		 app->resource_attributes.ptr);
-	ours = cJSON_Parse(text);
-	while (ours && ours->child)
+	while (ours->child)
 		cJSON_AddItemToArray(list, cJSON_DetachItemFromArray(ours, 0));
 	cJSON_Delete(ours);
 }
@@ -408,25 +509,28 @@ static cJSON *resource_spans_of(const cJSON *body)
 	return either(get(body, "traces"), "resourceSpans", "resource_spans");
 }
 
-const char *oracle_structure(struct view in, struct view out, const struct labels *labels)
+const char *oracle_structure(struct view in, struct view out, const struct labels *labels,
+			     const struct request_facts *facts)
 {
 	cJSON *expected = cJSON_ParseWithLength(in.ptr, in.len);
 	cJSON *found = cJSON_ParseWithLength(out.ptr, out.len), *item;
 	const struct labels_app *app;
 	const char *wrong = NULL;
+	cJSON *meta;
 
 	if (!expected || !found) {
 		wrong = "the output is not JSON for cJSON";
 		goto out;
 	}
-	app = label_app(child(expected, "meta", false), labels);
-	label_session(get(expected, "meta"), labels);
-	remove_meta(get(expected, "meta"), labels);
+	meta = child(expected, "meta", false);
+	app = label_app(meta, labels);
+	label_session(meta, labels, facts);
+	remove_meta(meta, labels);
 	remove_values(expected, labels);
 	cJSON_ArrayForEach(item, resource_spans_of(expected))
 	{
 		if (cJSON_IsObject(item))
-			label_resource(item, labels, app);
+			label_resource(item, labels, our_items(meta, labels, app, facts));
 		remove_spans(item);
 	}
 	if (!is_same(expected, found))
@@ -467,40 +571,47 @@ static cJSON *only(const cJSON *object, const char *name)
 	return found;
 }
 
-static const char *trusted_session(const cJSON *meta, const struct labels *labels)
+/* Is this one there once with our value, or, where that is none, not at all? */
+static const char *trusted_attribute(const cJSON *attributes, struct view key, struct view value)
 {
-	cJSON *attributes = only(only(meta, "session"), "attributes"), *item;
+	const cJSON *item;
+	int count = 0;
 
-	for (size_t i = 0; i < labels->attribute_count; i++) {
-		int count = 0;
-
-		cJSON_ArrayForEach(item, attributes)
-		{
-			if (!looks_like("session_attr_", item->string,
-					labels->attributes[i].session_key))
-				continue;
-			if (!is_text(item, labels->attributes[i].value))
-				return "a session attribute of the browser passes for a label";
-			count++;
-		}
-		if (count != 1)
-			return "a session attribute is not there exactly once";
+	cJSON_ArrayForEach(item, attributes)
+	{
+		if (!looks_like("session_attr_", item->string, key))
+			continue;
+		if (!value.ptr || !is_text(item, value))
+			return "a session attribute of the browser passes for a label";
+		count++;
 	}
-	return NULL;
+	return count == (value.ptr ? 1 : 0) ? NULL
+					    : "a session attribute is not there exactly once";
+}
+
+static const char *trusted_session(const cJSON *meta, const struct labels *labels,
+				   const struct request_facts *facts)
+{
+	cJSON *attributes = only(only(meta, "session"), "attributes");
+	const char *wrong = NULL;
+
+	for (size_t i = 0; !wrong && i < labels->attribute_count; i++)
+		wrong = trusted_attribute(attributes, labels->attributes[i].session_key,
+					  labels->attributes[i].value);
+	for (size_t i = 0; !wrong && i < labels->request_attribute_count; i++)
+		wrong = trusted_attribute(attributes, labels->request_attributes[i].session_key,
+					  stamped(meta, labels, facts, i));
+	return wrong;
 }
 
 /* Our own attributes, in their order, once each, and no other under such a key. */
 static const char *trusted_resource(const cJSON *resource_spans, const struct labels *labels,
-				    const struct labels_app *app)
+				    cJSON *ours)
 {
-	cJSON *list = only(only(resource_spans, "resource"), "attributes"), *item, *ours;
+	cJSON *list = only(only(resource_spans, "resource"), "attributes"), *item;
 	const char *wrong = NULL;
-	char text[4096];
 	int next = 0;
 
-	snprintf(text, sizeof(text), "[%.*s]", (int)app->resource_attributes.len,
-		 app->resource_attributes.ptr);
-	ours = cJSON_Parse(text);
 	cJSON_ArrayForEach(item, list)
 	{
 		cJSON *key = only(item, "key");
@@ -552,7 +663,8 @@ static const char *trusted_meta(const cJSON *meta, const struct labels *labels)
 	return NULL;
 }
 
-const char *oracle_trusted(struct view out, const struct labels *labels)
+const char *oracle_trusted(struct view out, const struct labels *labels,
+			   const struct request_facts *facts)
 {
 	cJSON *body = cJSON_ParseWithLength(out.ptr, out.len), *meta = only(body, "meta");
 	cJSON *app = only(meta, "app"), *item, *list;
@@ -567,7 +679,7 @@ const char *oracle_trusted(struct view out, const struct labels *labels)
 		cJSON_Delete(body);
 		return "meta.app is not what was set";
 	}
-	wrong = trusted_session(meta, labels);
+	wrong = trusted_session(meta, labels, facts);
 	if (!wrong)
 		wrong = trusted_meta(meta, labels);
 	if (!wrong)
@@ -578,7 +690,8 @@ const char *oracle_trusted(struct view out, const struct labels *labels)
 	cJSON_ArrayForEach(item, list)
 	{
 		if (!wrong && cJSON_IsObject(item))
-			wrong = trusted_resource(item, labels, chosen);
+			wrong = trusted_resource(item, labels,
+						 our_items(meta, labels, chosen, facts));
 	}
 	cJSON_Delete(body);
 	return wrong;

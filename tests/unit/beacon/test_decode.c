@@ -346,11 +346,11 @@ static bool file_says(const char *name, const char *text)
 	return strstr(content, text) != NULL;
 }
 
-static void test_decode__manual_and_readme__name_every_coding(void **state)
+static void test_decode__manual_and_guide__name_every_coding(void **state)
 {
 	(void)state;
 	assert_true(file_says("man/faro-ingest.8", decode_accept_encoding));
-	assert_true(file_says("README.md", decode_accept_encoding));
+	assert_true(file_says("docs/REPLIES.md", decode_accept_encoding));
 }
 
 int main(void)
@@ -370,7 +370,7 @@ int main(void)
 		cmocka_unit_test(test_decode__no_memory_for_the_inflater__overloaded),
 		cmocka_unit_test(test_decode_coding__names),
 		cmocka_unit_test(test_decode__what_a_browser_is_told__names_every_coding),
-		cmocka_unit_test(test_decode__manual_and_readme__name_every_coding),
+		cmocka_unit_test(test_decode__manual_and_guide__name_every_coding),
 	};
 
 	return cmocka_run_group_tests(tests, fill_plain, NULL);

@@ -971,8 +971,8 @@ static void test_memory__no_room_for_edits_or_output__overloaded(void **state)
 		allocations_left = n;
 		fails_for_ever = false;
 		/* Two edits: if the first one fails, the second must not be made alone. */
-		verdict = enrich(enricher, VIEW_LITERAL("{\"meta\":{}}"), &out, &counts, &offset,
-				 &detail);
+		verdict = enrich(enricher, VIEW_LITERAL("{\"meta\":{}}"), NULL, &out, &counts,
+				 &offset, &detail);
 		allocations_left = -1;
 		buf_release(&out);
 		enricher_free(enricher);

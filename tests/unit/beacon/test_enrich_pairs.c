@@ -234,6 +234,16 @@ static const struct mutation mutations[] = {
 	{"sessionend", ",\"overrides\":{\"serviceName\":\"shop-web\",\"a\":1}", OK},
 	{"sessionend", ",\"overrides\":{\"service\\u004eame\":\"evil\"}", AMBIGUOUS},
 	{"sessionend", ",\"Overrides\":{\"serviceName\":\"evil\"}", AMBIGUOUS},
+	/* What the web server says about the request, if it is asked. */
+	{"sattr", "\"client_address\":\"evil\",", OK},
+	{"sattrend", ",\"geo.country.iso_code\":\"XX\"", OK},
+	{"SATTRS", "{\"client address\":\"x\",\"user_agent-synthetic.type\":1}", OK},
+	{"attr", ATTRIBUTE("client.address", "{\"stringValue\":\"evil\"}") ",", OK},
+	{"attrend", "," ATTRIBUTE("geo_country_iso_code", "{\"intValue\":1}"), OK},
+	{"value", "\"session_attr_client_address\":1,", OK},
+	{"session", "\"overrides\":{\"geoLocationTrackingEnabled\":false},", OK},
+	{"sessionend", ",\"overrides\":{\"geoLocationTrackingEnabled\":false,\"a\":1}", OK},
+	{"sessionend", ",\"overrides\":{\"geoLocationTrackingenabled\":false}", AMBIGUOUS},
 	/* Rule 8. */
 	{"spans", "{},null,", OK},
 	{"spansend", ",{\"links\":1}", OK},
@@ -372,6 +382,7 @@ static bool is_expected(const struct fill *fill, enum verdict verdict)
 
 struct fixture {
 	struct enricher *enricher;
+	struct request_facts facts;
 	struct buf out;
 	unsigned accepted, refused, unread;
 };
@@ -387,8 +398,8 @@ static void check_pair(struct fixture *fixture, const struct mutation *a, const 
 	exact = malloc(fill.body.len);
 	assert_non_null(exact);
 	memcpy(exact, fill.body.data, fill.body.len);
-	checked =
-		check_beacon(fixture->enricher, (struct view){exact, fill.body.len}, &fixture->out);
+	checked = check_beacon_with(fixture->enricher, (struct view){exact, fill.body.len},
+				    &fixture->facts, &fixture->out);
 	if (checked.wrong || !is_expected(&fill, checked.verdict))
 		fail_msg("%s\nverdict %d at %zu: %s; body: %.*s",
 			 checked.wrong ? checked.wrong : "", (int)checked.verdict, checked.offset,
@@ -470,12 +481,46 @@ static void test_mutations__in_pairs__with_empty_labels(void **state)
 	check_all_pairs(&labels);
 }
 
+/* Each pair once, with other facts from one to the next. */
+static void check_with_request(const struct labels *labels)
+{
+	struct fixture fixture;
+
+	fixture_init(&fixture, labels);
+	for (size_t i = 0; i < MUTATIONS; i++) {
+		for (size_t k = i + 1; k < MUTATIONS; k++) {
+			fixture.facts = test_facts((i + k) % 3);
+			check_pair(&fixture, &mutations[i], &mutations[k]);
+		}
+	}
+	assert_true(fixture.accepted > 1000);
+	fixture_release(&fixture);
+}
+
+static void test_mutations__in_pairs__with_facts_of_the_request(void **state)
+{
+	struct labels labels = test_labels_with_request();
+
+	(void)state;
+	check_with_request(&labels);
+}
+
+static void test_mutations__in_pairs__with_nothing_but_such_facts(void **state)
+{
+	struct labels labels = test_labels_of_request_alone();
+
+	(void)state;
+	check_with_request(&labels);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mutations__alone__as_expected),
 		cmocka_unit_test(test_mutations__in_pairs__no_forged_label_survives),
 		cmocka_unit_test(test_mutations__in_pairs__with_empty_labels),
+		cmocka_unit_test(test_mutations__in_pairs__with_facts_of_the_request),
+		cmocka_unit_test(test_mutations__in_pairs__with_nothing_but_such_facts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,8 +56,8 @@ static struct result run(const struct privacy *privacy, const char *in)
 	assert_non_null(body);
 	memcpy(body, in, len);
 	buf_init(&out, 16 << 20, NULL);
-	result.verdict =
-		enrich(enricher, (struct view){body, len}, &out, &result.counts, &offset, &detail);
+	result.verdict = enrich(enricher, (struct view){body, len}, NULL, &out, &result.counts,
+				&offset, &detail);
 	if (result.verdict == VERDICT_OK)
 		assert_int_equal(buf_append(&out, "", 1), BUF_OK);
 	result.text = out.data;

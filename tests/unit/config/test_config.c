@@ -139,6 +139,9 @@ static int set_up(void **state)
 #define ERRORS_EXPECTED ": expected at most 64 texts of at most 255 bytes: "
 #define FIELDS_EXPECTED \
 	": expected at most 64 paths, such as meta.user.email or logs[].context.token: "
+#define MASK_EXPECTED                                                                          \
+	": expected the bits to keep of IPv4, 0 to 32, a comma, and those of IPv6, 0 to 128, " \
+	"such as 24,48\n"
 #define HEADERS_EXPECTED ": expected at most 32 names of headers, such as baggage: "
 #define PATH_EXPECTED    ": expected a path such as /faro: "
 
@@ -192,6 +195,16 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		 "--max-memory-bytes=15728639: expected at least 15728640, which one beacon of the "
 		 "greatest size needs (FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); "
 		 "or lower those\n"},
+		{"--client-address=on", P "--client-address=on: expected off, masked or full\n"},
+		{"--client-address-mask=24", P "--client-address-mask=24" MASK_EXPECTED},
+		{"--client-address-mask=33,48", P "--client-address-mask=33,48" MASK_EXPECTED},
+		{"--client-address-mask=24,129", P "--client-address-mask=24,129" MASK_EXPECTED},
+		{"--client-address-mask=24, 48", P "--client-address-mask=24, 48" MASK_EXPECTED},
+		{"--client-address-mask=24,48,0", P "--client-address-mask=24,48,0" MASK_EXPECTED},
+		{"--client-address-mask=-1,48", P "--client-address-mask=-1,48" MASK_EXPECTED},
+		{"--request-attributes=k8s.pod.name",
+		 P "FARO_REQUEST_ATTRIBUTES: k8s.pod.name is the service's own, whatever the "
+		   "request: remove it\n"},
 		{"--log-format=xml", P "--log-format=xml: expected logfmt or json\n"},
 		{"--log-level=INFO", P "--log-level=INFO: expected debug, info, warn or error\n"},
 		{"--upstream-url=alloy:12347", P "--upstream-url=alloy:12347" URL_EXPECTED
@@ -454,6 +467,11 @@ static void test_nothing_but_the_required__defaults(void **state)
 	assert_int_equal(config.spool_sync, SPOOL_SYNC_FULL);
 	assert_int_equal(config.replay_rate, 20);
 	assert_int_equal(config.allowed_origins.count, 0);
+	assert_int_equal(config.client_address, CLIENT_ADDRESS_OFF);
+	assert_int_equal(config.client_address_mask.ipv4_bits, 24);
+	assert_int_equal(config.client_address_mask.ipv6_bits, 48);
+	assert_int_equal(config.forward_client_address, CLIENT_ADDRESS_OFF);
+	assert_int_equal(config.labels.request_attribute_count, 0);
 	assert_int_equal(config.log_format, LOG_FORMAT_LOGFMT);
 	assert_int_equal(config.log_level, LOG_INFO);
 	config_release(&config);
@@ -525,6 +543,14 @@ static void test_numbers__ends_of_their_range__taken(void **state)
 	assert_int_equal(config.workers, 64);
 	assert_int_equal(config.max_memory_bytes, 3);
 	assert_int_equal(config.drain_timeout_ms, 0);
+	config_release(&config);
+	assert_true(init(&config, "--client-address-mask=32,0|--client-address=full|"
+				  "--forward-client-address=masked"));
+	assert_int_equal(config.client_address_mask.ipv4_bits, 32);
+	assert_int_equal(config.client_address_mask.ipv6_bits, 0);
+	assert_int_equal(config.client_address, CLIENT_ADDRESS_FULL);
+	assert_int_equal(config.forward_client_address, CLIENT_ADDRESS_MASKED);
+	assert_int_equal(config.labels.request_attribute_count, 1);
 	config_release(&config);
 	assert_true(init(&config, "--max-body-bytes=2KiB|--max-decoded-bytes=007|"
 				  "--max-memory-bytes=2GiB"));
@@ -878,21 +904,23 @@ static void test_start_line__everything__exact(void **state)
 	put_file("key", "secret");
 	setenv("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=n,team=t", 1);
 	setenv("FARO_UPSTREAM_API_KEY_FILE", in_directory("key"), 1);
-	assert_true(init(&config, "--app-names=a,b c|--label-attributes=team|--upstream-tenant=x"));
+	assert_true(init(&config, "--app-names=a,b c|--label-attributes=team|--upstream-tenant=x|"
+				  "--client-address=masked|--request-attributes=geo.x,a"));
 	snprintf(expected, sizeof(expected),
 		 "version=" PACKAGE_VERSION
 		 " listen=\"fd 0\" service_name=shop service_namespace=n "
 		 "k8s_namespace=\"\" environment=\"\" service_version=\"\" "
 		 "upstream_url=http://alloy:12347/collect upstream_ca_file=\"\" "
 		 "upstream_api_key_file=%s upstream_tenant=x upstream_connect_timeout_ms=1000 "
-		 "upstream_timeout_ms=3000 upstream_max_inflight=256 path=/faro "
+		 "upstream_timeout_ms=3000 upstream_max_inflight=256 client_address=masked "
+		 "client_address_mask=24,48 forward_client_address=off path=/faro "
 		 "max_body_bytes=5242880 max_decoded_bytes=5242880 "
 		 "max_memory_bytes=134217728 drop_extension_errors=off spool_dir=\"\" "
 		 "spool_max_bytes=67108864 spool_max_age_s=86400 spool_sync=full "
 		 "replay_rate=20 workers=1 drain_delay_ms=0 drain_timeout_ms=10000 "
 		 "log_format=logfmt log_level=info app_names=\"a,b c\" "
-		 "label_attributes=team allowed_origins=\"\" allowed_headers=\"\" "
-		 "drop_errors=\"\" drop_fields=\"\"\n",
+		 "label_attributes=team request_attributes=geo.x,a allowed_origins=\"\" "
+		 "allowed_headers=\"\" drop_errors=\"\" drop_fields=\"\"\n",
 		 in_directory("key"));
 	assert_string_equal(start_line(&config), expected);
 	config_release(&config);
@@ -914,8 +942,9 @@ static void test_start_line__list_too_long_for_a_line__left_out(void **state)
 	line = start_line(&config);
 	assert_null(strstr(line, "app_names"));
 	assert_non_null(strstr(line,
-			       " log_level=info label_attributes=\"\" allowed_origins=https://a "
-			       "allowed_headers=\"\" drop_errors=\"\" drop_fields=\"\"\n"));
+			       " log_level=info label_attributes=\"\" request_attributes=\"\" "
+			       "allowed_origins=https://a allowed_headers=\"\" drop_errors=\"\" "
+			       "drop_fields=\"\"\n"));
 	config_release(&config);
 	unsetenv("FARO_APP_NAMES");
 }

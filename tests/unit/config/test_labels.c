@@ -334,6 +334,164 @@ static void test_labels__each_kind_of_key(void **state)
 	}
 }
 
+#define REQUEST "FARO_REQUEST_ATTRIBUTES: "
+#define NO_KEY(key)                                                                                \
+	REQUEST key " is no key such as geo.country.iso_code: at most 64 letters, digits and ._- " \
+		    "are possible\n"
+#define OURS(key) REQUEST key " is the service's own, whatever the request: remove it\n"
+#define K64       "k234567890123456789012345678901234567890123456789012345678901234"
+
+static void test_request_attributes__what_may_be_listed(void **state)
+{
+	/* the list, whether the address is stamped, the complaints */
+	static const struct {
+		const char *keys;
+		bool client_address;
+		const char *complaints;
+	} rows[] = {
+		{"geo.country.iso_code, user_agent.synthetic.type", true, ""},
+		{"client.address", false, ""},
+		{"geo.country.iso_code,geo.country.iso_code", false, ""},
+		{"", true, ""},
+		{K64, false, ""},
+		{K64 "5", false, NO_KEY(K64 "5")},
+		{"geo country", false, NO_KEY("geo country")},
+		{"a\"b", false, NO_KEY("a\"b")},
+		{"a\\b", false, NO_KEY("a\\b")},
+		{"\xc3\xa9", false, NO_KEY("\xc3\xa9")},
+		/* the service's own */
+		{"service.name", false, OURS("service.name")},
+		{"service.namespace", false, OURS("service.namespace")},
+		{"deployment.environment", false, OURS("deployment.environment")},
+		{"deployment.environment.name", false, OURS("deployment.environment.name")},
+		{"k8s.namespace.name", false, OURS("k8s.namespace.name")},
+		{"k8s.pod.name", false, OURS("k8s.pod.name")},
+		/* arrays */
+		{"http.request.header.accept", false,
+		 REQUEST "http.request.header.accept is an array by OpenTelemetry's conventions, "
+			 "which one value is not: choose another key\n"},
+		/* one parameter */
+		{"a.b,a_b", false,
+		 REQUEST
+		 "a.b and a_b have the same parameter, FARO_ATTR_A_B: remove one of them\n"},
+		{"a.b,A.b", false,
+		 REQUEST
+		 "a.b and A.b have the same parameter, FARO_ATTR_A_B: remove one of them\n"},
+		{"a-b,a.B", false,
+		 REQUEST
+		 "a-b and a.B have the same parameter, FARO_ATTR_A_B: remove one of them\n"},
+		/* labels, with and without a value */
+		{"team", false,
+		 REQUEST "team is team in FARO_LABEL_ATTRIBUTES to a query: remove one "
+			 "of them\n"},
+		{"cost_center", false,
+		 REQUEST
+		 "cost_center is cost_center in FARO_LABEL_ATTRIBUTES to a query: remove one "
+		 "of them\n"},
+		{"k8s_cluster-name", false,
+		 REQUEST
+		 "k8s_cluster-name is k8s.cluster.name in FARO_LABEL_ATTRIBUTES to a query: "
+		 "remove one of them\n"},
+		/* the address */
+		{"client.address", true,
+		 REQUEST
+		 "client.address is what FARO_CLIENT_ADDRESS stamps: remove it, or set that "
+		 "to off\n"},
+		{"client_address", true,
+		 REQUEST
+		 "client_address is what FARO_CLIENT_ADDRESS stamps: remove it, or set that "
+		 "to off\n"},
+		/* all of them are told */
+		{"a b,k8s.x", false, NO_KEY("a b") OURS("k8s.x")},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct labels_source source = {
+			.service_name = "shop",
+			.resource_attributes = "k8s.cluster.name=c,team=t",
+			.label_attributes = "team,k8s.cluster.name,cost.center",
+			.request_attributes = rows[i].keys,
+			.stamps_client_address = rows[i].client_address};
+		struct labels labels;
+		const char *found;
+
+		assert_int_equal(init(&labels, &source), rows[i].complaints[0] == '\0');
+		/* Of cost.center, which has no value, there is a warning each time. */
+		found = strchr(complaints, '\n') + 1;
+		assert_string_equal(found, rows[i].complaints);
+		labels_release(&labels);
+	}
+}
+
+static void test_request_attributes__address_of_a_label__rejected(void **state)
+{
+	const struct labels_source source = {.service_name = "shop",
+					     .resource_attributes = "client.address=x",
+					     .label_attributes = "client.address",
+					     .stamps_client_address = true};
+	struct labels labels;
+
+	(void)state;
+	assert_false(init(&labels, &source));
+	assert_string_equal(complaints, "FARO_CLIENT_ADDRESS: client.address is client.address in "
+					"FARO_LABEL_ATTRIBUTES to a query: remove one of them\n");
+}
+
+static void test_request_attributes__32__33_rejected(void **state)
+{
+	char keys[33 * 4 + 1] = "";
+	const struct labels_source source = {
+		.service_name = "shop", .request_attributes = keys, .stamps_client_address = true};
+	struct labels labels;
+
+	(void)state;
+	for (int i = 0; i < 32; i++)
+		sprintf(keys + strlen(keys), "%sk%02d", i > 0 ? "," : "", i);
+	assert_true(init(&labels, &source));
+	assert_int_equal(labels.parameter_count, 32);
+	assert_int_equal(labels.request_attribute_count, 33);
+	labels_release(&labels);
+	strcat(keys, ",k");
+	assert_false(init(&labels, &source));
+	assert_string_equal(complaints, REQUEST "has 33 keys; at most 32 are possible\n");
+}
+
+static void test_request_attributes__names__exact(void **state)
+{
+	const struct labels_source source = {
+		.service_name = "shop",
+		.request_attributes = "geo.country.iso_code,a-2.Bc,geo_x,geox,client.port",
+		.stamps_client_address = true};
+	static const struct {
+		const char *key, *parameter, *session_key;
+		bool is_location;
+	} expected[] = {
+		{"geo.country.iso_code", "FARO_ATTR_GEO_COUNTRY_ISO_CODE", "geo_country_iso_code",
+		 true},
+		{"a-2.Bc", "FARO_ATTR_A_2_BC", "a-2_Bc", false},
+		{"geo_x", "FARO_ATTR_GEO_X", "geo_x", true},
+		{"geox", "FARO_ATTR_GEOX", "geox", false},
+		{"client.port", "FARO_ATTR_CLIENT_PORT", "client_port", false},
+		{"client.address", "FARO_ATTR_CLIENT_ADDRESS", "client_address", true},
+	};
+	struct labels labels;
+
+	(void)state;
+	assert_true(init(&labels, &source));
+	assert_int_equal(labels.request_attribute_count, ARRAY_LEN(expected));
+	assert_int_equal(labels.parameter_count, ARRAY_LEN(expected) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+		const struct labels_request_attribute *found = &labels.request_attributes[i];
+
+		assert_view(found->key, expected[i].key);
+		assert_view(found->parameter, expected[i].parameter);
+		assert_view(found->session_key, expected[i].session_key);
+		assert_int_equal(found->is_location, expected[i].is_location);
+	}
+	labels_release(&labels);
+}
+
 #define ATTRIBUTE(key, value) "{\"key\":\"" key "\",\"value\":{\"stringValue\":\"" value "\"}}"
 #define MORE(key, value)      "," ATTRIBUTE(key, value)
 
@@ -343,7 +501,9 @@ static const struct labels_source full = {
 			       "deployment.environment=old,deployment.environment.name=prod,"
 			       "service.version=1.2,k8s.cluster.name=c%5C1,team=t",
 	.app_names = "web,adm\"in",
-	.label_attributes = "team,k8s.cluster.name"};
+	.label_attributes = "team,k8s.cluster.name",
+	.request_attributes = "geo.country.iso_code",
+	.stamps_client_address = true};
 
 static void test_fragments__everything_set__exact_bytes(void **state)
 {
@@ -497,6 +657,10 @@ int main(void)
 		cmocka_unit_test(test_lists__at_and_over_their_limit),
 		cmocka_unit_test(test_values__length__255_bytes_at_most),
 		cmocka_unit_test(test_labels__each_kind_of_key),
+		cmocka_unit_test(test_request_attributes__what_may_be_listed),
+		cmocka_unit_test(test_request_attributes__address_of_a_label__rejected),
+		cmocka_unit_test(test_request_attributes__32__33_rejected),
+		cmocka_unit_test(test_request_attributes__names__exact),
 		cmocka_unit_test(test_fragments__everything_set__exact_bytes),
 		cmocka_unit_test(test_labels__without_a_value__are_known_by_their_session_key),
 		cmocka_unit_test(test_fragments__only_a_name__no_empty_attributes),

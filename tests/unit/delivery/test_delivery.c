@@ -241,7 +241,8 @@ static void test_put__what_replay_needs__is_in_the_record(void **state)
 		.delivery = {.call = {.body = VIEW_LITERAL("{\"a\":1}"),
 				      .forwarded.session_id = VIEW_LITERAL("session"),
 				      .forwarded.idempotency_key = VIEW_LITERAL("key"),
-				      .forwarded.traceparent = VIEW_LITERAL("00-1-2-01")},
+				      .forwarded.traceparent = VIEW_LITERAL("00-1-2-01"),
+				      .forwarded.client_address = VIEW_LITERAL("192.0.2.0")},
 			     .counts = {.logs = 3, .spans = 4},
 			     .hash = hash,
 			     .done = on_done}};
@@ -252,6 +253,7 @@ static void test_put__what_replay_needs__is_in_the_record(void **state)
 	assert_true(view_equals(record->forwarded.session_id, view_of("session")));
 	assert_true(view_equals(record->forwarded.idempotency_key, view_of("key")));
 	assert_true(view_equals(record->forwarded.traceparent, view_of("00-1-2-01")));
+	assert_true(view_equals(record->forwarded.client_address, view_of("192.0.2.0")));
 	assert_int_equal(record->counts.logs, 3);
 	assert_int_equal(record->counts.spans, 4);
 	assert_memory_equal(&record->hash, &hash, sizeof(hash));

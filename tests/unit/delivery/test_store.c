@@ -72,6 +72,8 @@ static struct spool_record numbered(int n)
 	struct spool_record record = {
 		.forwarded.session_id = VIEW_LITERAL("session"),
 		.forwarded.idempotency_key = VIEW_LITERAL("key"),
+		.forwarded.client_address =
+			n % 2 ? VIEW_LITERAL("2001:db8:1::") : (struct view){NULL, 0},
 		.counts = {.logs = (uint32_t)n, .spans = 7},
 		.body = {body_text + n, (size_t)(100 + n * 137)},
 	};
@@ -87,8 +89,11 @@ static bool is_the_same(const struct spool_record *record, int n)
 	return view_equals(record->body, expected.body) &&
 	       view_equals(record->forwarded.session_id, expected.forwarded.session_id) &&
 	       view_equals(record->forwarded.idempotency_key, expected.forwarded.idempotency_key) &&
-	       !record->forwarded.traceparent.ptr && record->counts.logs == (uint32_t)n &&
-	       record->counts.spans == 7 && record->counts.events == 0 &&
+	       !record->forwarded.traceparent.ptr &&
+	       view_equals(record->forwarded.client_address, expected.forwarded.client_address) &&
+	       !record->forwarded.client_address.ptr == !expected.forwarded.client_address.ptr &&
+	       record->counts.logs == (uint32_t)n && record->counts.spans == 7 &&
+	       record->counts.events == 0 &&
 	       memcmp(&record->hash, &expected.hash, sizeof(expected.hash)) == 0;
 }
 
@@ -466,6 +471,8 @@ static void test_record__anything_in_it_changed__is_damaged_alone(void **state)
 		"session_id = hex(zeroblob(65))", /* 130 bytes, and no header has more than 128 */
 		"idempotency_key = NULL",
 		"traceparent = 'x'",
+		"client_address = NULL",
+		"client_address = '192.0.2.1'",
 		"logs = logs + 1",
 		"spans = 0",
 		"size = size - 1",

@@ -358,6 +358,68 @@ static void test_ingest__hash__of_the_key_and_the_body_as_received(void **state)
 	request_release(&request);
 }
 
+#define OPTED_OUT "{\"meta\":{\"session\":{\"overrides\":{\"geoLocationTrackingEnabled\":false}}}}"
+
+/* An ingest of its own, with these settings. */
+static void label_with(enum client_address stamped, enum client_address forwarded,
+		       const char *address, const char *body, const char *in_body,
+		       const char *forwarded_address)
+{
+	const struct labels_source source = {.service_name = "shop",
+					     .request_attributes = "geo.x,a",
+					     .stamps_client_address =
+						     stamped != CLIENT_ADDRESS_OFF};
+	struct config with = config;
+	struct request request;
+	struct ingest one;
+
+	with.client_address = stamped;
+	with.forward_client_address = forwarded;
+	with.client_address_mask = (struct address_mask){24, 48};
+	assert_true(labels_init(&with.labels, &source, complain, NULL));
+	assert_true(ingest_init(&one, &with, &memory));
+	ingest_init_request(&one, &request);
+	request.remote_addr = view_of(address);
+	request.facts.values[0] = VIEW_LITERAL("x1");
+	request.facts.values[1] = VIEW_LITERAL("a1");
+	request.length_state = LENGTH_GIVEN;
+	request.content_length = (int64_t)strlen(body);
+	request_append_body(&request, body, strlen(body));
+	assert_true(ingest_label(&one, &request));
+	if (!memmem(request.labelled.data, request.labelled.len, in_body, strlen(in_body)))
+		fail_msg("%s is not in %.*s", in_body, (int)request.labelled.len,
+			 request.labelled.data);
+	assert_int_equal(request.forwarded.client_address.ptr != NULL, forwarded_address != NULL);
+	if (forwarded_address)
+		assert_true(
+			view_equals(request.forwarded.client_address, view_of(forwarded_address)));
+	request_release(&request);
+	ingest_release(&one);
+	labels_release(&with.labels);
+}
+
+#define FACTS "\"geo_x\":\"x1\",\"a\":\"a1\""
+
+static void test_ingest__address__stamped_and_forwarded_each_in_its_form(void **state)
+{
+	const enum client_address off = CLIENT_ADDRESS_OFF, masked = CLIENT_ADDRESS_MASKED,
+				  full = CLIENT_ADDRESS_FULL;
+
+	(void)state;
+	label_with(off, off, "192.0.2.7", "{}", "{" FACTS "}", NULL);
+	label_with(masked, off, "192.0.2.7", "{}", "{" FACTS ",\"client_address\":\"192.0.2.0\"}",
+		   NULL);
+	label_with(full, masked, "2001:DB8:1:2::7", "{}",
+		   "{" FACTS ",\"client_address\":\"2001:db8:1:2::7\"}", "2001:db8:1::");
+	label_with(masked, full, "::ffff:192.0.2.7", "{}",
+		   "{" FACTS ",\"client_address\":\"192.0.2.0\"}", "192.0.2.7");
+	label_with(off, full, "192.0.2.7", "{}", "{" FACTS "}", "192.0.2.7");
+	label_with(full, full, "unix:", "{}", "{" FACTS "}", NULL);
+	label_with(full, full, NULL, "{}", "{" FACTS "}", NULL);
+	/* The page has opted out. */
+	label_with(full, full, "192.0.2.7", OPTED_OUT, "\"attributes\":{\"a\":\"a1\"}", NULL);
+}
+
 static void test_ingest__no_memory_for_the_body__is_overload(void **state)
 {
 	struct request request;
@@ -444,6 +506,7 @@ int main(void)
 		cmocka_unit_test(test_ingest__the_receivers_word__becomes_the_reply),
 		cmocka_unit_test(test_ingest__status_pages__are_for_reading),
 		cmocka_unit_test(test_ingest__hash__of_the_key_and_the_body_as_received),
+		cmocka_unit_test(test_ingest__address__stamped_and_forwarded_each_in_its_form),
 		cmocka_unit_test(test_ingest__no_memory_for_the_body__is_overload),
 		cmocka_unit_test(test_begin__settings_leave_out_the_last_item__202_by_policy),
 		cmocka_unit_test(test_ingest__buffers__are_kept_while_there_is_traffic),

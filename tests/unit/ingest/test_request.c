@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "ingest/request.h"
 
+static const struct request without_parameters;
 static char storage[4][CONFIG_PATH_MAX_BYTES + 64];
 static char *variables[5];
 
@@ -124,7 +125,8 @@ static void test_request__path__is_script_name_and_path_info(void **state)
 
 static const struct request_variable *known_variable(const char *name)
 {
-	const struct request_variable *variable = request_find_variable(view_of(name));
+	const struct request_variable *variable =
+		request_find_variable(&without_parameters, view_of(name));
 
 	assert_non_null(variable);
 	return variable;
@@ -174,8 +176,79 @@ static void test_request__variables__have_rooms_that_do_not_overlap(void **state
 			taken[variable->room + at] = true;
 		}
 	}
-	assert_null(request_find_variable(VIEW_LITERAL("HTTP_COOKIE")));
-	assert_null(request_find_variable(VIEW_LITERAL("")));
+	assert_null(request_find_variable(&without_parameters, VIEW_LITERAL("HTTP_COOKIE")));
+	assert_null(request_find_variable(&without_parameters, VIEW_LITERAL("")));
+}
+
+static struct view attribute_names[] = {VIEW_CONSTANT("FARO_ATTR_A"), VIEW_CONSTANT("FARO_ATTR_B"),
+					VIEW_CONSTANT("FARO_ATTR_CLIENT_ADDRESS")};
+
+/* The last one is made of the address, and has no parameter. */
+static void init_parameters(struct request_parameters *parameters)
+{
+	static struct labels_request_attribute attributes[3];
+	const struct labels labels = {.request_attributes = attributes,
+				      .request_attribute_count = 3,
+				      .parameter_count = 2};
+
+	for (size_t i = 0; i < ARRAY_LEN(attributes); i++)
+		attributes[i].parameter = attribute_names[i];
+	assert_true(request_parameters_init(parameters, &labels));
+}
+
+static void test_request__parameters__are_those_that_are_listed(void **state)
+{
+	struct request_parameters parameters;
+	struct request request;
+	const char *const pairs[] = {
+		"FARO_ATTR_B",  "b",           "FARO_ATTR_C", "c", "FARO_ATTR_CLIENT_ADDRESS",
+		"198.51.100.7", "REMOTE_ADDR", "192.0.2.1",   NULL};
+
+	(void)state;
+	init_parameters(&parameters);
+	assert_int_equal(request_parameters_room(&parameters), 2 * 255);
+	read_pairs(&request, pairs);
+	assert_null(request.facts.values[1].ptr); /* it has none yet */
+	assert_true(view_equals(request.remote_addr, VIEW_LITERAL("192.0.2.1")));
+	request.parameters = &parameters;
+	request_read_variables(&request, variables);
+	assert_null(request.facts.values[0].ptr);
+	assert_true(view_equals(request.facts.values[1], VIEW_LITERAL("b")));
+	assert_null(request.facts.values[2].ptr);
+	assert_null(request_find_variable(&request, VIEW_LITERAL("FARO_ATTR_")));
+	assert_null(request_find_variable(&request, VIEW_LITERAL("FARO_ATTR_AB")));
+	assert_null(request_find_variable(&request, VIEW_LITERAL("HTTP_FARO_ATTR_A")));
+	request_clear(&request);
+	assert_null(request.facts.values[1].ptr);
+	assert_ptr_equal(request.parameters, &parameters);
+	request_parameters_release(&parameters);
+}
+
+static void test_request__parameter_that_is_too_long__is_absent(void **state)
+{
+	static const char letters[256];
+	struct request_parameters parameters;
+	struct request request;
+	const struct request_variable *a, *b;
+
+	(void)state;
+	init_parameters(&parameters);
+	request_init(&request, NULL, 100, NULL);
+	request.parameters = &parameters;
+	a = request_find_variable(&request, attribute_names[0]);
+	b = request_find_variable(&request, attribute_names[1]);
+	assert_non_null(a);
+	assert_non_null(b);
+	assert_true(a->room + a->room_bytes <= b->room || b->room + b->room_bytes <= a->room);
+	assert_true(b->room + b->room_bytes <= request_parameters_room(&parameters));
+	request_set_variable(&request, a, (struct view){letters, 255});
+	assert_int_equal(request.facts.values[0].len, 255);
+	request_set_variable(&request, b, (struct view){letters, 256});
+	assert_null(request.facts.values[1].ptr);
+	assert_int_equal(request.facts.values[0].len, 255);
+	request_set_variable(&request, a, (struct view){letters, 256});
+	assert_null(request.facts.values[0].ptr);
+	request_parameters_release(&parameters);
 }
 
 static void test_request__body_above_its_buffer__keeps_nothing_that_comes_later(void **state)
@@ -239,6 +312,8 @@ int main(void)
 		cmocka_unit_test(test_request__path__is_script_name_and_path_info),
 		cmocka_unit_test(test_request__value_that_is_too_long__neither_absent_nor_a_value),
 		cmocka_unit_test(test_request__variables__have_rooms_that_do_not_overlap),
+		cmocka_unit_test(test_request__parameters__are_those_that_are_listed),
+		cmocka_unit_test(test_request__parameter_that_is_too_long__is_absent),
 		cmocka_unit_test(
 			test_request__body_above_its_buffer__keeps_nothing_that_comes_later),
 		cmocka_unit_test(

@@ -17,7 +17,23 @@ struct transcript {
 	struct fcgi_intake intake;
 	struct request request;
 	struct buf body;
+	char facts[2 * LABELS_VALUE_MAX_BYTES];
 };
+
+/* Two attributes of the request, as an operator might list them. */
+static inline const struct request_parameters *transcript_parameters(void)
+{
+	static struct request_variable rows[] = {
+		{REQUEST_FACT, VIEW_CONSTANT("FARO_ATTR_A"), offsetof(struct request, facts), 0,
+		 LABELS_VALUE_MAX_BYTES},
+		{REQUEST_FACT, VIEW_CONSTANT("FARO_ATTR_B"),
+		 offsetof(struct request, facts) + sizeof(struct view), LABELS_VALUE_MAX_BYTES,
+		 LABELS_VALUE_MAX_BYTES},
+	};
+	static const struct request_parameters parameters = {rows, 2};
+
+	return &parameters;
+}
 
 static inline void print_view(struct buf *out, const char *name, struct view view)
 {
@@ -50,6 +66,13 @@ static inline void print_request(struct transcript *transcript)
 	print_view(text, "session", request->forwarded.session_id);
 	print_view(text, "key", request->forwarded.idempotency_key);
 	print_view(text, "trace", request->forwarded.traceparent);
+	if (request->ignore.ptr)
+		print_view(text, "ignore", request->ignore);
+	if (request->remote_addr.ptr)
+		print_view(text, "address", request->remote_addr);
+	for (size_t i = 0; i < 2; i++)
+		if (request->facts.values[i].ptr)
+			print_view(text, "fact", request->facts.values[i]);
 	if (request->body_state == BODY_WHOLE)
 		print_view(text, "content",
 			   (struct view){request->body->data ? request->body->data : "",
@@ -77,7 +100,9 @@ static inline void transcript_init(struct transcript *transcript, size_t body_ma
 	buf_init(&transcript->body, body_max, budget);
 	request_init(&transcript->request, &transcript->body, 1000, budget);
 	fcgi_init(&transcript->stream);
+	transcript->request.parameters = transcript_parameters();
 	transcript->intake.request = &transcript->request;
+	transcript->intake.facts = transcript->facts;
 }
 
 static inline void transcript_release(struct transcript *transcript)

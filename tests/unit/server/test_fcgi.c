@@ -522,8 +522,8 @@ static void test_fcgi__values__each_has_room_of_its_own(void **state)
 			transcript_init(&seen, BODY_MAX, NULL);
 			assert_true(transcript_feed(&seen, (struct view){wire.data, wire.len}));
 			for (size_t v = 0; v < count; v++) {
-				const struct request_variable *variable =
-					request_find_variable(view_of(variables[v].name));
+				const struct request_variable *variable = request_find_variable(
+					&seen.request, view_of(variables[v].name));
 				struct view value;
 
 				memcpy(&value, (char *)&seen.request + variable->member,
@@ -540,6 +540,46 @@ static void test_fcgi__values__each_has_room_of_its_own(void **state)
 			}
 		}
 	}
+}
+
+/* Behind the longest headers that a client can send, in pieces of a few bytes. */
+static void test_fcgi__facts_of_the_web_server__keep_their_room(void **state)
+{
+	static struct labels_request_attribute attributes[2] = {
+		{.parameter = VIEW_CONSTANT("FARO_ATTR_USER_AGENT_SYNTHETIC_TYPE")},
+		{.parameter = VIEW_CONSTANT(LABELS_PARAMETER_PREFIX
+					    "K234567890123456789012345678901234567890"
+					    "123456789012345678901234")},
+	};
+	const struct labels labels = {.request_attributes = attributes,
+				      .request_attribute_count = 2,
+				      .parameter_count = 2};
+	static const char filling[FCGI_PARAMS_MAX_BYTES / 4];
+	struct request_parameters parameters;
+	char value[255], room[2 * 255];
+	size_t at;
+
+	(void)state;
+	assert_int_equal(attributes[1].parameter.len, LABELS_PARAMETER_MAX_BYTES);
+	assert_true(request_parameters_init(&parameters, &labels));
+	assert_int_equal(request_parameters_room(&parameters), sizeof(room));
+	memset(value, 'v', sizeof(value));
+	put_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
+	at = wire.len;
+	put_pair("HTTP_X_UNKNOWN", filling, sizeof(filling), false);
+	put_pair(attributes[0].parameter.ptr, "bot", 3, false);
+	put_pair("HTTP_ORIGIN", filling, sizeof(filling), false);
+	put_pair(attributes[1].parameter.ptr, value, sizeof(value), false);
+	put_pair("FARO_ATTR_OF_ANOTHER", "x", 1, false);
+	put_stream(FCGI_PARAMS, 1, at, 10);
+	transcript_release(&seen);
+	transcript_init(&seen, BODY_MAX, NULL);
+	seen.request.parameters = &parameters;
+	seen.intake.facts = room;
+	assert_true(transcript_feed(&seen, (struct view){wire.data, wire.len}));
+	assert_true(view_equals(seen.request.facts.values[0], VIEW_LITERAL("bot")));
+	assert_true(view_equals(seen.request.facts.values[1], (struct view){value, sizeof(value)}));
+	request_parameters_release(&parameters);
 }
 
 /* Absent would be another thing: an Origin that is not there is welcome. And what is the same for
@@ -772,6 +812,7 @@ int main(void)
 		TEST(test_fcgi__a_question_for_nothing_we_know__has_an_empty_answer),
 		TEST(test_fcgi__nonsense__breaks_the_stream),
 		TEST(test_fcgi__parameters_have_a_limit),
+		TEST(test_fcgi__facts_of_the_web_server__keep_their_room),
 		TEST(test_fcgi__values__each_has_room_of_its_own),
 		TEST(test_fcgi__values_that_are_too_long__are_refused_and_cost_no_other),
 		TEST(test_fcgi__a_value_given_twice__the_last_one_counts),

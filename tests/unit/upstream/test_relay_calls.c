@@ -135,9 +135,11 @@ static void test_request__headers_of_the_client__forwarded_for_this_call_only(vo
 	call->forwarded.idempotency_key = VIEW_LITERAL("36b8f84d-df4e-4d49-b662-bcde71a8764f");
 	call->forwarded.traceparent =
 		VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+	call->forwarded.client_address = VIEW_LITERAL("2001:db8:1::");
 	call_and_wait();
 	stub_read_last_request(&bench->stub, header, sizeof(header));
 	assert_true(has(header, "x-faro-session-id: aB3dE6gH9k"));
+	assert_true(has(header, "X-Forwarded-For: 2001:db8:1::"));
 	assert_true(has(header, "Idempotency-Key: 36b8f84d-df4e-4d49-b662-bcde71a8764f"));
 	assert_true(has(header,
 			"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
@@ -146,6 +148,7 @@ static void test_request__headers_of_the_client__forwarded_for_this_call_only(vo
 	stub_read_last_request(&bench->stub, header, sizeof(header));
 	assert_null(strstr(header, "aB3dE6gH9k"));
 	assert_null(strstr(header, "traceparent"));
+	assert_null(strstr(header, "X-Forwarded-For"));
 }
 
 /* Whether the heap holds it, freed blocks included. Sanitizers have heaps of their own. */
@@ -220,19 +223,38 @@ static void test_forward__syntax__else_left_out(void **state)
 			{VIEW_LITERAL("a,b"), false},
 			{VIEW_LITERAL("\"a\""), false},
 		},
-	  traces[] = {
-		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), true},
-		  {VIEW_LITERAL("fe-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff"), true},
-		  /* Upper case, version ff, ids of zeros, too short, too long, other separators. */
-		  {VIEW_LITERAL("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), false},
-		  {VIEW_LITERAL("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), false},
-		  {VIEW_LITERAL("00-00000000000000000000000000000000-b7ad6b7169203331-01"), false},
-		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"), false},
-		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0"), false},
-		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-"), false},
-		  {VIEW_LITERAL("00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), false},
-		  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g"), false},
+	  traces[] =
+		  {
+			  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+			   true},
+			  {VIEW_LITERAL("fe-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff"),
+			   true},
+			  /* Upper case, version ff, ids of zeros, too short, too long, other separators. */
+			  {VIEW_LITERAL("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+			   false},
+			  {VIEW_LITERAL("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+			   false},
+			  {VIEW_LITERAL("00-00000000000000000000000000000000-b7ad6b7169203331-01"),
+			   false},
+			  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"),
+			   false},
+			  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0"),
+			   false},
+			  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-"),
+			   false},
+			  {VIEW_LITERAL("00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+			   false},
+			  {VIEW_LITERAL("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g"),
+			   false},
+			  {VIEW_LITERAL(""), false},
+		  },
+	  addresses[] = {
+		  {VIEW_LITERAL("192.0.2.0"), true},
+		  {VIEW_LITERAL("2001:db8::ff"), true},
 		  {VIEW_LITERAL(""), false},
+		  {VIEW_LITERAL("192.0.2.0, 192.0.2.1"), false},
+		  {VIEW_LITERAL("192.0.2.0\r\nX: y"), false},
+		  {VIEW_LITERAL("unknown"), false},
 	  };
 	size_t i;
 
@@ -249,6 +271,10 @@ static void test_forward__syntax__else_left_out(void **state)
 		assert_int_equal(
 			forwards(&(struct relay_call){.forwarded.traceparent = traces[i].value}),
 			traces[i].valid);
+	for (i = 0; i < ARRAY_LEN(addresses); i++)
+		assert_int_equal(forwards(&(struct relay_call){.forwarded.client_address =
+								       addresses[i].value}),
+				 addresses[i].valid);
 	memset(long_id, 'a', sizeof(long_id));
 	for (i = sizeof(long_id) - 2; i <= sizeof(long_id); i++)
 		assert_int_equal(
