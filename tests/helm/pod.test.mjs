@@ -21,13 +21,11 @@ import { scenario, sinkBinary } from "../system/lib/stage.mjs";
 import { makeCertificate } from "../system/lib/tls.mjs";
 import { cases } from "./lib/cases.mjs";
 import { containers, find, parse, shop, template } from "./lib/helm.mjs";
-import { bytes, furnish, memoryGroup, Pod } from "./lib/pod.mjs";
+import { bytes, furnish, memoryGroup, NOT_YET, Pod } from "./lib/pod.mjs";
 
 const NAMESPACE = "retail";
 const NGINX = 101, RESPONDER = 10001;
 const MIB = 1024 * 1024;
-/* Settings that the chart renders by their final names, and that this build of the program may not have yet. */
-const NOT_YET = /^.*FARO_(CLIENT_ADDRESS|REQUEST_ATTRIBUTES|REDACT\w*|DROP_\w+) is not a setting of this version.*$/gm;
 
 /* What the release does not bring itself. */
 const certificates = readFileSync("/etc/ssl/certs/ca-certificates.crt", "utf8");
