@@ -9,7 +9,7 @@
 {{- range $key, $default := .default -}}
   {{- $value := index $.own $key -}}
   {{- $name := printf "%s.%s" $.name $key -}}
-  {{- if and (kindIs "invalid" $value) (ne $name "faro.proxy.resources.limits.cpu") -}}
+  {{- if and (kindIs "invalid" $value) (not (has $name (list "faro.proxy.resources.limits.cpu" "faro.proxy.gateway.nginxResources.limits.cpu"))) -}}
     {{- fail (printf "\n\nfaro-ingest: %s is not set: null, or nothing, behind the key takes its default away; write a value, or leave the key out\n" $name) -}}
   {{- else if kindIs "map" $default -}}
     {{- include "faro-ingest.v1.checkNulls" (dict "name" $name "own" $value "default" $default) -}}

@@ -42,7 +42,7 @@ http {
 	server {
 		listen {{ with $address }}{{ . }}:{{ end }}8080;
 
-		include /etc/nginx/faro/faro-location.conf;
+		include /etc/nginx/faro/faro-location*.conf;
 
 		location / {
 			types { }

@@ -65,11 +65,11 @@ include /etc/nginx/faro/faro-location*.conf;
   {{- /* A public collector takes the beacons: only the first location, that of config.js. */ -}}
   {{- $_ := set $texts "faro-location.conf" (printf "%s\n}\n" (get $texts "faro-location.conf" | splitList "\n}\n" | first)) -}}
 {{- end -}}
-{{- if $proxy.enabled -}}
-  {{- $texts = merge $texts (include "faro-ingest.v1.requestFiles" (dict "faro" $faro "files" $files) | fromJson) -}}
-{{- end -}}
 {{- if $faro.gateway -}}
   {{- $_ := set $texts "nginx.conf" (include "faro-ingest.v1.gatewayNginxConf" $faro) -}}
+{{- end -}}
+{{- if $proxy.enabled -}}
+  {{- $texts = merge $texts (include "faro-ingest.v1.requestFiles" (dict "faro" $faro "files" $files) | fromJson) -}}
 {{- end -}}
 {{- if and $proxy.enabled $proxy.metrics.port -}}
   {{- $_ := set $texts "faro-status.conf" ($files.Get "files/faro-status.conf") -}}

@@ -48,19 +48,12 @@
       containerPort: {{ . }}
       protocol: TCP
   {{- end }}
-  {{- if .gateway }}
-  {{- /* Pods of its own: a rollout, or another pod, may depend on it. */}}
-  readinessProbe:
-    exec:
-      command: [faro-ingest, --ping, /run/faro-ingest/faro.sock]
-    periodSeconds: 5
-    timeoutSeconds: 5
-  {{- end }}
   livenessProbe:
     exec:
       command: [faro-ingest, --ping, /run/faro-ingest/faro.sock]
     {{- toYaml .proxy.livenessProbe | nindent 4 }}
-  {{- if and .proxy.readinessProbe.enabled (not .gateway) }}
+  {{- /* A gateway's pods are its own: a rollout waits for it, and another pod takes over. */}}
+  {{- if or .proxy.readinessProbe.enabled .gateway }}
   readinessProbe:
     exec:
       command: [faro-ingest, --ping, /run/faro-ingest/faro.sock]

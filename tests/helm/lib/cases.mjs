@@ -122,6 +122,8 @@ const rows = [
 		path: "/rum/v1",
 		image: { pullPolicy: "Always" },
 		limits: { maxBodyBytes: "1MiB" },
+		realIp: { from: ["10.0.0.0/8"] }, rateLimit: { requestsPerSecond: 5 }, ignoreCrawlers: true,
+		extraVolumeMounts: [{ name: "more", mountPath: "/more", readOnly: true }],
 		metrics: { port: 9090, address: "[::]", podMonitor: true, selector: { app: "not the gateway's" } },
 		gateway: {
 			nginxImage: "registry.example/nginx@sha256:0a", nginxResources: { limits: { memory: "96Mi" } },

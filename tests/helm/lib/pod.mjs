@@ -56,6 +56,9 @@ export function furnish(stage, names = ["alloy"]) {
 	stage.after(() => execFileSync("umount", ["/etc/hosts"]));
 }
 
+/* A setting that the chart renders by its final name, and that this build of the program may not have yet. */
+export const NOT_YET = /^.*FARO_REDACT\w* is not a setting of this version.*$/gm;
+
 export function bytes(quantity) {
 	const [, number, unit] = /^(\d+)(Ki|Mi|Gi)?$/.exec(quantity);
 	return Number(number) * { Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 }[unit ?? "Ki"] / (unit ? 1 : 1024);
@@ -93,9 +96,6 @@ export function environment(list = [], fields) {
 			: value.replaceAll(/\$\((\w+)\)/g, (text, other) => env[other] ?? text);
 	return env;
 }
-
-/* What a program says without what it says of a setting that the chart has by its final name, and this build not yet. */
-export const known = (said) => said.toString().replaceAll(/^.*FARO_REDACT\w* is not a setting of this version.*$/gm, "");
 
 export class Pod {
 	/* outside: what is in the Secrets and ConfigMaps that are not rendered, { name: { key: text } }
