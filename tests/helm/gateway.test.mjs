@@ -98,7 +98,9 @@ function inside() {
 	])
 		scenario(`gateway, in the chart of ${service}: the service's page sends a beacon through it`, async (stage) => {
 			const chart = paste(begin({ copy }), recipe);
-			const values = [copy ? {} : ingress, { faro: { proxy: { spool: { enabled: true } } } }];
+			/* Without preStop the responder ends at once, and the test with it. */
+			const more = { faro: { proxy: { spool: { enabled: true }, gateway: { preStopSeconds: 0 } } } };
+			const values = [copy ? {} : ingress, more];
 			const manifests = parse(template(chart, values, { namespace: NAMESPACE }));
 			await start(stage);
 			furnish(stage);
