@@ -91,16 +91,20 @@ function inside() {
 			assert.doesNotMatch(responder.stderr.replaceAll(NOT_YET, ""), /warn|expected/);
 		});
 
-	for (const [service, recipe, start] of [
-		["express", gateway, (stage) => startExpress(stage, 3000)],
-		["fastapi", gatewayFor("the Gateway API"), startFastapi],
+	for (const [service, deployment, recipe, start, copy] of [
+		["helm create", "shop-faro", gateway, (stage) => startExpress(stage, 80)],
+		["express", "shop-express-faro", gateway, (stage) => startExpress(stage, 3000), join(tests, "charts/express")],
+		["fastapi", "shop-fastapi-faro", gatewayFor("the Gateway API"), startFastapi, join(tests, "charts/fastapi")],
 	])
-		scenario(`${service}: its page sends a beacon through the gateway`, async (stage) => {
-			const chart = paste(begin({ copy: join(tests, "charts", service) }), recipe);
-			const manifests = parse(template(chart, { faro: { proxy: { spool: { enabled: true } } } }, { namespace: NAMESPACE }));
+		scenario(`gateway, in the chart of ${service}: the service's page sends a beacon through it`, async (stage) => {
+			const chart = paste(begin({ copy }), recipe);
+			/* Without preStop the responder ends at once, and the test with it. */
+			const more = { faro: { proxy: { spool: { enabled: true }, gateway: { preStopSeconds: 0 } } } };
+			const values = [copy ? {} : ingress, more];
+			const manifests = parse(template(chart, values, { namespace: NAMESPACE }));
 			await start(stage);
 			furnish(stage);
-			const pod = new Pod(stage, manifests, NAMESPACE, {}, `shop-${service}-faro`);
+			const pod = new Pod(stage, manifests, NAMESPACE, {}, deployment);
 			const nginx = await startNginx(pod, "nginx");
 			assert.doesNotMatch(nginx.stderr, /\[(warn|error|emerg)\]/);
 			const probe = pod.containers.find(({ name }) => name === "nginx").readinessProbe.httpGet.path;
