@@ -95,10 +95,10 @@ static void walk_app(struct walk *walk)
 	add_missing_labels(walk, &members);
 }
 
-/* Something is stamped in a session, or may be. */
+/* Something is stamped in a session, or may be, or would be if it had a value here. */
 static bool may_stamp_session(const struct labels *labels)
 {
-	return labels->attribute_count + labels->request_attribute_count > 0;
+	return labels->attribute_count + labels->request_attribute_count + labels->unset_count > 0;
 }
 
 static void walk_session_attributes(struct walk *walk)

@@ -326,25 +326,33 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		 P "--allowed-headers" HEADERS_EXPECTED "it has 33\n"},
 		{"--drop-errors=" SIXTEEN SIXTEEN SIXTEEN SIXTEEN "a",
 		 P "--drop-errors" ERRORS_EXPECTED "it has 65\n"},
-		{"--drop-fields=meta",
-		 P "--drop-fields=meta" FIELDS_EXPECTED "labels are stamped there\n"},
-		{"--drop-fields=META.App",
-		 P "--drop-fields=META.App" FIELDS_EXPECTED "labels are stamped there\n"},
+		{"--drop-fields=meta", P "--drop-fields=meta" FIELDS_EXPECTED
+					 "labels are stamped, or a page opts out, there\n"},
+		{"--drop-fields=META.App", P "--drop-fields=META.App" FIELDS_EXPECTED
+					     "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=meta.app.name",
-		 P "--drop-fields=meta.app.name" FIELDS_EXPECTED "labels are stamped there\n"},
+		 P "--drop-fields=meta.app.name" FIELDS_EXPECTED
+		   "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=meta.app.version.x",
-		 P "--drop-fields=meta.app.version.x" FIELDS_EXPECTED "labels are stamped there\n"},
-		{"--drop-fields=meta.session",
-		 P "--drop-fields=meta.session" FIELDS_EXPECTED "labels are stamped there\n"},
+		 P "--drop-fields=meta.app.version.x" FIELDS_EXPECTED
+		   "labels are stamped, or a page opts out, there\n"},
+		{"--drop-fields=meta.session", P "--drop-fields=meta.session" FIELDS_EXPECTED
+						 "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=meta.session.attributes",
 		 P "--drop-fields=meta.session.attributes" FIELDS_EXPECTED
-		   "labels are stamped there\n"},
+		   "labels are stamped, or a page opts out, there\n"},
+		{"--drop-fields=meta.session.overrides",
+		 P "--drop-fields=meta.session.overrides" FIELDS_EXPECTED
+		   "labels are stamped, or a page opts out, there\n"},
+		{"--drop-fields=meta.session.overrides.geoLocationTrackingEnabled",
+		 P "--drop-fields=meta.session.overrides.geoLocationTrackingEnabled" FIELDS_EXPECTED
+		   "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=traces.resource_spans[].resource",
 		 P "--drop-fields=traces.resource_spans[].resource" FIELDS_EXPECTED
-		   "labels are stamped there\n"},
+		   "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=traces.resourceSpans[].resource.attributes[].value", P
 		 "--drop-fields=traces.resourceSpans[].resource.attributes[].value" FIELDS_EXPECTED
-		 "labels are stamped there\n"},
+		 "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=logs.context",
 		 P "--drop-fields=logs.context" FIELDS_EXPECTED
 		   "[] belongs behind the name of an array, and only there\n"},
