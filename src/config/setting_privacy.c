@@ -16,6 +16,23 @@ static const char *text_problem(const char *text)
 	return strlen(text) <= PRIVACY_TEXT_MAX_BYTES ? NULL : "one of them is too long";
 }
 
+const char *setting_check_redact(char *text)
+{
+#define PRIVACY_REDACT(word)          \
+	if (strcmp(text, #word) == 0) \
+		return NULL;
+	PRIVACY_REDACT_WORDS
+#undef PRIVACY_REDACT
+	return "";
+}
+
+const char *setting_check_param(char *text)
+{
+	if (strpbrk(text, "=&?# \"<>"))
+		return "it has a character that no name in a URL has";
+	return text_problem(text);
+}
+
 const char *setting_check_error(char *text)
 {
 	return text_problem(text);

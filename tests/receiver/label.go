@@ -45,7 +45,8 @@ import (
 )
 
 // labelSources are the modules in src/ that the labeller consists of.
-var labelSources = []string{"beacon/enrich*.c", "beacon/drop*.c", "beacon/edits.c", "beacon/json*.c", "config/privacy.c", "config/labels*.c",
+var labelSources = []string{"beacon/enrich*.c", "beacon/drop.c", "beacon/edits.c", "beacon/json*.c", "beacon/redact*.c",
+	"config/labels*.c", "config/privacy.c",
 	"base/arena.c", "base/buf.c", "base/text.c"}
 
 // buildLabeller compiles the labeller from the sources as they are now. (cgo's own cache would not see
