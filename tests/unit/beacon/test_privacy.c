@@ -488,7 +488,8 @@ static void test_redaction__many_places__bounded_by_the_output_alone(void **stat
 		n += (size_t)sprintf(body + n, "\"}]," META "}");
 		redacted = n + PLACES * strlen("EDACTED");
 		buf_init(&out, redacted - (room ? 0 : 1), NULL);
-		verdict = enrich(enricher, (struct view){body, n}, &out, &counts, &offset, &detail);
+		verdict = enrich(enricher, (struct view){body, n}, NULL, &out, &counts, &offset,
+				 &detail);
 		assert_int_equal(verdict, room ? VERDICT_OK : VERDICT_TOO_LARGE);
 		if (room)
 			assert_int_equal(counts.redactions, PLACES);
