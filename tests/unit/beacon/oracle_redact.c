@@ -223,6 +223,8 @@ static size_t take_address(size_t floor, size_t i)
 		end = domain_end(more + 1);
 	}
 	take(begin, end, "REDACTED");
+	for (from = begin; from < end; from++)
+		text.letters[from].c = 'D'; /* as the result will have it */
 	return end;
 }
 
@@ -447,7 +449,6 @@ static bool has_left_scheme(size_t colon)
 	return has_name(from, colon, "data", true) || has_name(from, colon, "blob", true);
 }
 
-/* What was an address ends in a letter. */
 static void take_text(void)
 {
 	size_t floor = 0;
@@ -458,8 +459,7 @@ static void take_text(void)
 		size_t end = i;
 
 		if (begins_path || left ||
-		    (is_scheme_end(i) && i > 0 &&
-		     (is_scheme_letter(at(i - 1)) || (i == floor && at(i - 1) != '@')))) {
+		    (is_scheme_end(i) && i > 0 && is_scheme_letter(at(i - 1)))) {
 			while (end < text.count && !ends_url(end))
 				end++;
 			if (!left)
