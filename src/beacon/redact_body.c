@@ -174,7 +174,9 @@ static bool is_of_use(const struct body *body, const char *at)
 		return left > 10 &&
 		       (memcmp(at, ".query\"", 7) == 0 || memcmp(at, ".fragment\"", 10) == 0 ||
 			memcmp(at, ".target\"", 8) == 0);
-	return *at == '\\' || redact_matters(body->redactor, (unsigned char)*at);
+	if (*at == '\\')
+		return left > 1 && at[1] == 'u';
+	return redact_matters(body->redactor, (unsigned char)*at);
 }
 
 size_t redact_body(const struct redactor *redactor, struct view text, const struct view *spared,

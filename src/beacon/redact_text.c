@@ -10,16 +10,19 @@
 #include "base/text.h"
 #include "beacon/json_loops.h"
 
-#define END    (BYTE_IN_URL | BYTE_BEFORE_URL)
-#define INSIDE BYTE_IN_URL
+#define BOTH    (BYTE_IN_URL | BYTE_BEFORE_URL)
+#define ENDS    (BOTH | BYTE_ENDS_URL)
+#define ESCAPED (BOTH | BYTE_ENDS_URL | BYTE_ESCAPED)
 const unsigned char redact_bytes[256] = {
-	['\x01'] = END, ['\x02'] = END, ['\x03'] = END, [' '] = END,    ['"'] = END,
-	['<'] = END,    ['>'] = END,    ['\''] = END,   ['`'] = END,    [')'] = END,
-	['('] = END,    ['='] = END,    [':'] = END,    ['/'] = END,    ['\\'] = END,
-	['?'] = INSIDE, ['#'] = INSIDE, ['&'] = INSIDE, ['@'] = INSIDE,
+	['\x01'] = ESCAPED,  ['\x02'] = ESCAPED,  ['\x03'] = ESCAPED,  ['\\'] = ESCAPED,
+	[' '] = ENDS,        ['"'] = ENDS,        ['<'] = ENDS,        ['>'] = ENDS,
+	['\''] = ENDS,       ['`'] = ENDS,        [')'] = ENDS,        ['('] = BYTE_BEFORE_URL,
+	['='] = BOTH,        [':'] = BOTH,        ['/'] = BOTH,        ['?'] = BYTE_IN_URL,
+	['#'] = BYTE_IN_URL, ['&'] = BYTE_IN_URL, ['@'] = BYTE_IN_URL,
 };
-#undef END
-#undef INSIDE
+#undef BOTH
+#undef ENDS
+#undef ESCAPED
 
 /* How many backslashes stand before `at`. */
 static size_t run_before(const struct redact_text *text, const char *at)
@@ -121,6 +124,7 @@ void redact_text_go_to(struct redact_text *text, char *at)
 	text->quotes_at = at;
 }
 
+/* What the wide loop finds, byte by byte. */
 static bool is_found(const char *at, const char *end)
 {
 	switch (*at) {
@@ -129,9 +133,8 @@ static bool is_found(const char *at, const char *end)
 	case '@':
 		return true;
 	case '\\':
-		return end - at > 1 && at[1] == 'u';
 	case '.':
-		return end - at > 1 && (at[1] == 'q' || at[1] == 'f' || at[1] == 't');
+		return end - at > 1 && strchr("qftu", at[1]) && at[1];
 	default:
 		return false;
 	}
@@ -150,12 +153,12 @@ static inline __m128i found_in(const char *at)
 	__m128i next = _mm_loadu_si128((const __m128i *)(const void *)(at + 1));
 	__m128i one = _mm_or_si128(_mm_or_si128(equals(bytes, '?'), equals(bytes, '#')),
 				   equals(bytes, '@'));
-	__m128i escape = _mm_and_si128(equals(bytes, '\\'), equals(next, 'u'));
-	__m128i letter =
-		_mm_or_si128(_mm_or_si128(equals(next, 'q'), equals(next, 'f')), equals(next, 't'));
-	__m128i key = _mm_and_si128(equals(bytes, '.'), letter);
+	__m128i two = _mm_or_si128(equals(bytes, '\\'), equals(bytes, '.'));
+	/* t and u differ in the lowest bit. */
+	__m128i t_or_u = equals(_mm_and_si128(next, _mm_set1_epi8(~1)), 't');
+	__m128i second = _mm_or_si128(_mm_or_si128(equals(next, 'q'), equals(next, 'f')), t_or_u);
 
-	return _mm_or_si128(_mm_or_si128(one, escape), key);
+	return _mm_or_si128(one, _mm_and_si128(two, second));
 }
 #endif
 

@@ -37,14 +37,16 @@ struct redact_char redact_char_before(const struct redact_text *text, const char
 /* Finds out which JSON in JSON the text before `at` is, for the control characters there. `at` must
  * not decrease. */
 void redact_text_go_to(struct redact_text *text, char *at);
-/* The first byte from `at` on that is ?, # or @, the backslash of \\u, or the dot of .q, .f or .t, by
- * which keys are found. */
+/* The first byte from `at` on that is ?, # or @, or a backslash or dot before q, f, t or u: of \\u, and of
+ * .q, .f and .t, by which keys are found. */
 const char *redact_find(const char *at, const char *end);
 
 /* A bit for what a byte may mean. */
 enum {
-	BYTE_IN_URL = 1,    /* anything to redact_url() */
-	BYTE_BEFORE_URL = 2 /* anything to who looks for the beginning of a URL */
+	BYTE_IN_URL = 1,     /* anything to redact_url() */
+	BYTE_BEFORE_URL = 2, /* anything to who looks for the beginning of a URL */
+	BYTE_ENDS_URL = 4,   /* or may do so, for redact_ends_url() */
+	BYTE_ESCAPED = 8     /* another character than itself */
 };
 
 extern const unsigned char redact_bytes[256];

@@ -265,21 +265,22 @@ char *redact_url(const struct redactor *redactor, struct redact_text *text, char
 
 	at = begin_url(&url, at, as);
 	while (at < text->end) {
-		struct redact_char c;
-		char *next;
+		unsigned means = redact_bytes[(unsigned char)*at];
+		struct redact_char c = {(unsigned char)*at, 1};
 
 		/* Fast path: most bytes mean nothing here. */
-		if (!(redact_bytes[(unsigned char)*at] & BYTE_IN_URL)) {
+		if (!(means & BYTE_IN_URL)) {
 			at++;
 			continue;
 		}
 		if (!bounded)
 			redact_text_go_to(text, at); /* there may be quotes in it */
-		c = redact_char_at(text, at);
-		next = at + c.len;
-		if (bounded && redact_ends_url(c.c, redact_peek(text, next)))
+		if (means & BYTE_ESCAPED)
+			c = redact_char_at(text, at);
+		if (bounded && (means & BYTE_ENDS_URL) &&
+		    redact_ends_url(c.c, redact_peek(text, at + c.len)))
 			break;
-		at = take_char(&url, c.c, at, next);
+		at = take_char(&url, c.c, at, at + c.len);
 	}
 	end_url(&url, begin, at, bounded);
 	return at;
