@@ -160,6 +160,8 @@ bool enrich_reserved_session(const struct enrich_reserved *names, struct json_st
 
 static struct view decoded(const struct enrich_reserved *names, struct json_string string)
 {
+	if (string.plain)
+		return (struct view){string.ptr, string.len};
 	return json_decode(string, names->scratch, names->longest + 4);
 }
 
