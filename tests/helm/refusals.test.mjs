@@ -113,7 +113,7 @@ const refused = [
 	[gateway({ hosts: ["Shop.example"] }), 'faro.proxy.gateway.hosts has "Shop.example"', "write host names of lower case letters"],
 	[gateway({ hosts: ["*.example"], route: { enabled: true } }), 'faro.proxy.gateway.hosts has "*.example"', "write each host"],
 	[gateway({ httpRoute: { enabled: true } }), "faro.proxy.gateway.httpRoute.parentRefs is not set", "such as [{name: gateway, namespace: infra}]"],
-	[gateway({ nginxImage: "" }), 'faro.proxy.gateway.nginxImage is ""', "such as docker.io/nginxinc/nginx-unprivileged"],
+	[gateway({ nginxImage: "" }), 'faro.proxy.gateway.nginxImage is ""', "such as nginxinc/nginx-unprivileged"],
 	[gateway({ address: "::" }), 'faro.proxy.gateway.address is "::"', "IPv6 in brackets"],
 	[gateway({}, { metrics: { port: 8080 } }), "faro.proxy.metrics.port is 8080", "write another, such as 12348"],
 	[gateway({}, claim), "faro.proxy.gateway.replicas is 2", "set replicas: 1"],

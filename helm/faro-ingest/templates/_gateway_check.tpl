@@ -13,7 +13,7 @@
 {{- else if and $gateway.httpRoute.enabled (not $gateway.httpRoute.parentRefs) -}}
   {{- $problem = "faro.proxy.gateway.httpRoute.parentRefs is not set: write the Gateway that the service's own HTTPRoute names, such as [{name: gateway, namespace: infra}]" -}}
 {{- else if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$" $gateway.nginxImage) -}}
-  {{- $problem = printf "faro.proxy.gateway.nginxImage is %q: write an image of nginx that runs without root, with its tag, such as docker.io/nginxinc/nginx-unprivileged:1.30" $gateway.nginxImage -}}
+  {{- $problem = printf "faro.proxy.gateway.nginxImage is %q: write an image of nginx that runs without root, with its tag, such as nginxinc/nginx-unprivileged:1.30" $gateway.nginxImage -}}
 {{- else if not (regexMatch "^([0-9.]+|\\[[0-9A-Fa-f:]+\\])?$" $gateway.address) -}}
   {{- $problem = printf "faro.proxy.gateway.address is %q: write an IP address, IPv6 in brackets, such as [::]; or leave it out" $gateway.address -}}
 {{- else if eq (int64 $proxy.metrics.port) 8080 -}}
