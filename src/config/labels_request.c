@@ -12,11 +12,15 @@ static bool is_letter(char c)
 	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
 }
 
+static bool is_plain_char(char c)
+{
+	return is_letter(c) || is_digit(c) || c == '.' || c == '_' || c == '-';
+}
+
 static bool is_plain(struct view key)
 {
 	for (size_t i = 0; i < key.len; i++)
-		if (!is_letter(key.ptr[i]) && !is_digit(key.ptr[i]) &&
-		    !memchr("._-", key.ptr[i], 3))
+		if (!is_plain_char(key.ptr[i]))
 			return false;
 	return key.len <= LABELS_REQUEST_KEY_MAX_BYTES;
 }

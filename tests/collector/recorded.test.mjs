@@ -10,6 +10,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
+import { gunzipSync } from "node:zlib";
 
 import { startStack } from "../browser/lib/stack.mjs";
 import { post } from "../system/lib/client.mjs";
@@ -19,7 +20,8 @@ import { startCollector } from "./lib/collector.mjs";
 import { startSink } from "./lib/sink.mjs";
 
 const headersOf = JSON.parse(beacon("headers.json"));
-const names = readdirSync(`${root}/examples/beacons`).filter((name) => /^(?!headers).*\.json$/.test(name));
+const files = readdirSync(`${root}/examples/beacons`, { recursive: true })
+	.filter((name) => /\.json(\.gz)?$/.test(name) && !name.endsWith("headers.json")).sort();
 
 /* --- what differs: faro-sink(1), COMPARED WITH A COLLECTOR ------------------------------------------ */
 
@@ -94,15 +96,14 @@ function countsOf(given) {
 	return { items, spans: spans.length };
 }
 
-/* { name, given, body, headers } of each body. */
-const bodies = [
-	...names.flatMap((name) => [name, `${name}.gz`].map((file) => ({
-		name: file, given: JSON.parse(beacon(name)), body: beacon(file),
-		headers: { ...(file.endsWith(".gz") && { "content-encoding": "gzip" }), ...headersOf[file],
-			"content-length": beacon(file).length },
-	}))),
-	{ name: "by hand", given: JSON.parse(ALL_FIELDS), body: ALL_FIELDS },
-];
+function bodyOf(name) {
+	const body = beacon(name);
+	const isGzip = name.endsWith(".gz");
+	const headers = { ...(isGzip && { "content-encoding": "gzip" }), ...headersOf[name], "content-length": body.length };
+	return { name, given: JSON.parse(isGzip ? gunzipSync(body) : body), body, headers };
+}
+
+const bodies = [...files.map(bodyOf), { name: "by hand", given: JSON.parse(ALL_FIELDS), body: ALL_FIELDS }];
 
 function compareSpans(records, lines, app) {
 	assert.equal(records.length, lines.length);

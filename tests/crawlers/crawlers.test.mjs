@@ -103,7 +103,7 @@ scenario("what nginx reads as an escape of its own, or as a variable, reaches th
 
 test("the generator refuses a list that it cannot read, or a crawler that would pass for a usual browser", () => {
 	const entry = (more) => [{ pattern: "Bot/", tags: ["seo"], ...more }];
-	for (const pattern of ["a{2}", "(?<name>x)", "(?=x)", "a)", "x\\1", "x\\t", "[", "b\u00f6t", "(a(b))"])
+	for (const pattern of ["", "|a", "a{2}", "(?<name>x)", "(?=x)", "a)", "x\\1", "x\\t", "[", "b\u00f6t", "(a(b))"])
 		assert.throws(() => generate(entry({ pattern })), /cannot read/, pattern);
 	for (const instance of [usual[0], usual.at(-1), "x".repeat(513)])
 		assert.throws(() => generate(entry({ instances: [instance] })), /taken for a usual browser/);

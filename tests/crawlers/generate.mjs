@@ -64,7 +64,7 @@ const PART = /(?:\\[^A-Za-z0-9]|\\[dDwWsSb]|\[(?:[^\]\\]|\\.)+\]|\((?:\?:|(?!\?)
 
 function partsOf(pattern) {
 	const parts = pattern.match(PART) ?? [];
-	if (parts.join("") !== pattern || /[^\x20-\x7e]/.test(pattern))
+	if (!pattern || parts.join("") !== pattern || /[^\x20-\x7e]/.test(pattern))
 		throw new Error(`the list has a pattern that this program cannot read: ${pattern}`);
 	/* nginx takes a group for a variable, and needs no \ before a slash. */
 	return parts.map((part) => part.replace(/^\((?!\?:)/, "(?:").replaceAll("\\/", "/"));

@@ -35,7 +35,6 @@ const PARAMS = `
 	fastcgi_param FARO_ATTR_GEO_COUNTRY_ISO_CODE $test_country;
 	fastcgi_param FARO_ATTR_USER_AGENT_SYNTHETIC_TYPE $test_synthetic;
 	fastcgi_param FARO_IGNORE $test_ignore;
-	fastcgi_param REMOTE_ADDR $test_address;
 	fastcgi_param HTTP_TRACEPARENT  `;
 const MAPS = `
 	map $http_x_test_country $test_country { default DE; ~. $http_x_test_country; }
@@ -47,7 +46,7 @@ const MAPS = `
 const start = (stage, { socket }) => nginx(stage, {
 	socket, http: MAPS,
 	edit: (name, text) => (name === "faro-location.conf"
-		? replace(text, "\n\tfastcgi_param HTTP_TRACEPARENT  ", PARAMS) : text),
+		? replace(replace(text, "\n\tfastcgi_param HTTP_TRACEPARENT  ", PARAMS), " $remote_addr;", " $test_address;") : text),
 });
 
 /* What a reader of the labelled body finds of it. */
