@@ -49,6 +49,8 @@ METRIC_SERIES(DROPPED_EXTENSION, DROPPED_ITEMS, "reason=\"extension\"")
 METRIC_SERIES(DROPPED_ERROR, DROPPED_ITEMS, "reason=\"error\"")
 METRIC_COUNTER(DROPPED_FIELDS, "dropped_fields_total",
 	       "Members that FARO_DROP_FIELDS removed from beacons.")
+METRIC_COUNTER(REDACTIONS, "redactions_total",
+	       "Places in beacons that FARO_REDACT replaced by REDACTED.")
 
 METRIC_SERIES(UPSTREAM_OK, REQUESTS, "outcome=\"ok\"")
 #define UPSTREAM_VERDICT(name, status, reason, ...) \

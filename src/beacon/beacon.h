@@ -7,6 +7,7 @@
 #define FARO_BEACON_BEACON_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -32,6 +33,7 @@ struct beacon_counts {
 	/* What the operator's settings left out (config/privacy.h); no item of it is counted above.
 	 */
 	uint32_t extension_errors, dropped_errors, dropped_fields;
+	size_t redactions;
 	bool left_out; /* the last item, too: nothing is left to relay */
 };
 

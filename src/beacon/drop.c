@@ -22,6 +22,8 @@ static bool is_name(struct json_string key, struct view name)
 
 const struct drop_node *drop_find(const struct drop_node *object, struct json_string key)
 {
+	if (!drop_may_have(object, key))
+		return NULL;
 	for (const struct drop_node *node = object->members; node; node = node->next)
 		if (is_name(key, node->name) || is_name(key, node->also))
 			return node;
@@ -46,6 +48,12 @@ static struct drop_node *find_same(const struct drop_node *object, struct view n
 	return node;
 }
 
+static void add_length(struct drop_node *object, struct view name)
+{
+	if (name.ptr)
+		object->lengths |= (uint64_t)1 << (name.len < 63 ? name.len : 63);
+}
+
 static struct drop_node *add_member(struct drop_tree *tree, struct drop_node *object,
 				    struct view name)
 {
@@ -56,6 +64,8 @@ static struct drop_node *add_member(struct drop_tree *tree, struct drop_node *ob
 	if (!snake)
 		return NULL;
 	also = privacy_snake_case(name, snake);
+	add_length(object, name);
+	add_length(object, also);
 	node = find_same(object, name, also);
 	if (node) {
 		if (!node->also.ptr && also.ptr)

@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#include "beacon/redact.h"
+
 enum {
 	FIRST_CAPACITY = 64
 };
@@ -143,5 +145,39 @@ enum buf_result edits_apply(const struct edits *edits, struct view in, const str
 		done = edit->offset + edit->removed;
 	}
 	append_reserved(out, in.ptr + done, in.len - done);
+	return BUF_OK;
+}
+
+/* What stands before edit i, or behind the last one. */
+static struct view piece_before(const struct edits *edits, struct view in, size_t i)
+{
+	size_t from = i > 0 ? edits->list[i - 1].offset + edits->list[i - 1].removed : 0;
+	size_t to = i < edits->count ? edits->list[i].offset : in.len;
+
+	return (struct view){in.ptr + from, to - from};
+}
+
+enum buf_result edits_apply_marked(const struct edits *edits, struct view in,
+				   const struct view *texts, struct buf *out, size_t *count)
+{
+	enum buf_result result;
+	size_t size = 0;
+
+	for (size_t i = 0; i <= edits->count; i++) {
+		size += redact_size(piece_before(edits, in, i), count);
+		if (i < edits->count)
+			size += texts[edits->list[i].text].len;
+	}
+	result = buf_reserve(out, size);
+	if (result != BUF_OK)
+		return result;
+	for (size_t i = 0; i <= edits->count; i++) {
+		struct view piece = piece_before(edits, in, i);
+
+		out->len = (size_t)(redact_write(piece, out->data + out->len) - out->data);
+		if (i < edits->count)
+			append_reserved(out, texts[edits->list[i].text].ptr,
+					texts[edits->list[i].text].len);
+	}
 	return BUF_OK;
 }

@@ -102,5 +102,8 @@ bool edits_end_items(struct edits *edits, struct edits_items *items, bool append
 /* Appends the edited `in` to `out`: reserves the exact size once and copies once. */
 enum buf_result edits_apply(const struct edits *edits, struct view in, const struct view *texts,
 			    struct buf *out);
+/* The same, and writes out what is marked in it (redact.h); adds to *count how many places that is. */
+enum buf_result edits_apply_marked(const struct edits *edits, struct view in,
+				   const struct view *texts, struct buf *out, size_t *count);
 
 #endif

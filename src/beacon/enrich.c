@@ -129,23 +129,40 @@ static enum verdict verdict_of_failure(const struct walk *walk, const char **det
 	return walk->json.error == JSON_EMPTY_KEY ? VERDICT_AMBIGUOUS_KEY : VERDICT_BAD_JSON;
 }
 
-static enum verdict write_out(const struct walk *walk, struct view in,
-			      const struct request_facts *facts, struct buf *out,
-			      const char **detail)
+/* The walk has found that the body is valid. */
+static enum buf_result apply(struct walk *walk, struct view in, const struct view *texts,
+			     struct buf *out)
+{
+	struct enricher *enricher = walk->enricher;
+
+	if (enricher->redactor &&
+	    redact_body(enricher->redactor, in, walk->spared, walk->spared_count) > 0)
+		return edits_apply_marked(&enricher->edits, in, texts, out,
+					  &walk->counts->redactions);
+	return edits_apply(&enricher->edits, in, texts, out);
+}
+
+static const struct view *texts_of(const struct walk *walk, const struct request_facts *facts)
 {
 	struct enricher *enricher = walk->enricher;
 	const struct labels *labels = enricher->labels;
-	const struct view *texts =
-		labels->request_attribute_count == 0
-			? enrich_fragments_of(&enricher->texts, walk->app)
-			: enrich_request_texts(&enricher->request, labels, &enricher->texts,
-					       walk->app, facts, walk->counts->no_location);
+
+	if (labels->request_attribute_count == 0)
+		return enrich_fragments_of(&enricher->texts, walk->app);
+	return enrich_request_texts(&enricher->request, labels, &enricher->texts, walk->app, facts,
+				    walk->counts->no_location);
+}
+
+static enum verdict write_out(struct walk *walk, struct view in, const struct request_facts *facts,
+			      struct buf *out, const char **detail)
+{
+	const struct view *texts = texts_of(walk, facts);
 
 	if (!texts) {
 		*detail = ENRICH_NO_MEMORY;
 		return VERDICT_OVERLOADED;
 	}
-	switch (edits_apply(&enricher->edits, in, texts, out)) {
+	switch (apply(walk, in, texts, out)) {
 	case BUF_OK:
 		return VERDICT_OK;
 	case BUF_TOO_LARGE:
@@ -179,21 +196,32 @@ enum verdict enrich(struct enricher *enricher, struct view in, const struct requ
 	return write_out(&walk, in, facts, out, detail);
 }
 
+static bool init_privacy(struct enricher *enricher, const struct privacy *privacy)
+{
+	if (!privacy)
+		return true;
+	enrich_noise_init(&enricher->noise, privacy);
+	if (privacy->redact.count > 0) {
+		enricher->redactor = redactor_new(privacy);
+		if (!enricher->redactor)
+			return false;
+	}
+	return drop_init(&enricher->dropped, &privacy->drop_fields);
+}
+
 struct enricher *enricher_new(const struct labels *labels, const struct privacy *privacy)
 {
-	static const struct config_list no_fields;
 	struct enricher *enricher = calloc(1, sizeof(*enricher));
 
 	if (!enricher)
 		return NULL;
 	enricher->labels = labels;
-	enrich_noise_init(&enricher->noise, privacy);
 	edits_init(&enricher->edits);
 	enrich_request_init(&enricher->request);
 	enrich_rule_sets_init(enricher->rules);
 	enricher->name_claims = calloc(labels->app_count, sizeof(*enricher->name_claims));
-	if (!drop_init(&enricher->dropped, privacy ? &privacy->drop_fields : &no_fields) ||
-	    !enricher->name_claims || !enrich_fragments_init(&enricher->texts, labels) ||
+	if (!init_privacy(enricher, privacy) || !enricher->name_claims ||
+	    !enrich_fragments_init(&enricher->texts, labels) ||
 	    !enrich_reserved_init(&enricher->names, labels)) {
 		enricher_free(enricher);
 		return NULL;
@@ -206,6 +234,7 @@ void enricher_free(struct enricher *enricher)
 	if (!enricher)
 		return;
 	drop_release(&enricher->dropped);
+	redactor_free(enricher->redactor);
 	enrich_reserved_release(&enricher->names);
 	enrich_fragments_release(&enricher->texts);
 	enrich_request_release(&enricher->request);

@@ -32,6 +32,9 @@ struct enricher *enricher_new(const struct labels *labels, const struct privacy 
 void enricher_free(struct enricher *enricher);
 
 /*
+ * `in` is overwritten where FARO_REDACT takes something away (redact.h): its bytes must be writable
+ * then, and are of no use afterwards.
+ *
  * `facts` may be NULL: there are none. Appends the labelled body to `out` and fills in *counts. Returns
  *
  *	VERDICT_OK

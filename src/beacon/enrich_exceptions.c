@@ -60,14 +60,14 @@ static struct view read_text(struct json *json, char *out, size_t size)
 }
 
 /* The filename of the next frame. */
-static struct view read_frame(struct json *json, char *out)
+static struct view read_frame(const struct enrich_noise *noise, struct json *json, char *out)
 {
 	struct view filename = VIEW_LITERAL("");
 	struct json_string key;
 
 	if (!enter_if(json, JSON_OBJECT))
 		return filename;
-	while (json_member(json, &key)) {
+	while (json_named_member(json, &noise->of_frame, &key)) {
 		if (is_named(key, VIEW_LITERAL("filename")))
 			filename = read_text(json, out, FILENAME_BYTES);
 		else
@@ -93,7 +93,7 @@ static bool is_of_extension(struct view filename)
 }
 
 /* Frames begin where the error was thrown: the first that names a file decides. */
-static bool read_frames(struct json *json)
+static bool read_frames(const struct enrich_noise *noise, struct json *json)
 {
 	bool decided = false, found = false;
 	char decoded[FILENAME_BYTES];
@@ -107,23 +107,23 @@ static bool read_frames(struct json *json)
 			json_skip(json);
 			continue;
 		}
-		filename = read_frame(json, decoded);
+		filename = read_frame(noise, json, decoded);
 		decided = filename.len > 0 && !is_one_of(filename, no_files, ARRAY_LEN(no_files));
 		found = decided && is_of_extension(filename);
 	}
 	return found;
 }
 
-static bool read_stacktrace(struct json *json)
+static bool read_stacktrace(const struct enrich_noise *noise, struct json *json)
 {
 	struct json_string key;
 	bool found = false;
 
 	if (!enter_if(json, JSON_OBJECT))
 		return false;
-	while (json_member(json, &key)) {
+	while (json_named_member(json, &noise->of_stacktrace, &key)) {
 		if (is_named(key, VIEW_LITERAL("frames")))
-			found = read_frames(json) || found;
+			found = read_frames(noise, json) || found;
 		else
 			json_skip(json);
 	}
@@ -143,30 +143,28 @@ static bool read_value(struct json *json, const struct config_list *texts)
 	return false;
 }
 
-/* `ahead` is a copy of the walk's cursor, at an exception. */
-static enum noise noise_of(const struct enrich_noise *noise, struct json ahead)
+/* `ahead` is a copy of the walk's cursor, at an exception, which it passes over. */
+static enum noise noise_of(const struct enrich_noise *noise, struct json *ahead)
 {
 	bool extension = false, text = false;
 	struct json_string key;
 
-	if (!enter_if(&ahead, JSON_OBJECT))
+	if (!enter_if(ahead, JSON_OBJECT))
 		return NOISE_NONE;
-	while (json_member(&ahead, &key)) {
+	while (json_named_member(ahead, &noise->of_exception, &key)) {
 		if (noise->extensions && is_named(key, VIEW_LITERAL("stacktrace")))
-			extension = read_stacktrace(&ahead) || extension;
+			extension = read_stacktrace(noise, ahead) || extension;
 		else if (noise->texts && is_named(key, VIEW_LITERAL("value")))
-			text = read_value(&ahead, noise->texts) || text;
+			text = read_value(ahead, noise->texts) || text;
 		else
-			json_skip(&ahead);
+			json_skip(ahead);
 	}
 	return extension ? NOISE_EXTENSION : text ? NOISE_TEXT : NOISE_NONE;
 }
 
-static void remove_exception(struct walk *walk, struct edits_items *items, enum noise noise)
+static void remove_exception(struct walk *walk, struct edits_items *items, size_t from,
+			     enum noise noise)
 {
-	size_t from = json_offset(&walk->json);
-
-	json_skip(&walk->json);
 	walk_remove_item(walk, items, from);
 	walk->lost_items = true;
 	if (noise == NOISE_EXTENSION)
@@ -183,15 +181,19 @@ static void walk_noisy(struct walk *walk)
 	if (!walk_enter_array(walk))
 		return;
 	while (walk_next_element(walk, array)) {
-		enum noise noise = noise_of(&walk->enricher->noise, walk->json);
+		struct json ahead = walk->json;
+		enum noise noise = noise_of(&walk->enricher->noise, &ahead);
+		size_t from = json_offset(&walk->json);
 
 		walk_next_item(walk, &items);
-		if (noise != NOISE_NONE) {
-			remove_exception(walk, &items, noise);
-		} else {
+		if (json_failed(&ahead) || (noise == NOISE_NONE && walk->node))
 			walk_pass(walk);
+		else
+			walk->json = ahead;
+		if (noise != NOISE_NONE)
+			remove_exception(walk, &items, from, noise);
+		else
 			walk->counts->exceptions++;
-		}
 	}
 	walk_close(walk, &items, false);
 }
@@ -206,11 +208,12 @@ void walk_exceptions(struct walk *walk)
 
 void enrich_noise_init(struct enrich_noise *noise, const struct privacy *privacy)
 {
-	*noise = (struct enrich_noise){0};
-	if (!privacy)
-		return;
 	noise->extensions = privacy->drop_extension_errors == SWITCH_ON;
 	if (privacy->drop_errors.count > 0)
 		noise->texts = &privacy->drop_errors;
 	noise->any = noise->extensions || noise->texts;
+	json_names_add(&noise->of_exception, VIEW_LITERAL("stacktrace"));
+	json_names_add(&noise->of_exception, VIEW_LITERAL("value"));
+	json_names_add(&noise->of_stacktrace, VIEW_LITERAL("frames"));
+	json_names_add(&noise->of_frame, VIEW_LITERAL("filename"));
 }

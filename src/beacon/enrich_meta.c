@@ -15,6 +15,7 @@ static void walk_app_name(struct walk *walk)
 	json_peek(&walk->json);
 	from = json_offset(&walk->json);
 	walk_read_claim(walk, &claim);
+	walk_spare(walk, from);
 	app = walk_claimed_app(walk, &claim);
 	if (app < walk->enricher->labels->app_count) {
 		walk->app = app;
@@ -35,6 +36,7 @@ static void walk_app_label(struct walk *walk, struct view ours, enum enrich_text
 	json_peek(&walk->json);
 	from = json_offset(&walk->json);
 	walk_read_claim(walk, &claim);
+	walk_spare(walk, from);
 	if (claim_is(&claim, ours))
 		return;
 	walk_add_text(walk, from, json_offset(&walk->json) - from,
@@ -51,6 +53,7 @@ static void walk_app_version(struct walk *walk)
 	json_peek(&walk->json);
 	from = json_offset(&walk->json);
 	walk_read_claim(walk, &claim);
+	walk_spare(walk, from);
 	if (!claim.made && walk->enricher->labels->version.len > 0)
 		walk_add_text(walk, from, json_offset(&walk->json) - from,
 			      enrich_fragment_index(TEXT_VERSION, VALUE));
@@ -95,10 +98,10 @@ static void walk_app(struct walk *walk)
 	add_missing_labels(walk, &members);
 }
 
-/* Something is stamped in a session, or may be. */
+/* Something is stamped in a session, or may be, or would be if it had a value here. */
 static bool may_stamp_session(const struct labels *labels)
 {
-	return labels->attribute_count + labels->request_attribute_count > 0;
+	return labels->attribute_count + labels->request_attribute_count + labels->unset_count > 0;
 }
 
 static void walk_session_attributes(struct walk *walk)
@@ -159,8 +162,12 @@ static void walk_geo(struct walk *walk, const struct members *members)
 static void walk_service_name(struct walk *walk, const struct members *members)
 {
 	struct claim claim = {0};
+	size_t from;
 
+	json_peek(&walk->json);
+	from = json_offset(&walk->json);
 	walk_read_claim(walk, &claim);
+	walk_spare(walk, from);
 	if (walk_claimed_app(walk, &claim) == walk->enricher->labels->app_count)
 		remove_claim(walk, members, &claim);
 }
@@ -195,6 +202,16 @@ static void walk_overrides(struct walk *walk)
 	walk_close(walk, &items, false);
 }
 
+static void walk_session_id(struct walk *walk)
+{
+	size_t from;
+
+	json_peek(&walk->json);
+	from = json_offset(&walk->json);
+	walk_pass(walk);
+	walk_spare(walk, from);
+}
+
 static void walk_session(struct walk *walk)
 {
 	bool stamped = may_stamp_session(walk->enricher->labels);
@@ -213,7 +230,7 @@ static void walk_session(struct walk *walk)
 		else if (rule->action == DO_OVERRIDES)
 			walk_overrides(walk);
 		else
-			walk_pass(walk);
+			walk_session_id(walk);
 	}
 	if (stamped && !members_have(&members, DO_SESSION_ATTRIBUTES))
 		walk_add_member(walk, &members, TEXT_SESSION_ATTRIBUTES);

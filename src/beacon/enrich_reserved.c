@@ -139,7 +139,7 @@ static size_t session_as(const struct enrich_reserved *names, struct json_string
 	struct view found = {names->scratch, n};
 
 	as_label(names->scratch, n);
-	for (i = 0; i < names->session_stamped; i++)
+	for (i = 0; i < names->session_count; i++)
 		if (view_equals(found, names->session[i]))
 			break;
 	return i;
@@ -151,15 +151,17 @@ bool enrich_reserved_session(const struct enrich_reserved *names, struct json_st
 	const struct labels *labels = names->labels;
 	size_t found = session_as(names, key, LINE_LOGFMT);
 
-	if (found == names->session_stamped)
+	if (found == names->session_count)
 		found = session_as(names, key, LINE_JSON);
 	*ours = found < labels->attribute_count ? labels->attributes[found].value
 						: VIEW_LITERAL("");
-	return found < names->session_stamped;
+	return found < names->session_count;
 }
 
 static struct view decoded(const struct enrich_reserved *names, struct json_string string)
 {
+	if (string.plain)
+		return (struct view){string.ptr, string.len};
 	return json_decode(string, names->scratch, names->longest + 4);
 }
 
@@ -185,10 +187,11 @@ static bool looks_like(struct json_string key, struct view normal)
 	return i == normal.len;
 }
 
-/* With whatever stands in it for a dot: what is made of it may have its label's name. */
-static bool is_of_request(const struct enrich_reserved *names, struct json_string key)
+/* Of a request, or of a label without a value. With whatever stands in it for a dot: what is made of
+ * it may have its label's name. */
+static bool is_kept_free(const struct enrich_reserved *names, struct json_string key)
 {
-	for (size_t i = names->labels->attribute_count; i < names->session_stamped; i++)
+	for (size_t i = names->labels->attribute_count; i < names->session_count; i++)
 		if (looks_like(key, names->session[i]))
 			return true;
 	return false;
@@ -207,7 +210,7 @@ enum enrich_owner enrich_reserved_attribute(const struct enrich_reserved *names,
 			return OWNER_US;
 		}
 	*ours = VIEW_LITERAL("");
-	return view_starts_with(text, VIEW_LITERAL("k8s.")) || is_of_request(names, key)
+	return view_starts_with(text, VIEW_LITERAL("k8s.")) || is_kept_free(names, key)
 		       ? OWNER_US
 		       : OWNER_BROWSER;
 }
@@ -269,9 +272,9 @@ static bool init_session(struct enrich_reserved *names)
 	const struct labels *labels = names->labels;
 	bool ok;
 
-	names->session_stamped = labels->attribute_count + labels->request_attribute_count;
-	names->session =
-		calloc(names->session_stamped + labels->unset_count + 1, sizeof(*names->session));
+	names->session = calloc(labels->attribute_count + labels->request_attribute_count +
+					labels->unset_count + 1,
+				sizeof(*names->session));
 	ok = names->session != NULL;
 	for (size_t i = 0; ok && i < labels->attribute_count; i++)
 		ok = add_session_key(names, labels->attributes[i].session_key);

@@ -30,10 +30,10 @@ struct enrich_reserved {
 	const struct labels *labels;
 	struct enrich_label *stamped; /* all but service.name, whose value depends on the app */
 	size_t stamped_count;
-	/* Normalised keys: of labels->attributes and request_attributes in their order, which
-	 * nobody else may use in a session, then of those that are not set. */
+	/* Normalised keys that nobody else may use in a session: of labels->attributes and
+	 * request_attributes in their order, then of those without a value. */
 	struct view *session;
-	size_t session_count, session_stamped;
+	size_t session_count;
 	size_t longest; /* bytes of the longest of these, the labels' keys and the apps' names */
 	/* A decoded text that does not fit still looks longer than all of them. */
 	char *scratch;

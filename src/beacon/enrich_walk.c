@@ -5,6 +5,13 @@
  */
 #include "beacon/enrich_walk.h"
 
+void walk_spare(struct walk *walk, size_t from)
+{
+	if (walk->spared_count < WALK_SPARED_MAX)
+		walk->spared[walk->spared_count++] =
+			(struct view){walk->json.start + from, json_offset(&walk->json) - from};
+}
+
 void walk_refuse(struct walk *walk, size_t offset, enum verdict verdict, const char *detail)
 {
 	walk->verdict = verdict;
@@ -172,8 +179,13 @@ const struct enrich_rule *walk_next_known(struct walk *walk, struct members *mem
 		lend_items(walk, members);
 	while (next_member(walk, members, &key)) {
 		walk->node = NULL;
-		if (members->node && drop_known(walk, members, key))
+		if (members->node && drop_may_have(members->node, key) &&
+		    drop_known(walk, members, key))
 			continue;
+		if (members->items && !json_names_may_have(&members->set->names, key)) {
+			walk_pass(walk);
+			continue;
+		}
 		rule = enrich_rule_find(members->set, key, &members->seen, &fault);
 		if (!rule) {
 			walk_pass(walk);

@@ -17,19 +17,22 @@
 #include "beacon/enrich_reserved.h"
 #include "beacon/enrich_rules.h"
 #include "beacon/json.h"
+#include "beacon/redact.h"
 
 #define ENRICH_NO_MEMORY "There is no memory for this body now; send it again later."
 
 /* Exceptions that are left out. */
 struct enrich_noise {
 	bool any, extensions;
-	const struct config_list *texts; /* NULL: none */
+	const struct config_list *texts;                         /* NULL: none */
+	struct json_names of_exception, of_stacktrace, of_frame; /* members that count */
 };
 
 struct enricher {
 	const struct labels *labels;
 	struct enrich_noise noise;
 	struct drop_tree dropped;
+	struct redactor *redactor;                    /* NULL: nothing is redacted */
 	struct edits_items items[JSON_MAX_DEPTH + 1]; /* lent to objects, by depth */
 	struct enrich_rule_set rules[ENRICH_LEVELS];
 	struct edits edits;
@@ -39,15 +42,22 @@ struct enricher {
 	uint32_t *name_claims; /* for each app: how many resources claimed its name */
 };
 
+enum {
+	/* Four labels in meta.app, the session's id, and serviceName, which come once each. */
+	WALK_SPARED_MAX = 6
+};
+
 struct walk {
 	struct json json;
 	struct enricher *enricher;
 	struct beacon_counts *counts;
-	size_t app;                   /* index into labels->apps */
-	uint32_t known_claims;        /* sum of name_claims */
-	const struct drop_node *node; /* of the next value */
-	bool lost_items;              /* the operator's settings have removed one */
-	enum verdict verdict;         /* of walk_refuse() */
+	size_t app;                          /* index into labels->apps */
+	uint32_t known_claims;               /* sum of name_claims */
+	const struct drop_node *node;        /* of the next value */
+	bool lost_items;                     /* the operator's settings have removed one */
+	struct view spared[WALK_SPARED_MAX]; /* values that are not redacted */
+	size_t spared_count;
+	enum verdict verdict; /* of walk_refuse() */
 	const char *detail;
 };
 
@@ -69,6 +79,8 @@ struct claim {
 	struct json_string string;
 };
 
+/* The value that begins at `from`, and has just been passed, is not redacted. */
+void walk_spare(struct walk *walk, size_t from);
 /* Ends the pass with this verdict. Must not be called after another error. */
 void walk_refuse(struct walk *walk, size_t offset, enum verdict verdict, const char *detail);
 /* True if the next value has the type that a rule wants. False for null, which is skipped, and for

@@ -99,8 +99,30 @@ static void choose_authorities(struct reading *reading)
 			       "ca-certificates: no receiver at https:// can be trusted");
 }
 
+/* Lists that are for an item of FARO_REDACT. */
+static bool redacts(const struct privacy *privacy, struct view word)
+{
+	for (size_t i = 0; i < privacy->redact.count; i++)
+		if (view_equals(privacy->redact.items[i], word))
+			return true;
+	return false;
+}
+
+static void check_redaction(struct reading *reading)
+{
+	const struct privacy *privacy = &reading->config->privacy;
+
+	if (privacy->redact_params.count > 0 && !redacts(privacy, VIEW_LITERAL("secrets")))
+		reading_report(reading, "warning: FARO_REDACT_PARAMS has no effect: FARO_REDACT "
+					"does not have secrets");
+	if (privacy->redact_keep.count > 0 && !redacts(privacy, VIEW_LITERAL("query")))
+		reading_report(reading, "warning: FARO_REDACT_KEEP has no effect: FARO_REDACT "
+					"does not have query");
+}
+
 void defaults_choose(struct reading *reading)
 {
+	check_redaction(reading);
 	choose_authorities(reading);
 	check_memory(reading);
 }

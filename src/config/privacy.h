@@ -27,7 +27,18 @@ enum {
 	PRIVACY_TEXT_MAX_BYTES = 255 /* of an item */
 };
 
+/* The items of FARO_REDACT. */
+#define PRIVACY_REDACT_WORDS     \
+	PRIVACY_REDACT(secrets)  \
+	PRIVACY_REDACT(query)    \
+	PRIVACY_REDACT(fragment) \
+	PRIVACY_REDACT(userinfo) \
+	PRIVACY_REDACT(email)
+
 struct privacy {
+	struct config_list redact;        /* of those words */
+	struct config_list redact_params; /* names of parameters beside the known ones */
+	struct config_list redact_keep;   /* names of parameters that `query` keeps */
 	enum config_switch drop_extension_errors;
 	struct config_list drop_errors; /* literal texts */
 	struct config_list drop_fields; /* paths, see privacy_path_next() */

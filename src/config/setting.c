@@ -131,6 +131,16 @@ const struct setting settings[] = {
 	BYTES("FARO_MAX_MEMORY_BYTES", max_memory_bytes, 1, 2 * GIB, NULL,
 	      "All bodies together; beyond it browsers get 429. Default: a third of the cgroup's "
 	      "memory limit, else 128MiB."),
+	SHORT_LIST("FARO_REDACT", privacy.redact, PRIVACY_LIST_MAX, setting_check_redact,
+		   "some of secrets, query, fragment, userinfo and email", NULL,
+		   "What becomes REDACTED in URLs and texts: secrets, query, fragment, userinfo, "
+		   "email."),
+	SHORT_LIST("FARO_REDACT_PARAMS", privacy.redact_params, PRIVACY_LIST_MAX,
+		   setting_check_param, "at most 64 names of parameters, such as session_key", NULL,
+		   "Further parameters of URLs that are secrets."),
+	SHORT_LIST("FARO_REDACT_KEEP", privacy.redact_keep, PRIVACY_LIST_MAX, setting_check_param,
+		   "at most 64 names of parameters, such as page", NULL,
+		   "Parameters of URLs whose values stay where FARO_REDACT has query."),
 	WORD("FARO_DROP_EXTENSION_ERRORS", privacy.drop_extension_errors, switch_words, "off",
 	     "on or off: leave out exceptions that a browser's extension has thrown."),
 	SHORT_LIST("FARO_DROP_ERRORS", privacy.drop_errors, PRIVACY_LIST_MAX, setting_check_error,

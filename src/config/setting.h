@@ -91,6 +91,6 @@ setting_check setting_check_ca_file, setting_check_key_file, setting_check_tenan
 	setting_check_path, setting_check_origin, setting_check_header, setting_check_directory;
 
 /* setting_privacy.c */
-setting_check setting_check_error, setting_check_field;
+setting_check setting_check_redact, setting_check_param, setting_check_error, setting_check_field;
 
 #endif

@@ -16,6 +16,23 @@ static const char *text_problem(const char *text)
 	return strlen(text) <= PRIVACY_TEXT_MAX_BYTES ? NULL : "one of them is too long";
 }
 
+const char *setting_check_redact(char *text)
+{
+#define PRIVACY_REDACT(word)          \
+	if (strcmp(text, #word) == 0) \
+		return NULL;
+	PRIVACY_REDACT_WORDS
+#undef PRIVACY_REDACT
+	return "";
+}
+
+const char *setting_check_param(char *text)
+{
+	if (strpbrk(text, "=&?# \"<>"))
+		return "it has a character that no name in a URL has";
+	return text_problem(text);
+}
+
 const char *setting_check_error(char *text)
 {
 	return text_problem(text);
@@ -41,6 +58,9 @@ static const struct known {
 	{"meta.app.version", GUARD_BELOW},
 	{"meta.session", GUARD_ITSELF},
 	{"meta.session.attributes", GUARD_ITSELF},
+	/* Where a page opts out of being located. */
+	{"meta.session.overrides", GUARD_ITSELF},
+	{"meta.session.overrides.geoLocationTrackingEnabled", GUARD_BELOW},
 	{"logs[]", GUARD_NONE},
 	{"exceptions[]", GUARD_NONE},
 	{"events[]", GUARD_NONE},
@@ -97,7 +117,7 @@ static const char *problem_with(const struct path *path, const struct path *row,
 	bool is_last = path->count == row->count;
 
 	if (guard == GUARD_BELOW || (guard == GUARD_ITSELF && is_last))
-		return "labels are stamped there";
+		return "labels are stamped, or a page opts out, there";
 	if (!is_last && step->arrays != row->steps[row->count - 1].arrays)
 		return "[] belongs behind the name of an array, and only there";
 	return NULL;

@@ -266,6 +266,7 @@ static void count_changes(const struct beacon_counts *counts)
 	metrics_add(METRIC_DROPPED_EXTENSION, counts->extension_errors);
 	metrics_add(METRIC_DROPPED_ERROR, counts->dropped_errors);
 	metrics_add(METRIC_DROPPED_FIELDS, counts->dropped_fields);
+	metrics_add(METRIC_REDACTIONS, (int64_t)counts->redactions);
 }
 
 /* --- what the web server says ------------------------------------------------------ */
@@ -305,14 +306,15 @@ bool ingest_label(struct ingest *ingest, struct request *request)
 		return reject_body(ingest, request, verdict, detail);
 	metrics_add(METRIC_DECODED_BYTES, (int64_t)plain.len);
 	use_address(ingest->config, request);
+	/* As it was received: enrich() may overwrite it. */
+	if (request->forwarded.idempotency_key.len > 0)
+		request->hash = dedup_hash(request->forwarded.idempotency_key, plain);
 	verdict = enrich(ingest->enricher, plain, &request->facts, &request->labelled,
 			 &request->counts, &offset, &detail);
 	if (verdict != VERDICT_OK)
 		return reject_content(ingest, request, verdict, detail, offset);
 	if (request->counts.no_location)
 		request->forwarded.client_address = (struct view){NULL, 0};
-	if (request->forwarded.idempotency_key.len > 0)
-		request->hash = dedup_hash(request->forwarded.idempotency_key, plain);
 	count_changes(&request->counts);
 	return true;
 }

@@ -31,6 +31,16 @@ scenario("SETTINGS.md has each setting of --help, with its type, range and defau
 	for (const [name, , , meaning] of table) assert.match(meaning, /\w{3}/, name);
 });
 
+scenario("the set of settings that PRIVACY.md recommends is one that the program takes", async (stage) => {
+	const [, set] = /^## A recommended set$[^`]*```text\n([^`]*)```/m.exec(text("docs/PRIVACY.md"));
+	const env = Object.fromEntries(set.trim().split("\n").map((line) => line.split("=")));
+	assert.ok(Object.keys(env).length > 3);
+	const { code, stderr } = await runIngest(stage, ["--test-config"],
+		{ env: { ...env, OTEL_SERVICE_NAME: "shop", FARO_UPSTREAM_URL: "http://alloy:12347", FARO_SPOOL_DIR: stage.dir } });
+	assert.equal(code, 0, stderr);
+	assert.doesNotMatch(stderr, /level=warn/);
+});
+
 test("REPLIES.md has each status with its reason, and what each 202 rests on", () => {
 	const page = text("docs/REPLIES.md");
 	const list = text("src/base/verdict_list.h").replace(/\s+/g, " ");

@@ -53,19 +53,38 @@ const values = Object.fromEntries(leaves(parse(read(library, "values.yaml"))[0])
 
 test("the table of values has every value with its default, in their order", () => {
 	const [, section] = readme.split("\n## Values\n");
-	const rows = [...section.matchAll(/^\| `([\w.]+)` \| `(.*?)` \|/gm)].map(([, name, value]) => [name, JSON.parse(value)]);
+	const rows = [...section.matchAll(/^\| `([\w.]+)` \| [\w ]+ \| `(.*?)` \|/gm)].map(([, name, value]) => [name, JSON.parse(value)]);
 	assert.deepEqual(rows, Object.entries(values));
 });
 
+const schema = JSON.parse(read(library, "values.schema.json"));
+const resolve = (node) => node.$ref ? resolve(schema.$defs[node.$ref.slice("#/$defs/".length)]) : node;
+
+/* What the table calls the schema's type. What may be asked for and limited is Kubernetes' to say. */
+function typeOf(name) {
+	if (/esources\.(requests|limits)\./.test(name)) return "quantity";
+	const node = name.split(".").reduce((outer, key) => resolve(outer).properties[key], schema.$defs.faro);
+	if (node.$ref === "#/$defs/bytes") return "bytes";
+	const { type, enum: words } = resolve(node);
+	return words ? "word" : { array: "list", object: "map", boolean: "bool" }[type] ?? [type].flat().join(" or ");
+}
+
+test("the table of values has the types of the schema, and says what is required", () => {
+	const [, section] = readme.split("\n## Values\n");
+	const rows = [...section.matchAll(/^\| `([\w.]+)` \| ([\w ]+) \| `.*?` \| (.*)\|$/gm)];
+	assert.equal(rows.length, Object.keys(values).length);
+	for (const [, name, type] of rows) assert.equal(type, typeOf(name), name);
+	assert.deepEqual(rows.filter(([, , , note]) => note.includes("**required**")).map(([, name]) => name),
+		["proxy.upstreamUrl", "proxy.image.registry", "proxy.gateway.hosts", "proxy.gateway.httpRoute.parentRefs", "serviceName"]);
+});
+
 test("the schema has every value, and nothing else", () => {
-	const schema = JSON.parse(read(library, "values.schema.json"));
-	const resolve = (node) => node.$ref ? resolve(schema.$defs[node.$ref.slice("#/$defs/".length)]) : node;
 	const names = (node, prefix = "") => Object.entries(node.properties).flatMap(([key, value]) => {
 		const inner = resolve(value);
 		return inner.properties ? names(inner, `${prefix}${key}.`) : [prefix + key];
 	});
 	/* What may be asked for and limited is Kubernetes' to say. */
-	const free = (name) => name.replace(/^(proxy\.resources\.\w+)\..*/, "$1");
+	const free = (name) => name.replace(/^(proxy\.(?:resources|gateway\.nginxResources)\.\w+)\..*/, "$1");
 	assert.deepEqual([...new Set(names(schema.$defs.faro))].sort(), [...new Set(Object.keys(values).map(free))].sort());
 });
 
@@ -85,4 +104,4 @@ test("the README has the templates that services include, as helm/shop does all 
 });
 
 test("the README names the versions of Kubernetes that are checked", () =>
-	assert.ok(readme.includes(`Kubernetes ${VERSIONS.slice(0, -1).join(", ")} and ${VERSIONS.at(-1)}`)));
+	assert.ok(readme.includes(`Kubernetes ${VERSIONS[0]} to ${VERSIONS.at(-1)},`)));

@@ -10,6 +10,9 @@ import { chart, find, parse, refusal, shop, template, tests } from "./lib/helm.m
 
 const faro = (values) => ({ faro: { enabled: true, ...values } });
 const proxy = (values) => faro({ proxy: values });
+const routed = { hosts: ["shop.example"], ingress: { enabled: true } };
+const gateway = (values, more = {}) => proxy({ mode: "gateway", gateway: { ...routed, ...values }, ...more });
+const claim = { spool: { enabled: true, existingClaim: "x" } };
 
 /* [values, the value's name, the remedy] */
 const refused = [
@@ -104,9 +107,31 @@ const refused = [
 	[proxy({ extraEnv: [{ name: "FARO_SPOOL_DIR", value: "/tmp" }] }), "faro.proxy.extraEnv has FARO_SPOOL_DIR", "leave it out"],
 	[faro({ serviceEnv: { enabled: true }, collectorUrl: "https://x", proxy: { enabled: false, upstreamUrl: "" } }),
 		"faro.serviceEnv.otlpEndpoint is not set", "write the OTLP endpoint"],
+	[gateway({ ingress: {} }), "nothing would send beacons to the gateway", "set faro.proxy.gateway.ingress.enabled, httpRoute.enabled or route.enabled: true"],
+	[gateway({ hosts: [] }), "faro.proxy.gateway.hosts is not set", "such as [shop.example]"],
+	[gateway({ hosts: ["https://shop.example"] }), 'faro.proxy.gateway.hosts has "https://shop.example"', "without scheme, port and path"],
+	[gateway({ hosts: ["Shop.example"] }), 'faro.proxy.gateway.hosts has "Shop.example"', "write host names of lower case letters"],
+	[gateway({ hosts: ["*.example"], route: { enabled: true } }), 'faro.proxy.gateway.hosts has "*.example"', "write each host"],
+	[gateway({ httpRoute: { enabled: true } }), "faro.proxy.gateway.httpRoute.parentRefs is not set", "such as [{name: gateway, namespace: infra}]"],
+	[gateway({ nginxImage: "" }), 'faro.proxy.gateway.nginxImage is ""', "such as nginxinc/nginx-unprivileged"],
+	[gateway({ address: "::" }), 'faro.proxy.gateway.address is "::"', "IPv6 in brackets"],
+	[gateway({}, { metrics: { port: 8080 } }), "faro.proxy.metrics.port is 8080", "write another, such as 12348"],
+	[gateway({}, claim), "faro.proxy.gateway.replicas is 2", "set replicas: 1"],
+	[gateway({ replicas: 1, hpa: { enabled: true } }, claim), "faro.proxy.spool.existingClaim is set", "set faro.proxy.gateway.hpa.enabled: false and replicas: 1"],
+	[gateway({ hpa: { enabled: true, minReplicas: 6 } }), "faro.proxy.gateway.hpa.minReplicas is 6", "the other way round"],
+	[gateway({ hpa: { enabled: true }, nginxResources: { requests: { cpu: "" } } }), "faro.proxy.gateway.nginxResources.requests.cpu is not set", "leave the default"],
+	[gateway({ podSpec: { containers: [] } }), "faro.proxy.gateway.podSpec has containers", "leave it out"],
+	[gateway({ podSpec: { initContainers: [] } }), "faro.proxy.gateway.podSpec has initContainers", "leave it out"],
+	[faro({ name: "1x", proxy: { mode: "gateway", gateway: routed } }), 'faro.name gives "1x"', "begins with a letter"],
+	[gateway({}, { image: { registry: "" } }), "faro.proxy.image.registry is not set", "write the registry"],
 
 	/* What the schema checks; its messages say where, what was there and what is taken. */
-	[proxy({ mode: "daemon" }), "at '/proxy/mode'", "value must be one of 'sidecar', 'include'"],
+	[proxy({ mode: "daemon" }), "at '/proxy/mode'", "value must be one of 'sidecar', 'include', 'gateway'"],
+	[gateway({ nginximage: "nginx" }), "faro.proxy.gateway.nginximage is not a value of this chart", "did you mean faro.proxy.gateway.nginxImage?"],
+	[gateway({ httpRoutes: {} }), "faro.proxy.gateway.httpRoutes is not a value of this chart", "did you mean faro.proxy.gateway.httpRoute?"],
+	[gateway({ replicas: 0 }), "at '/proxy/gateway/replicas'", "minimum: got 0, want 1"],
+	[gateway({ hosts: "shop.example" }), "at '/proxy/gateway/hosts'", "want array"],
+	[gateway({ httpRoute: { enabled: true, parentRefs: [{ namespace: "x" }] } }), "at '/proxy/gateway/httpRoute/parentRefs/0'", "missing property 'name'"],
 	[proxy({ nativeSidecar: "yes" }), "at '/proxy/nativeSidecar'", "want boolean"],
 	[proxy({ preStopSeconds: 301 }), "at '/proxy/preStopSeconds'", "300"],
 	[proxy({ livenessProbe: { periodSeconds: 0 } }), "at '/proxy/livenessProbe/periodSeconds'", "minimum: got 0, want 1"],

@@ -22,15 +22,17 @@ const source = join(here, '..', '..', 'src');
 const work = mkdtempSync(join(tmpdir(), 'faro-json-suite-'));
 after(() => rmSync(work, { recursive: true }));
 
-const modules = ['base/buf.c',
-	...readdirSync(join(source, 'beacon')).filter((file) => /^(json|edits|enrich).*\.c$/.test(file)).map((file) => `beacon/${file}`)];
+const folder = (name, wanted) => readdirSync(join(source, name)).filter((file) => wanted.test(file)).map((file) => `${name}/${file}`);
+const modules = ['base/arena.c', 'base/buf.c', 'base/text.c', 'config/privacy.c', ...folder('config', /^labels.*\.c$/),
+	...folder('beacon', /^(json|edits|enrich|drop|redact).*\.c$/)];
+const cjson = execFileSync('pkg-config', ['--cflags', '--libs', 'libcjson'], { encoding: 'utf8' }).trim().split(' ');
 
 function build(name, ...flags) {
 	const out = join(work, name);
 	execFileSync(process.env.CC ?? 'cc', ['-std=gnu11', '-O1', '-D_GNU_SOURCE', `-I${source}`,
 		`-I${join(here, '..', 'unit')}`,
 		...(process.env.CFLAGS ?? '').split(' ').filter(Boolean), ...flags,
-		join(here, 'driver.c'), ...modules.map((file) => join(source, file)), '-o', out],
+		join(here, 'driver.c'), ...modules.map((file) => join(source, file)), ...cjson, '-o', out],
 	{ stdio: 'inherit' });
 	return out;
 }

@@ -152,6 +152,9 @@ func (g *generator) sessionAttributes() {
 		key := strings.ReplaceAll(f.key, ".", "_")
 		keys = append(keys, key, f.key, g.lookalike(key), g.lookalike(g.lookalike(key)))
 	}
+	for _, a := range g.id.unset {
+		keys = append(keys, a, g.lookalike(strings.ReplaceAll(a, ".", "_")))
+	}
 	var fields []field
 	for g.random.IntN(3) > 0 {
 		fields = append(fields, field{pick(g, keys...), g.someText})
@@ -272,6 +275,7 @@ func (g *generator) resourceAttribute() {
 	for _, f := range g.id.request {
 		keys = append(keys, f.key, strings.ReplaceAll(f.key, ".", "_"), strings.ReplaceAll(f.key, ".", "-"))
 	}
+	keys = append(keys, g.id.unset...)
 	key := pick(g, keys...)
 	if g.trick() {
 		key = g.lookalike(key)

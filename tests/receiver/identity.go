@@ -181,6 +181,11 @@ func (id *identity) claimsResource(key string) bool {
 			return true
 		}
 	}
+	for _, a := range id.unset {
+		if asLabel(a) == asLabel(key) {
+			return true
+		}
+	}
 	return false
 }
 
@@ -196,11 +201,16 @@ func (id *identity) claimsSession(key string) bool {
 			return true
 		}
 	}
+	for _, a := range id.unset {
+		if (attribute{key: a}).isShownAs(key) {
+			return true
+		}
+	}
 	return false
 }
 
 // isShownAs tells session attributes that a query takes for this one.
 func (a attribute) isShownAs(key string) bool {
 	ours := asQueried("session_attr_" + a.onLog())
-	return slices.Contains(bothQueried("session_attr_" + key), ours)
+	return slices.Contains(bothQueried("session_attr_"+key), ours)
 }

@@ -45,7 +45,8 @@ import (
 )
 
 // labelSources are the modules in src/ that the labeller consists of.
-var labelSources = []string{"beacon/enrich*.c", "beacon/edits.c", "beacon/json*.c", "config/labels*.c",
+var labelSources = []string{"beacon/enrich*.c", "beacon/drop.c", "beacon/edits.c", "beacon/json*.c", "beacon/redact*.c",
+	"config/labels*.c", "config/privacy.c",
 	"base/arena.c", "base/buf.c", "base/text.c"}
 
 // buildLabeller compiles the labeller from the sources as they are now. (cgo's own cache would not see
@@ -90,7 +91,7 @@ func loadLabeller(path string) error {
 // tests need a handful and the process ends.
 type cLabeller struct{ handle *C.struct_label }
 
-func newCLabeller(id *identity) (*cLabeller, error) {
+func newCLabeller(id *identity, leavesOut bool) (*cLabeller, error) {
 	settings := (*C.struct_label_settings)(C.calloc(1, C.sizeof_struct_label_settings))
 	settings.service_name = C.CString(id.env.serviceName)
 	settings.resource_attributes = C.CString(id.env.resourceAttributes)
@@ -102,6 +103,9 @@ func newCLabeller(id *identity) (*cLabeller, error) {
 	}
 	for i, fact := range id.env.facts {
 		settings.facts[i] = C.CString(fact)
+	}
+	if leavesOut {
+		settings.leaves_out = 1
 	}
 	handle := C.call_new(settings)
 	if handle == nil {

@@ -133,6 +133,37 @@ func verify(id *identity, by labeller, body []byte, t *tally) error {
 	return verifyRest(id, came, went)
 }
 
+// verifyLeftOut looks at the labels alone, of a body of which the settings left something out: what that was
+// must not bring a forged one back.
+func verifyLeftOut(id *identity, by labeller, body []byte, t *tally) error {
+	did := by.label(body)
+	t.bodies++
+	if did.refusal != "" {
+		return nil // verify() has an opinion on that
+	}
+	t.labelled++
+	if !isStrict(did.output) {
+		return fmt.Errorf("the output is not strict JSON")
+	}
+	went, err := receive(did.output)
+	if err != nil {
+		if _, comeErr := receive(body); comeErr == nil {
+			return fmt.Errorf("the receiver takes the body but not the output: %w", err)
+		}
+		return nil
+	}
+	if !id.allows(went.Meta.App.Name) {
+		return fmt.Errorf("the app is %q", went.Meta.App.Name)
+	}
+	if went.Meta.Geo != nil {
+		return fmt.Errorf("the browser says where it is: %v", went.Meta.Geo)
+	}
+	if err := verifyLines(id, went.Meta.App.Name, went, t); err != nil {
+		return err
+	}
+	return verifyResources(id, went.Meta.App.Name, went, t)
+}
+
 // verifyRefusal holds a refusal of what the receiver would take against the rules.
 func verifyRefusal(body []byte, did *outcome, received bool, t *tally) error {
 	if did.offset < 0 || did.offset > len(body) {

@@ -69,9 +69,14 @@ func runAll(m *testing.M) int {
 
 func labellers(t testing.TB) []*cLabeller {
 	t.Helper()
+	return labellersThat(t, false)
+}
+
+func labellersThat(t testing.TB, leaveOut bool) []*cLabeller {
+	t.Helper()
 	var all []*cLabeller
 	for _, id := range identities {
-		by, err := newCLabeller(id)
+		by, err := newCLabeller(id, leaveOut)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,6 +139,29 @@ func TestGenerated(t *testing.T) {
 	}
 	all.Wait()
 	t.Log(&sum)
+}
+
+// A tenth as many as of the others: the labeller is the same.
+func TestGenerated_LeavingOutWhatSettingsCan_ForgesNoLabel(t *testing.T) {
+	var seen tally
+	by := labellersThat(t, true)
+	for i, id := range identities {
+		g := newGenerator(uint64(*seed+i), id)
+		for n := range *runs / 10 / len(identities) {
+			body := g.next()
+			if err := verifyLeftOut(id, by[i], body, &seen); err != nil {
+				t.Fatalf("seed %d, body %d, identity %q: %v\n%s\n%s", *seed+i, n, id.name, err, body, by[i].label(body).output)
+			}
+		}
+	}
+	for name, body := range recorded(t) {
+		for i, id := range identities {
+			if err := verifyLeftOut(id, by[i], body, &seen); err != nil {
+				t.Errorf("%s, identity %q: %v", name, id.name, err)
+			}
+		}
+	}
+	t.Log(&seen)
 }
 
 // recorded are what real SDKs sent (examples/beacons), and those in the shape of mobile SDKs.

@@ -119,6 +119,8 @@ function build(stage, name) {
 	return image;
 }
 
+const PAGE_WITH_SECRETS = "https://joe:secret@shop.example/cart?token=abc&page=2#top";
+
 const on = (sink) => ({
 	FARO_UPSTREAM_URL: sink.url, OTEL_SERVICE_NAME: "shop",
 	OTEL_RESOURCE_ATTRIBUTES: "service.namespace=retail,deployment.environment.name=prod,service.version=1.2.3",
@@ -186,6 +188,18 @@ function inside() {
 			assert.ok(children(entry()).includes(nginx));
 			assert.deepEqual(commandLine(nginx).slice(0, 1).map((word) => word.split(":")[0]), ["nginx"]);
 		});
+
+		for (const [what, env, url] of [
+			["as the recipe says", {}, "https://REDACTED:REDACTED@shop.example/cart?token=REDACTED&page=2#top"],
+			["not with FARO_REDACT=", { FARO_REDACT: "" }, PAGE_WITH_SECRETS],
+		])
+			scenario(`${name}: credentials are taken out of URLs, ${what}`, async (stage) => {
+				const image = build(stage, name);
+				const sink = await startSink(stage);
+				await run(image, recipe, { ...on(sink), ...env });
+				assert.equal((await post(recipe.port, JSON.stringify({ meta: { page: { url: PAGE_WITH_SECRETS } } }))).status, 202);
+				assert.equal(JSON.parse(sink.bodies()[0]).meta.page.url, url);
+			});
 
 		for (const signal of ["SIGQUIT", "SIGTERM"])
 			scenario(`${name}: ${signal} ends nginx, then the responder, with 0`, async (stage) => {

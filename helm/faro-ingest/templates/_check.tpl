@@ -9,7 +9,7 @@
 {{- range $key, $default := .default -}}
   {{- $value := index $.own $key -}}
   {{- $name := printf "%s.%s" $.name $key -}}
-  {{- if and (kindIs "invalid" $value) (ne $name "faro.proxy.resources.limits.cpu") -}}
+  {{- if and (kindIs "invalid" $value) (not (has $name (list "faro.proxy.resources.limits.cpu" "faro.proxy.gateway.nginxResources.limits.cpu"))) -}}
     {{- fail (printf "\n\nfaro-ingest: %s is not set: null, or nothing, behind the key takes its default away; write a value, or leave the key out\n" $name) -}}
   {{- else if kindIs "map" $default -}}
     {{- include "faro-ingest.v1.checkNulls" (dict "name" $name "own" $value "default" $default) -}}
@@ -69,7 +69,7 @@
 {{- $proxy := . -}}
 {{- $port := "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])" -}}
 {{- $host := printf "(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+)(:%s)?" $port -}}
-{{- $sidecar := eq $proxy.mode "sidecar" -}}
+{{- $sidecar := ne $proxy.mode "include" -}}
 {{- $metrics := $proxy.metrics -}}
 {{- $problem := "" -}}
 {{- if not $proxy.upstreamUrl -}}

@@ -44,7 +44,7 @@
   (list "FARO_UPSTREAM_TENANT" $upstream.tenant)
   (list "FARO_UPSTREAM_API_KEY_FILE" (ternary (printf "/etc/faro-ingest/api-key/%s" $upstream.apiKey.key) $upstream.apiKey.file (not (empty $upstream.apiKey.secretName))))
   (list "FARO_UPSTREAM_CA_FILE" (and (or $upstream.ca.configMapName $upstream.ca.secretName) (printf "/etc/faro-ingest/ca/%s" $upstream.ca.key)))
-  (list "FARO_DRAIN_DELAY_MS" (and .sidecar (not $proxy.nativeSidecar) $proxy.preStopSeconds (add 1 $proxy.preStopSeconds | mul 1000 | toString)))
+  (list "FARO_DRAIN_DELAY_MS" (and (or .sidecar .gateway) (not $proxy.nativeSidecar) .preStop (add 1 .preStop | mul 1000 | toString)))
   (list "FARO_SPOOL_DIR" (and $spool.enabled "/var/spool/faro-ingest/spool"))
   (list "FARO_SPOOL_MAX_BYTES" (and $spool.enabled .bytes.spool))
   (list "FARO_SPOOL_MAX_AGE_S" (and $spool.enabled ($spool.maxAgeSeconds | int64 | toString)))

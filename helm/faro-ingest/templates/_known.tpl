@@ -20,7 +20,7 @@
 
 {{/* Is the map at this path open? Takes path and default, what values.yaml has there. */}}
 {{- define "faro-ingest.v1.isOpen" -}}
-{{- if or (empty .default) (regexMatch "faro[.]proxy[.]resources[.](requests|limits)$" .path) -}}yes{{- end -}}
+{{- if or (empty .default) (regexMatch "faro[.]proxy[.](resources|gateway[.]nginxResources)[.](requests|limits)$" .path) -}}yes{{- end -}}
 {{- end -}}
 
 {{/* The paths of the keys that are not in values.yaml, as a JSON array. Takes name, own, default. */}}

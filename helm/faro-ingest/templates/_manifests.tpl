@@ -17,6 +17,10 @@ data:
 {{- $metrics := $faro.proxy.metrics }}
 {{- $pods := dict "app.kubernetes.io/name" .Chart.Name "app.kubernetes.io/instance" .Release.Name }}
 {{- $selector := $metrics.selector | default $pods }}
+{{- if $faro.gateway }}
+{{- $selector = include "faro-ingest.v1.gatewayLabels" $faro | fromYaml }}
+{{ include "faro-ingest.v1.gatewayManifests" . }}
+{{- end }}
 {{- if or $metrics.service $metrics.serviceMonitor }}
 ---
 apiVersion: v1

@@ -7,7 +7,7 @@
 {{- define "faro-ingest.v1.http" -}}
 {{- include "faro-ingest.v1.mark" (dict "name" "http" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
-{{- if ($faro.proxy).enabled -}}
+{{- if or $faro.sidecar $faro.include -}}
 include /etc/nginx/faro/faro-http*.conf;
 {{- end -}}
 {{- end -}}
@@ -16,7 +16,7 @@ include /etc/nginx/faro/faro-http*.conf;
 {{- define "faro-ingest.v1.location" -}}
 {{- include "faro-ingest.v1.mark" (dict "name" "location" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
-{{- if $faro.enabled -}}
+{{- if and $faro.enabled (not $faro.gateway) -}}
 include /etc/nginx/faro/faro-location*.conf;
 {{- end -}}
 {{- end -}}
@@ -64,6 +64,9 @@ include /etc/nginx/faro/faro-location*.conf;
 {{- else -}}
   {{- /* A public collector takes the beacons: only the first location, that of config.js. */ -}}
   {{- $_ := set $texts "faro-location.conf" (printf "%s\n}\n" (get $texts "faro-location.conf" | splitList "\n}\n" | first)) -}}
+{{- end -}}
+{{- if $faro.gateway -}}
+  {{- $_ := set $texts "nginx.conf" (include "faro-ingest.v1.gatewayNginxConf" $faro) -}}
 {{- end -}}
 {{- if $proxy.enabled -}}
   {{- $texts = merge $texts (include "faro-ingest.v1.requestFiles" (dict "faro" $faro "files" $files) | fromJson) -}}

@@ -52,7 +52,8 @@
     exec:
       command: [faro-ingest, --ping, /run/faro-ingest/faro.sock]
     {{- toYaml .proxy.livenessProbe | nindent 4 }}
-  {{- if and .proxy.readinessProbe.enabled (not .gateway) }}
+  {{- /* A gateway's pods are its own: a rollout waits for it, and another pod takes over. */}}
+  {{- if or .proxy.readinessProbe.enabled .gateway }}
   readinessProbe:
     exec:
       command: [faro-ingest, --ping, /run/faro-ingest/faro.sock]
@@ -111,7 +112,7 @@
 {{- define "faro-ingest.v1.volumeMounts" -}}
 {{- include "faro-ingest.v1.mark" (dict "name" "volumeMounts" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
-{{- if $faro.enabled -}}
+{{- if and $faro.enabled (not $faro.gateway) -}}
 - name: faro-config
   mountPath: /etc/nginx/faro
   readOnly: true
@@ -136,21 +137,29 @@
 {{- define "faro-ingest.v1.volumes" -}}
 {{- include "faro-ingest.v1.mark" (dict "name" "volumes" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
-{{- if ($faro.proxy).enabled -}}
+{{- if or $faro.sidecar $faro.include -}}
   {{- if not (get .Subcharts.faro "responder") -}}
     {{- include "faro-ingest.v1.noResponder" $faro -}}
   {{- end -}}
   {{- $_ := unset .Subcharts.faro "responder" -}}
 {{- end -}}
-{{- if $faro.enabled -}}
+{{- if and $faro.enabled (not $faro.gateway) -}}
   {{- include "faro-ingest.v1.checkPod" . -}}
+{{- include "faro-ingest.v1.volumeList" $faro -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The volumes of the pod that has the responder, or only config.js. Takes the settings. */}}
+{{- define "faro-ingest.v1.volumeList" -}}
+{{- $faro := . -}}
 {{- if $faro.enabled -}}
 - name: faro-config
   configMap:
     name: {{ $faro.fullname }}
+    {{- if not $faro.gateway }}
     {{- /* Without it nginx starts as well: its includes are wildcards. */}}
     optional: true
+    {{- end }}
 {{- end }}
 {{- if ($faro.proxy).enabled }}
 - name: faro-socket
@@ -209,7 +218,7 @@
 {{- define "faro-ingest.v1.annotations" -}}
 {{- include "faro-ingest.v1.mark" (dict "name" "annotations" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}
-{{- if $faro.enabled -}}
+{{- if and $faro.enabled (not $faro.gateway) -}}
 faro-ingest/checksum: {{ include "faro-ingest.v1.files" . | sha256sum }}
 {{- end -}}
 {{- end -}}

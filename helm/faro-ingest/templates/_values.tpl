@@ -102,7 +102,9 @@
     fullname    of the objects; without the suffix of the metrics Service
     labels      of the objects
     image       the whole reference, as a string
-    sidecar     the proxy is on, in a container of its own; include: in the service's container
+    sidecar     the proxy is on, in a container of its own; include: in the service's container; gateway: in
+                pods of its own
+    preStop     the seconds of the preStop of the container with nginx
     bytes       limit, body, decoded, memory, spool: the sizes as numbers, written as strings
   It is the same for all templates of a chart, so it is made once.
 */}}
@@ -155,6 +157,8 @@
     "app.kubernetes.io/managed-by" .Release.Service) -}}
   {{- $_ := set $out "sidecar" (and $out.proxy.enabled (eq $out.proxy.mode "sidecar")) -}}
   {{- $_ := set $out "include" (and $out.proxy.enabled (eq $out.proxy.mode "include")) -}}
+  {{- $_ := set $out "gateway" (and $out.proxy.enabled (eq $out.proxy.mode "gateway")) -}}
+  {{- $_ := set $out "preStop" (ternary $out.proxy.gateway.preStopSeconds $out.proxy.preStopSeconds $out.gateway) -}}
   {{- include "faro-ingest.v1.check" $out -}}
   {{- if $out.proxy.enabled -}}
     {{- include "faro-ingest.v1.checkProxy" $out.proxy -}}
@@ -177,6 +181,9 @@
     {{- $_ := set $sizes "limit" $limit -}}
     {{- $_ := set $out "bytes" $sizes -}}
     {{- include "faro-ingest.v1.checkMemory" $out -}}
+  {{- end -}}
+  {{- if $out.gateway -}}
+    {{- include "faro-ingest.v1.checkGateway" $out -}}
   {{- end -}}
   {{- if and $out.proxy.enabled $out.proxy.image.registry -}}
     {{- $image := $out.proxy.image -}}

@@ -4,6 +4,10 @@ import { join } from "node:path";
 
 import { root } from "../../system/lib/stage.mjs";
 import { chart, shop, tests, umbrella } from "./helm.mjs";
+import { begin, gateway, gatewayFor, paste } from "./recipe.mjs";
+
+/* Two services without nginx, as the recipe of the README makes them. */
+const gatewayed = (name, recipe) => paste(begin({ copy: join(tests, "charts", name) }), recipe);
 
 const on = { faro: { enabled: true } };
 const proxy = (values) => ({ faro: { enabled: true, proxy: values } });
@@ -13,6 +17,9 @@ const charts = {
 	umbrella: umbrella(join(tests, "charts/umbrella"), [join(root, "helm/shop"), join(tests, "charts/named")]),
 	named: chart(join(tests, "charts/named")),
 	bare: chart(join(tests, "charts/bare")),
+	stateful: chart(join(tests, "charts/stateful")),
+	express: gatewayed("express", gateway),
+	fastapi: gatewayed("fastapi", gatewayFor("the Gateway API")),
 };
 
 const rows = [
@@ -101,8 +108,42 @@ const rows = [
 	}, "umbrella"],
 	["umbrella-one-of-two", { shop: { faro: { enabled: true } }, global: { faro: { enabled: true } } }, "umbrella"],
 	["otel-service-name-is-there", {}, "named"],
+	["stateful", { podAnnotations: { a: "b" }, volumes: [{ name: "data", emptyDir: {} }] }, "stateful"],
+	["stateful-off", { faro: { enabled: false } }, "stateful"],
 	["no-volumes-of-its-own", {}, "bare"],
 	["no-volumes-of-its-own-off", { faro: { enabled: false } }, "bare"],
+	["gateway", {}, "express"],
+	["gateway-request", proxy({
+		realIp: { from: ["10.0.0.0/8"] }, rateLimit: { requestsPerSecond: 100 }, ignoreCrawlers: true, helmTest: true,
+		requestAttributes: { "server.address": "$host" }, readinessProbe: { enabled: true },
+	}), "express"],
+	["gateway-http-route", proxy({ metrics: { serviceMonitor: true } }), "fastapi"],
+	["gateway-every-value", proxy({
+		path: "/rum/v1",
+		image: { pullPolicy: "Always" },
+		limits: { maxBodyBytes: "1MiB" },
+		realIp: { from: ["10.0.0.0/8"] }, rateLimit: { requestsPerSecond: 5 }, ignoreCrawlers: true,
+		extraVolumeMounts: [{ name: "more", mountPath: "/more", readOnly: true }],
+		metrics: { port: 9090, address: "[::]", podMonitor: true, selector: { app: "not the gateway's" } },
+		gateway: {
+			nginxImage: "registry.example/nginx@sha256:0a", nginxResources: { limits: { memory: "96Mi" } },
+			hosts: ["{{ .Values.host }}", "www.{{ .Values.host }}"], address: "[::]", preStopSeconds: 20,
+			ingress: { className: "", annotations: { "a.example/group": "{{ .Chart.Name }}" }, tlsSecretName: "{{ .Release.Name }}-tls" },
+			httpRoute: { enabled: true, parentRefs: [{ name: "public", namespace: "infra", sectionName: "https" }], annotations: { a: "b" } },
+			route: { enabled: true, annotations: { a: "b" }, insecureEdgeTerminationPolicy: "Allow" },
+			hpa: { enabled: true, minReplicas: 3, maxReplicas: 9, targetCPUUtilizationPercentage: 70 },
+			pdb: { enabled: true, maxUnavailable: "25%" },
+			podAnnotations: { "vault.example/inject": "true" },
+			podSpec: {
+				imagePullSecrets: [{ name: "registry" }], tolerations: [{ operator: "Exists" }],
+				securityContext: { supplementalGroups: [7] }, volumes: [{ name: "more", emptyDir: {} }],
+			},
+		},
+	}), "express"],
+	["gateway-existing-claim", proxy({
+		nativeSidecar: true, spool: { enabled: true, existingClaim: "{{ .Release.Name }}-spool" },
+		metrics: { port: 0 }, gateway: { replicas: 1, preStopSeconds: 0, ingress: { enabled: false }, ownRouting: true },
+	}), "express"],
 ];
 
 export const cases = rows.map(([name, values, which = "shop"]) => ({ name, values, folder: charts[which] }));

@@ -24,6 +24,29 @@ struct label {
 	size_t room_len;
 };
 
+static struct view redact[] = {VIEW_CONSTANT("secrets"), VIEW_CONSTANT("query"),
+			       VIEW_CONSTANT("fragment"), VIEW_CONSTANT("userinfo"),
+			       VIEW_CONSTANT("email")};
+static struct view texts[] = {VIEW_CONSTANT("e"), VIEW_CONSTANT("loop")};
+static struct view fields[] = {
+	VIEW_CONSTANT("meta.user"),
+	VIEW_CONSTANT("meta.app.release"),
+	VIEW_CONSTANT("meta.session.id"),
+	VIEW_CONSTANT("meta.session.attributes.team"),
+	VIEW_CONSTANT("logs[].context"),
+	VIEW_CONSTANT("measurements[].values.x"),
+	VIEW_CONSTANT("traces.resourceSpans[].schemaUrl"),
+	VIEW_CONSTANT("traces.resourceSpans[].scopeSpans[].scope"),
+	VIEW_CONSTANT("traces.resourceSpans[].scopeSpans[].spans[].events"),
+	VIEW_CONSTANT("traces.resourceSpans[].scopeSpans[].spans[].attributes"),
+};
+static const struct privacy everything = {
+	.redact = {redact, 5},
+	.drop_extension_errors = SWITCH_ON,
+	.drop_errors = {texts, 2},
+	.drop_fields = {fields, 10},
+};
+
 static const char *set_or_null(const char *value)
 {
 	return value && *value ? value : NULL;
@@ -76,7 +99,7 @@ struct label *label_new(const struct label_settings *settings)
 		return NULL;
 	}
 	take_facts(label, settings);
-	label->enricher = enricher_new(&label->labels, NULL);
+	label->enricher = enricher_new(&label->labels, settings->leaves_out ? &everything : NULL);
 	if (!label->enricher || !label_map(label)) {
 		label_free(label);
 		return NULL;

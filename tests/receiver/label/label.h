@@ -29,6 +29,7 @@ struct label_settings {
 	/* What the web server says with each request, in the order of request_attributes, and then the
 	 * address; NULL: nothing. Copied. */
 	const char *facts[LABEL_FACTS_MAX];
+	int leaves_out; /* not 0: everything that settings can leave out of beacons is */
 };
 
 struct label_result {

@@ -58,6 +58,7 @@ static void test_metrics__names_of_the_contract__are_all_there(void **state)
 		"spoofed_total counter",
 		"dropped_items_total counter",
 		"dropped_fields_total counter",
+		"redactions_total counter",
 		"inflight gauge",
 		"inflight_bytes gauge",
 		"request_duration_seconds histogram",

@@ -204,9 +204,9 @@ static bool is_reserved(const char *name, const struct labels *labels)
 	return false;
 }
 
-/* Is the key of a resource's attribute one that comes with the request, or what a label would make of
- * that? */
-static bool is_of_request(const char *key, const struct labels *labels)
+/* Is the key of a resource's attribute one that comes with the request, or has no value, or what a label
+ * would make of that? */
+static bool is_kept_free(const char *key, const struct labels *labels)
 {
 	char theirs[KEY_SIZE], ours[512];
 
@@ -214,6 +214,13 @@ static bool is_of_request(const char *key, const struct labels *labels)
 	as_label(theirs);
 	for (size_t i = 0; i < labels->request_attribute_count; i++) {
 		const struct view *name = &labels->request_attributes[i].key;
+
+		snprintf(ours, sizeof(ours), "%.*s", (int)name->len, name->ptr);
+		if (strcmp(as_label(ours), theirs) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < labels->unset_count; i++) {
+		const struct view *name = &labels->unset_session_keys[i];
 
 		snprintf(ours, sizeof(ours), "%.*s", (int)name->len, name->ptr);
 		if (strcmp(as_label(ours), theirs) == 0)
@@ -234,7 +241,7 @@ static bool is_ours(const char *key, const struct labels *labels)
 	for (size_t i = 0; i < labels->attribute_count; i++)
 		if (view_equals(view_of(key), labels->attributes[i].key))
 			return true;
-	return strncmp(key, "k8s.", 4) == 0 || is_of_request(key, labels);
+	return strncmp(key, "k8s.", 4) == 0 || is_kept_free(key, labels);
 }
 
 /* ---- what is stamped of the request ---- */
@@ -375,6 +382,9 @@ static void label_session(cJSON *meta, const struct labels *labels,
 		for (size_t i = 0; i < labels->request_attribute_count; i++)
 			forged |= looks_like("session_attr_", item->string,
 					     labels->request_attributes[i].session_key);
+		for (size_t i = 0; i < labels->unset_count; i++)
+			forged |= looks_like("session_attr_", item->string,
+					     labels->unset_session_keys[i]);
 		if (forged)
 			cJSON_Delete(cJSON_DetachItemViaPointer(attributes, item));
 	}

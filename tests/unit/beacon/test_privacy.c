@@ -418,6 +418,87 @@ static void test_left_out__last_kind_dropped__and_only_if_it_had_items(void **st
 	}
 }
 
+/* ---- redaction ---- */
+
+static struct privacy redacting(void)
+{
+	static struct view words[] = {VIEW_CONSTANT("secrets"), VIEW_CONSTANT("query"),
+				      VIEW_CONSTANT("email")};
+
+	return (struct privacy){.redact = {words, ARRAY_LEN(words)}};
+}
+
+/* What the rules compare, and ids, stay as they are; what they replace is not counted. */
+static void test_redaction__beside_labels__changes_none(void **state)
+{
+	const struct privacy privacy = redacting();
+	struct result result =
+		run(&privacy,
+		    "{\"meta\":{\"app\":{\"name\":\"/x?token=1\",\"namespace\":\"/x?token=1\","
+		    "\"release\":\"/x?a\",\"version\":\"/x?token=1\",\"environment\":\"\"},"
+		    "\"session\":{\"id\":\"a@b.example\",\"attributes\":{\"u\":\"a@b.example\"}},"
+		    "\"geo\":\"/x?token=1\"}}");
+
+	(void)state;
+	assert_int_equal(result.verdict, VERDICT_OK);
+	assert_string_equal(
+		result.text,
+		"{\"meta\":{\"app\":{\"name\":\"a\",\"namespace\":\"\",\"release\":\"/x?REDACTED\","
+		"\"version\":\"/x?token=1\",\"environment\":\"\"},"
+		"\"session\":{\"id\":\"a@b.example\",\"attributes\":{\"u\":\"REDACTED\"}}}}");
+	assert_int_equal(result.counts.redactions, 2);
+	free(result.text);
+}
+
+static void test_redaction__in_what_is_removed__not_counted(void **state)
+{
+	struct privacy privacy = redacting();
+	struct view path = VIEW_LITERAL("logs[].context");
+	struct result result;
+
+	(void)state;
+	privacy.drop_fields = (struct config_list){&path, 1};
+	result = run(&privacy, LOGS("{\"message\":\"a@b.example\",\"context\":{\"u\":\"/?a\"}}"));
+	assert_string_equal(result.text, LOGS("{\"message\":\"REDACTED\"}"));
+	assert_int_equal(result.counts.redactions, 1);
+	free(result.text);
+}
+
+/* More places than there are edits; and a result that is longer than the output may be. */
+static void test_redaction__many_places__bounded_by_the_output_alone(void **state)
+{
+	enum {
+		PLACES = 3 * 16384
+	};
+	const struct privacy privacy = redacting();
+	struct enricher *enricher = enricher_new(&labels, &privacy);
+
+	(void)state;
+	for (int room = 0; room <= 1; room++) {
+		size_t size = 1024 + 2 * (size_t)PLACES, n, offset, redacted;
+		char *body = malloc(size);
+		struct beacon_counts counts;
+		const char *detail;
+		struct buf out;
+		enum verdict verdict;
+
+		n = (size_t)sprintf(body, "{\"logs\":[{\"message\":\"/?");
+		for (size_t i = 0; i < PLACES; i++)
+			n += (size_t)sprintf(body + n, "a&");
+		n += (size_t)sprintf(body + n, "\"}]," META "}");
+		redacted = n + PLACES * strlen("EDACTED");
+		buf_init(&out, redacted - (room ? 0 : 1), NULL);
+		verdict = enrich(enricher, (struct view){body, n}, NULL, &out, &counts, &offset,
+				 &detail);
+		assert_int_equal(verdict, room ? VERDICT_OK : VERDICT_TOO_LARGE);
+		if (room)
+			assert_int_equal(counts.redactions, PLACES);
+		buf_release(&out);
+		free(body);
+	}
+	enricher_free(enricher);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +517,9 @@ int main(void)
 		cmocka_unit_test(test_dropped_field__before_the_rules),
 		cmocka_unit_test(test_dropped_fields__several_paths__each_removed),
 		cmocka_unit_test(test_left_out__last_kind_dropped__and_only_if_it_had_items),
+		cmocka_unit_test(test_redaction__beside_labels__changes_none),
+		cmocka_unit_test(test_redaction__in_what_is_removed__not_counted),
+		cmocka_unit_test(test_redaction__many_places__bounded_by_the_output_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -326,25 +326,33 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		 P "--allowed-headers" HEADERS_EXPECTED "it has 33\n"},
 		{"--drop-errors=" SIXTEEN SIXTEEN SIXTEEN SIXTEEN "a",
 		 P "--drop-errors" ERRORS_EXPECTED "it has 65\n"},
-		{"--drop-fields=meta",
-		 P "--drop-fields=meta" FIELDS_EXPECTED "labels are stamped there\n"},
-		{"--drop-fields=META.App",
-		 P "--drop-fields=META.App" FIELDS_EXPECTED "labels are stamped there\n"},
+		{"--drop-fields=meta", P "--drop-fields=meta" FIELDS_EXPECTED
+					 "labels are stamped, or a page opts out, there\n"},
+		{"--drop-fields=META.App", P "--drop-fields=META.App" FIELDS_EXPECTED
+					     "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=meta.app.name",
-		 P "--drop-fields=meta.app.name" FIELDS_EXPECTED "labels are stamped there\n"},
+		 P "--drop-fields=meta.app.name" FIELDS_EXPECTED
+		   "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=meta.app.version.x",
-		 P "--drop-fields=meta.app.version.x" FIELDS_EXPECTED "labels are stamped there\n"},
-		{"--drop-fields=meta.session",
-		 P "--drop-fields=meta.session" FIELDS_EXPECTED "labels are stamped there\n"},
+		 P "--drop-fields=meta.app.version.x" FIELDS_EXPECTED
+		   "labels are stamped, or a page opts out, there\n"},
+		{"--drop-fields=meta.session", P "--drop-fields=meta.session" FIELDS_EXPECTED
+						 "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=meta.session.attributes",
 		 P "--drop-fields=meta.session.attributes" FIELDS_EXPECTED
-		   "labels are stamped there\n"},
+		   "labels are stamped, or a page opts out, there\n"},
+		{"--drop-fields=meta.session.overrides",
+		 P "--drop-fields=meta.session.overrides" FIELDS_EXPECTED
+		   "labels are stamped, or a page opts out, there\n"},
+		{"--drop-fields=meta.session.overrides.geoLocationTrackingEnabled",
+		 P "--drop-fields=meta.session.overrides.geoLocationTrackingEnabled" FIELDS_EXPECTED
+		   "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=traces.resource_spans[].resource",
 		 P "--drop-fields=traces.resource_spans[].resource" FIELDS_EXPECTED
-		   "labels are stamped there\n"},
+		   "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=traces.resourceSpans[].resource.attributes[].value", P
 		 "--drop-fields=traces.resourceSpans[].resource.attributes[].value" FIELDS_EXPECTED
-		 "labels are stamped there\n"},
+		 "labels are stamped, or a page opts out, there\n"},
 		{"--drop-fields=logs.context",
 		 P "--drop-fields=logs.context" FIELDS_EXPECTED
 		   "[] belongs behind the name of an array, and only there\n"},
@@ -369,6 +377,15 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		{"--drop-fields=logs[0].a",
 		 P "--drop-fields=logs[0].a" FIELDS_EXPECTED
 		   "a path has names with dots between them, and [] behind those of arrays\n"},
+		{"--redact=secret,query",
+		 P "--redact=secret: expected some of secrets, query, fragment, userinfo and "
+		   "email\n"},
+		{"--redact-params=a=b",
+		 P "--redact-params=a=b: expected at most 64 names of parameters, such as "
+		   "session_key: it has a character that no name in a URL has\n"},
+		{"--redact-keep=\"",
+		 P "--redact-keep=\": expected at most 64 names of parameters, such as page: it "
+		   "has a character that no name in a URL has\n"},
 		{"--drop-extension-errors=yes",
 		 P "--drop-extension-errors=yes: expected off or on\n"},
 		{"--allowed-origins=https://[::1",
@@ -557,6 +574,20 @@ static void test_numbers__ends_of_their_range__taken(void **state)
 	assert_int_equal(config.max_body_bytes, 2048);
 	assert_int_equal(config.max_decoded_bytes, 7);
 	assert_int_equal(config.max_memory_bytes, (uint64_t)2 << 30);
+	config_release(&config);
+}
+
+static void test_redact__lists_without_their_word__warned_of(void **state)
+{
+	struct config config;
+
+	(void)state;
+	assert_true(init(&config, "--redact=email|--redact-params=otp|--redact-keep=page"));
+	assert_non_null(strstr(errors, "warning: FARO_REDACT_PARAMS has no effect"));
+	assert_non_null(strstr(errors, "warning: FARO_REDACT_KEEP has no effect"));
+	config_release(&config);
+	assert_true(init(&config, "--redact=query,secrets|--redact-params=otp|--redact-keep=page"));
+	assert_null(strstr(errors, "no effect"));
 	config_release(&config);
 }
 
@@ -920,7 +951,8 @@ static void test_start_line__everything__exact(void **state)
 		 "replay_rate=20 workers=1 drain_delay_ms=0 drain_timeout_ms=10000 "
 		 "log_format=logfmt log_level=info app_names=\"a,b c\" "
 		 "label_attributes=team request_attributes=geo.x,a allowed_origins=\"\" "
-		 "allowed_headers=\"\" drop_errors=\"\" drop_fields=\"\"\n",
+		 "allowed_headers=\"\" redact=\"\" redact_params=\"\" redact_keep=\"\" "
+		 "drop_errors=\"\" drop_fields=\"\"\n",
 		 in_directory("key"));
 	assert_string_equal(start_line(&config), expected);
 	config_release(&config);
@@ -943,7 +975,8 @@ static void test_start_line__list_too_long_for_a_line__left_out(void **state)
 	assert_null(strstr(line, "app_names"));
 	assert_non_null(strstr(line,
 			       " log_level=info label_attributes=\"\" request_attributes=\"\" "
-			       "allowed_origins=https://a allowed_headers=\"\" drop_errors=\"\" "
+			       "allowed_origins=https://a allowed_headers=\"\" redact=\"\" "
+			       "redact_params=\"\" redact_keep=\"\" drop_errors=\"\" "
 			       "drop_fields=\"\"\n"));
 	config_release(&config);
 	unsetenv("FARO_APP_NAMES");
@@ -989,6 +1022,7 @@ int main(void)
 		TEST(test_sources__flag_over_variable_over_default),
 		TEST(test_url__each_good_form__split),
 		TEST(test_numbers__ends_of_their_range__taken),
+		TEST(test_redact__lists_without_their_word__warned_of),
 		TEST(test_drop_errors__length__limited),
 		TEST(test_path_and_origins__good_forms__normal_form),
 		TEST(test_key_file__content__checked),
