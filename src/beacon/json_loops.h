@@ -12,6 +12,11 @@
 
 #include "base/text.h"
 
+/* The words that these loops read are compared as they lie in memory, and no test runs on another kind. */
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "faro-ingest is made for little-endian machines, such as amd64 and arm64"
+#endif
+
 #if defined(__SSE2__) && !defined(JSON_PLAIN)
 #include <emmintrin.h>
 #define JSON_WIDE 1

@@ -251,7 +251,7 @@ test("the pod of helm test is asked for, is a hook, and is in no selector", () =
 	for (const selector of selectors)
 		assert.ok(Object.entries(selector).some(([key, value]) => metadata.labels[key] !== value), JSON.stringify(selector));
 	const included = parse(template(shop, { faro: { enabled: true, proxy: { mode: "include", helmTest: true } } }));
-	assert.equal(find(included, "Pod").spec.containers[0].image, "registry.example/faro-ingest:0.1.0");
+	assert.equal(find(included, "Pod").spec.containers[0].image, "registry.example/faro-ingest:0.2.0");
 	assert.doesNotMatch(template(shop, { faro: { enabled: true, proxy: { helmTest: true } } }, { more: ["--skip-tests"] }), /kind: Pod\n/);
 });
 

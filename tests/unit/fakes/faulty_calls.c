@@ -102,6 +102,19 @@ int open(const char *path, int flags, ...)
 	return is_path(path) && fails(FAULTY_OPEN) ? -1 : note(REAL(open)(path, flags, mode), path);
 }
 
+ssize_t pread(int fd, void *to, size_t size, off_t at)
+{
+	return is_watched(fd) && fails(FAULTY_READ) ? -1 : REAL(pread)(fd, to, size, at);
+}
+
+ssize_t pwrite(int fd, const void *from, size_t size, off_t at)
+{
+	return is_watched(fd) && fails(FAULTY_WRITE) ? -1 : REAL(pwrite)(fd, from, size, at);
+}
+
+/* musl has one name for both. */
+#ifdef __GLIBC__
+
 int open64(const char *path, int flags, ...)
 {
 	va_list arguments;
@@ -114,25 +127,17 @@ int open64(const char *path, int flags, ...)
 						   : note(REAL(open64)(path, flags, mode), path);
 }
 
-ssize_t pread(int fd, void *to, size_t size, off_t at)
-{
-	return is_watched(fd) && fails(FAULTY_READ) ? -1 : REAL(pread)(fd, to, size, at);
-}
-
 ssize_t pread64(int fd, void *to, size_t size, off64_t at)
 {
 	return is_watched(fd) && fails(FAULTY_READ) ? -1 : REAL(pread64)(fd, to, size, at);
-}
-
-ssize_t pwrite(int fd, const void *from, size_t size, off_t at)
-{
-	return is_watched(fd) && fails(FAULTY_WRITE) ? -1 : REAL(pwrite)(fd, from, size, at);
 }
 
 ssize_t pwrite64(int fd, const void *from, size_t size, off64_t at)
 {
 	return is_watched(fd) && fails(FAULTY_WRITE) ? -1 : REAL(pwrite64)(fd, from, size, at);
 }
+
+#endif
 
 int fsync(int fd)
 {

@@ -174,8 +174,10 @@ static void test_print__any_address__reads_back_and_has_no_bit_behind_the_mask(v
 			assert_memory_equal(back, bytes, 16);
 		else
 			assert_memory_equal(back, bytes + 12, 4);
+#ifdef __GLIBC__ /* Of two runs of zeros musl shortens the last one, and RFC 5952 wants the first. */
 		if (is_ipv6 && !strchr(text, '.'))
 			assert_string_equal(full, text);
+#endif
 		assert_true(client_address_print(view_of(full), &mask, masked) > 0);
 		assert_int_equal(read_ipv6(masked, back), is_ipv6);
 		for (unsigned bit = is_ipv6 ? mask.ipv6_bits : mask.ipv4_bits;
