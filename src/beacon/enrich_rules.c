@@ -21,22 +21,22 @@
 #define SPAN "traces.resourceSpans[].scopeSpans[].spans[]"
 
 const struct enrich_rule enrich_rules[] = {
-	{AT_TOP, "", NAME("meta"), NONE, JSON_OBJECT, DO_META, "made if missing or null"},
+	{AT_TOP, "", NAME("meta"), NONE, JSON_OBJECT, DO_META, "created if missing or null"},
 	{AT_TOP, "", NAME("logs"), NONE, JSON_ARRAY, DO_COUNT_LOGS, "counted"},
 	{AT_TOP, "", NAME("exceptions"), NONE, JSON_ARRAY, DO_COUNT_EXCEPTIONS, "counted"},
 	{AT_TOP, "", NAME("events"), NONE, JSON_ARRAY, DO_COUNT_EVENTS, "counted"},
 	{AT_TOP, "", NAME("measurements"), NONE, JSON_ARRAY, DO_MEASUREMENTS, "counted"},
 	{AT_TOP, "", NAME("traces"), NONE, JSON_OBJECT, DO_TRACES,
-	 "walked; no empty key anywhere in it"},
+	 "searched; no empty key anywhere in it"},
 
-	{AT_META, "meta", NAME("app"), NONE, JSON_OBJECT, DO_APP, "made if missing or null"},
+	{AT_META, "meta", NAME("app"), NONE, JSON_OBJECT, DO_APP, "created if missing or null"},
 	{AT_META, "meta", NAME("session"), NONE, JSON_OBJECT, DO_SESSION,
-	 "made for what is stamped in it if missing or null"},
-	{AT_META, "meta", NAME("sdk"), NONE, JSON_NONE, DO_PASS, "passed"},
-	{AT_META, "meta", NAME("user"), NONE, JSON_NONE, DO_PASS, "passed"},
-	{AT_META, "meta", NAME("page"), NONE, JSON_NONE, DO_PASS, "passed"},
-	{AT_META, "meta", NAME("browser"), NONE, JSON_NONE, DO_PASS, "passed"},
-	{AT_META, "meta", NAME("view"), NONE, JSON_NONE, DO_PASS, "passed"},
+	 "created if missing or null, for the attributes stamped in it"},
+	{AT_META, "meta", NAME("sdk"), NONE, JSON_NONE, DO_PASS, "relayed unchanged"},
+	{AT_META, "meta", NAME("user"), NONE, JSON_NONE, DO_PASS, "relayed unchanged"},
+	{AT_META, "meta", NAME("page"), NONE, JSON_NONE, DO_PASS, "relayed unchanged"},
+	{AT_META, "meta", NAME("browser"), NONE, JSON_NONE, DO_PASS, "relayed unchanged"},
+	{AT_META, "meta", NAME("view"), NONE, JSON_NONE, DO_PASS, "relayed unchanged"},
 	{AT_META, "meta", NAME("geo"), NONE, JSON_NONE, DO_GEO, "removed"},
 
 	{AT_APP, "meta.app", NAME("name"), NONE, JSON_NONE, DO_APP_NAME,
@@ -47,26 +47,26 @@ const struct enrich_rule enrich_rules[] = {
 	 "set to deployment.environment.name"},
 	{AT_APP, "meta.app", NAME("version"), NONE, JSON_NONE, DO_APP_VERSION,
 	 "set to service.version if missing, null or empty"},
-	{AT_APP, "meta.app", NAME("release"), NONE, JSON_NONE, DO_PASS, "passed"},
+	{AT_APP, "meta.app", NAME("release"), NONE, JSON_NONE, DO_PASS, "relayed unchanged"},
 
 	{AT_SESSION, "meta.session", NAME("attributes"), NONE, JSON_OBJECT, DO_SESSION_ATTRIBUTES,
-	 "FARO_LABEL_ATTRIBUTES and what nginx knows set in it, dots written as _"},
-	{AT_SESSION, "meta.session", NAME("id"), NONE, JSON_NONE, DO_PASS, "passed"},
-	{AT_SESSION, "meta.session", NAME("overrides"), NONE, JSON_NONE, DO_OVERRIDES, "walked"},
+	 "FARO_LABEL_ATTRIBUTES and attributes of the request set, dots written as _"},
+	{AT_SESSION, "meta.session", NAME("id"), NONE, JSON_NONE, DO_PASS, "relayed unchanged"},
+	{AT_SESSION, "meta.session", NAME("overrides"), NONE, JSON_NONE, DO_OVERRIDES, "searched"},
 
 	{AT_OVERRIDES, "meta.session.overrides", NAME("serviceName"), NONE, JSON_NONE,
 	 DO_SERVICE_NAME, "removed unless in FARO_APP_NAMES"},
 	{AT_OVERRIDES, "meta.session.overrides", NAME("geoLocationTrackingEnabled"), NONE,
-	 JSON_NONE, DO_LOCATION, "passed; false keeps the client's location and address out"},
+	 JSON_NONE, DO_LOCATION, "relayed unchanged; if false, no location or address is stamped"},
 
 	{AT_MEASUREMENT, "measurements[]", NAME("values"), NONE, JSON_OBJECT, DO_VALUES,
-	 "passed but for those with the name of a label, which are removed"},
+	 "relayed, except those with the name of a label, which are removed"},
 
 	{AT_TRACES, "traces", NAME("resourceSpans"), NAME("resource_spans"), JSON_ARRAY,
-	 DO_RESOURCE_SPANS, "walked"},
+	 DO_RESOURCE_SPANS, "searched"},
 
 	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", NAME("resource"), NONE, JSON_OBJECT,
-	 DO_RESOURCE, "made if missing or null"},
+	 DO_RESOURCE, "created if missing or null"},
 	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", NAME("scopeSpans"), NAME("scope_spans"),
 	 JSON_ARRAY, DO_SCOPE_SPANS, "spans counted"},
 	{AT_RESOURCE_SPANS, "traces.resourceSpans[]", NAME("deprecatedScopeSpans"),
@@ -74,7 +74,7 @@ const struct enrich_rule enrich_rules[] = {
 	 "spans counted if scopeSpans has none"},
 
 	{AT_SCOPE_SPANS, "traces.resourceSpans[].scopeSpans[]", NAME("spans"), NONE, JSON_ARRAY,
-	 DO_SPANS, "counted; those without good ids are removed"},
+	 DO_SPANS, "counted; those with malformed ids are removed"},
 
 	{AT_SPAN, SPAN, NAME("traceId"), NAME("trace_id"), JSON_NONE, DO_TRACE_ID,
 	 "32 hexadecimal digits, not all 0, or the span is removed"},
@@ -91,12 +91,12 @@ const struct enrich_rule enrich_rules[] = {
 	 "missing or 16 hexadecimal digits, or the span is removed"},
 
 	{AT_RESOURCE, "traces.resourceSpans[].resource", NAME("attributes"), NONE, JSON_ARRAY,
-	 DO_ATTRIBUTES, "labels set in it, what came under their keys or k8s.* removed"},
+	 DO_ATTRIBUTES, "the labels set; what came under their keys or k8s.* removed"},
 
 	{AT_ATTRIBUTE, "traces.resourceSpans[].resource.attributes[]", NAME("key"), NONE,
 	 JSON_STRING, DO_KEY, "compared with the labels' keys"},
 	{AT_ATTRIBUTE, "traces.resourceSpans[].resource.attributes[]", NAME("value"), NONE,
-	 JSON_OBJECT, DO_VALUE, "passed, or removed with its key"},
+	 JSON_OBJECT, DO_VALUE, "relayed unchanged, or removed with its key"},
 };
 
 const size_t enrich_rule_count = ARRAY_LEN(enrich_rules);

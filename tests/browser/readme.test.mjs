@@ -21,7 +21,7 @@ const block = (language) => {
 };
 const SCRIPT_TAG = block("html").trim();
 const LINES = block("js");
-const [, POLICY] = /^Content-Security-Policy of `(.*?)`/m.exec(quickstart);
+const [, POLICY] = /Content-Security-Policy `(.*?)`/.exec(quickstart);
 
 let browser;
 before(async () => (browser = await launch()));

@@ -209,6 +209,32 @@ static void test_manual__each_setting__says_what_the_row_says(void **state)
 	}
 }
 
+/* All rows in their order, with nothing between them or behind. */
+static void test_manual__table_of_settings__is_ours(void **state)
+{
+	static const char end[] = "\n.\\\" End of the settings.\n";
+	const char *at = strstr(page, "\n.It Em setting Ta Em type and range Ta Em default\n");
+	char range[80], line[256];
+
+	(void)state;
+	assert_non_null(at);
+	at = strchr(at + 1, '\n');
+	for (size_t i = 0; i < setting_count; i++) {
+		const struct setting *row = &settings[i];
+
+		setting_print_range(range, sizeof(range), row);
+		snprintf(line, sizeof(line), "\n.It Ev %s Ta %s%s Ta %s", row->name,
+			 row->type->word, range,
+			 row->default_text ? row->default_text
+			 : row->required   ? "required"
+					   : "-");
+		if (strncmp(at, line, strlen(line)) != 0)
+			fail_msg("the manual page's table lacks, or has elsewhere:%s", line);
+		at += strlen(line);
+	}
+	assert_int_equal(strncmp(at, end, sizeof(end) - 1), 0);
+}
+
 static void test_manual__each_entry__is_a_setting(void **state)
 {
 	static const char begin[] = "\n.It Ev " SETTING_PREFIX;
@@ -313,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_bytes__cases_of_the_chart_too__each),
 		cmocka_unit_test(test_start_line__each_setting__has_its_key),
 		cmocka_unit_test(test_manual__each_setting__says_what_the_row_says),
+		cmocka_unit_test(test_manual__table_of_settings__is_ours),
 		cmocka_unit_test(test_manual__each_entry__is_a_setting),
 		cmocka_unit_test(test_manual__options__are_those_of_the_list),
 	};
