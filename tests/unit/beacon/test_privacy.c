@@ -93,8 +93,8 @@ static void test_extension_error__first_file_decides__removed(void **state)
 		THROWN("safari-web-extension://abc/x.js"),
 		THROWN("webkit-masked-url://hidden/"),
 		THROWN("chrome\\u002dextension:\\/\\/abc/x.js"),
-		"{\"Stacktrace\":{\"FRAMES\":[{},null,7,{\"filename\":\"<anonymous>\"},"
-		"{\"filename\":\"[native code]\"},{\"FileName\":\"chrome-extension://a\"}]}}",
+		("{\"Stacktrace\":{\"FRAMES\":[{},null,7,{\"filename\":\"<anonymous>\"},"
+		 "{\"filename\":\"[native code]\"},{\"FileName\":\"chrome-extension://a\"}]}}"),
 	};
 
 	(void)state;
