@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The Containerfile, really built, on a base made by debootstrap that stands in for bookworm-slim, and run
- * as Kubernetes would run it: read-only, nobody's user id, a volume for the socket.
+ * as Kubernetes would run it: read-only, nobody's user id, a volume for the socket. The libraries that it builds
+ * are kept in .build/static, for the parts that need the same ones; those that are there already are taken.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -18,6 +19,7 @@ import { open, serve } from "./lib/rootfs.mjs";
 import { authority, tlsReceiver } from "./lib/tls.mjs";
 
 const MiB = 1024 * 1024;
+const architecture = execFileSync("dpkg", ["--print-architecture"]).toString().trim();
 const BASE = "localhost/base", IMAGE = "localhost/faro-ingest";
 const dir = mkdtempSync(join(root, ".build/image-"));
 const path = (...names) => join(dir, ...names);
@@ -43,23 +45,27 @@ function makeBase() {
 
 before(() => {
 	makeBase();
-	buildah("bud", "--isolation", "chroot", "--build-arg", `BASE=${BASE}`, "--tag", IMAGE, root);
+	const cache = join(root, ".build/static", architecture);
+	mkdirSync(cache, { recursive: true });
+	buildah("bud", "--isolation", "chroot", "--build-arg", `BASE=${BASE}`, "--volume", `${cache}:/src/.build/static/${architecture}`,
+		"--tag", IMAGE, root);
 	mounted = buildah("mount", buildah("from", IMAGE));
+	/* A container's runtime makes this file, and mounts its own over it. */
+	writeFileSync(join(mounted, "etc/hosts"), "");
 });
 
 after(() => rmSync(dir, { recursive: true, force: true }));
 
 const inspect = (image) => JSON.parse(buildah("inspect", "--type", "image", image)).OCIv1;
 
-test("over its base the image has at most 15 MiB", (t) => {
-	const base = inspect(BASE).rootfs.diff_ids.length;
+test("it is one layer, of at most 15 MiB", (t) => {
 	buildah("push", "--quiet", "--disable-compression", IMAGE, `dir:${path("exported")}`);
 	const { layers } = JSON.parse(readFileSync(path("exported", "manifest.json")));
-	const ours = layers.slice(base).map(({ digest }) => readFileSync(path("exported", digest.replace("sha256:", ""))));
-	const [bytes, packed] = [ours, ours.map((layer) => gzipSync(layer))]
-		.map((all) => all.reduce((sum, { length }) => sum + length, 0));
-	t.diagnostic(`${bytes} bytes, ${packed} packed, in ${ours.length} layer`);
-	assert.ok(packed > 1 * MiB && bytes <= 15 * MiB, `${bytes} bytes`);
+	assert.equal(layers.length, 1);
+	const layer = readFileSync(path("exported", layers[0].digest.replace("sha256:", "")));
+	const packed = gzipSync(layer).length;
+	t.diagnostic(`${layer.length} bytes, ${packed} packed`);
+	assert.ok(packed > 1 * MiB && layer.length <= 15 * MiB, `${layer.length} bytes`);
 });
 
 test("its user is a number, and not root's", () => {

@@ -17,7 +17,8 @@ import { freePort, root, scenario } from "../system/lib/stage.mjs";
 import { emptyRoot, install, open, serve, VOLUME } from "./lib/rootfs.mjs";
 import { authority, tlsReceiver } from "./lib/tls.mjs";
 
-const binary = process.env.FARO_STATIC || join(root, ".build/static/faro-ingest");
+const architecture = execFileSync("dpkg", ["--print-architecture"]).toString().trim();
+const binary = join(root, ".build/static", architecture, "faro-ingest");
 const HOSTS = "/etc/hosts", RESOLV = "/etc/resolv.conf";
 
 const ROOTS = {

@@ -196,9 +196,9 @@ scenario("as a CGI program, and with --print: from the environment", async (stag
 
 scenario("settings that cannot be meant are refused at start, each with its reason", async (stage) => {
 	for (const [env, said] of [
-		[{ FARO_REQUEST_ATTRIBUTES: "k8s.pod.name" }, /FARO_REQUEST_ATTRIBUTES: k8s\.pod\.name is the service's own/],
+		[{ FARO_REQUEST_ATTRIBUTES: "k8s.pod.name" }, /FARO_REQUEST_ATTRIBUTES: k8s\.pod\.name is a label of the service/],
 		[{ FARO_REQUEST_ATTRIBUTES: "a.b,a_b" }, /a\.b and a_b have the same parameter, FARO_ATTR_A_B: remove one/],
-		[{ FARO_REQUEST_ATTRIBUTES: "client.address", FARO_CLIENT_ADDRESS: "full" }, /client\.address is what FARO_CLIENT_ADDRESS stamps/],
+		[{ FARO_REQUEST_ATTRIBUTES: "client.address", FARO_CLIENT_ADDRESS: "full" }, /FARO_CLIENT_ADDRESS stamps client\.address already/],
 		[{ FARO_CLIENT_ADDRESS: "hashed" }, /FARO_CLIENT_ADDRESS=hashed: expected off, masked or full/],
 		[{ FARO_CLIENT_ADDRESS_MASK: "24" }, /FARO_CLIENT_ADDRESS_MASK=24: expected the bits to keep of IPv4/],
 	]) {
