@@ -89,7 +89,7 @@ static void wait_for_end(const struct config *config, int signal_fd)
 		return;
 	log_event(
 		LOG_INFO, "drain_delayed",
-		"Going on as before, since nginx may still serve; a second signal ends the delay.",
+		"Still accepting beacons, because nginx may still serve; a second signal ends the delay.",
 		LOG_NUM("delay_ms", config->drain_delay_ms));
 	wait_for_signal(signal_fd, loop_now_us() + config->drain_delay_ms * 1000);
 }
@@ -118,8 +118,8 @@ static void keep_spool_below_file_limit(struct config *config)
 		return;
 	config->spool_max_bytes = limit.rlim_cur - limit.rlim_cur / 4;
 	log_event(LOG_WARN, "file_limit_low",
-		  "The limit of a file's size allows a smaller spool than FARO_SPOOL_MAX_BYTES; "
-		  "raise it.",
+		  "The limit of a file's size (RLIMIT_FSIZE) allows a smaller spool than "
+		  "FARO_SPOOL_MAX_BYTES; raise that limit.",
 		  LOG_NUM("limit", (int64_t)limit.rlim_cur),
 		  LOG_NUM("spool_max_bytes", (int64_t)config->spool_max_bytes));
 }
@@ -177,7 +177,7 @@ static void end_spool(struct worker_shared *shared, int64_t deadline_us)
 	left = spool_free(shared->spool, deadline_us);
 	shared->spool = NULL;
 	log_event(left > 0 ? LOG_WARN : LOG_INFO, "spool_remaining",
-		  "What is in the spool is delivered by the next process with this FARO_SPOOL_DIR.",
+		  "The next process with this FARO_SPOOL_DIR delivers the beacons in the spool.",
 		  LOG_NUM("records", left));
 }
 
@@ -378,8 +378,8 @@ int main(int argc, char **argv)
 	log_init(config.log_format, config.log_level);
 	if (!hardened)
 		log_event(LOG_WARN, "not_hardened",
-			  "The system did not let this process give up privileges or close its "
-			  "memory to others; allow prctl in the container's seccomp profile.");
+			  "The system did not let this process give up privileges or protect its "
+			  "memory from others; allow prctl in the container's seccomp profile.");
 	keep_spool_below_file_limit(&config);
 	status = run_mode(&config);
 	config_release(&config);

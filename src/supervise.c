@@ -232,8 +232,8 @@ static void drop_root(void)
 	if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
 	    setresuid(NOBODY, NOBODY, NOBODY) != 0)
 		log_event(LOG_WARN, "responder_as_root",
-			  "The responder cannot become user 65534 and runs as root; better run the "
-			  "container as another user.",
+			  "The responder cannot become user 65534 and runs as root; run the "
+			  "container as another user instead.",
 			  LOG_STR("error", strerror(errno)));
 }
 
@@ -316,7 +316,7 @@ static void responder_ended(struct supervisor *supervisor, int status)
 		  is_bad_config
 			  ? "The responder rejects its settings, for the reason above; the command "
 			    "runs without it."
-			  : "The responder has ended by itself; the command runs without it.",
+			  : "The responder has ended unexpectedly; the command runs without it.",
 		  LOG_NUM("status", WIFEXITED(status) ? WEXITSTATUS(status) : 0),
 		  LOG_NUM("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
 		  LOG_NUM("lived_ms", lived_ms), LOG_NUM("again_in_ms", pause_ms));
@@ -411,7 +411,8 @@ int supervise(int argc, char **argv, int command_at)
 
 	block_signals(&supervisor);
 	if (!make_responder(&supervisor, argc, argv)) {
-		log_event(LOG_ERROR, "no_memory", "Running the command alone.");
+		log_event(LOG_ERROR, "no_memory",
+			  "There is no memory for the responder: running the command alone.");
 		status = run_command(&supervisor);
 	} else {
 		read_settings(&supervisor);

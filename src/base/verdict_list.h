@@ -80,9 +80,10 @@ BROWSER_VERDICT(
 BROWSER_VERDICT(BAD_ENCODING, 400, "bad_encoding", NULL)
 BROWSER_VERDICT(BAD_JSON, 400, "bad_json", NULL)
 BROWSER_VERDICT(AMBIGUOUS_KEY, 400, "ambiguous_key", NULL)
-BROWSER_VERDICT(CROSS_SITE, 403, "cross_site",
-		"Beacons are taken from pages of the same origin only; the operator can add this "
-		"page's origin to FARO_ALLOWED_ORIGINS.")
+BROWSER_VERDICT(
+	CROSS_SITE, 403, "cross_site",
+	"Beacons are accepted from pages of the same origin only; the operator can add this "
+	"page's origin to FARO_ALLOWED_ORIGINS.")
 BROWSER_VERDICT(NOT_FOUND, 404, "not_found",
 		"There is nothing under this path; post beacons to FARO_PATH or FARO_PATH/collect.")
 BROWSER_VERDICT(BAD_METHOD, 405, "method", "Use one of the methods in Allow.")
@@ -95,13 +96,14 @@ BROWSER_VERDICT(BAD_CODING, 415, "content_coding", NULL)
  * the event. `message` is the operator's, in the log; NULL: it depends on the status (outcome.c).
  * `text` is the browser's. */
 UPSTREAM_VERDICT(REJECTED, PASSED_ON, "rejected", false,
-		 "The receiver did not take a beacon; compare its limit on bytes with "
+		 "The receiver did not accept a beacon; compare its limit on bytes with "
 		 "FARO_MAX_DECODED_BYTES, and its version with the SDK's.",
 		 "The receiver does not accept this beacon; check the SDK's version and the "
 		 "receiver's limits. Sending it again does not help.")
-UPSTREAM_VERDICT(MISCONFIGURED, 502, "misconfigured", false, NULL,
-		 "The receiver takes nothing from this relay; the operator finds the reason in the "
-		 "relay's log.")
+UPSTREAM_VERDICT(
+	MISCONFIGURED, 502, "misconfigured", false, NULL,
+	"The receiver refuses all beacons of this relay; the operator finds the reason in its "
+	"log.")
 UPSTREAM_VERDICT(THROTTLED, 429, "throttled", true,
 		 "The receiver's rate limit is reached; raise it there if this lasts.",
 		 "The receiver's rate limit is reached; send it again after Retry-After.")
@@ -119,14 +121,14 @@ UPSTREAM_VERDICT(TIMEOUT, 504, "timeout", false,
 OWN_VERDICT(OVERLOADED, 429, "overloaded", true,
 	    "Beacons are rejected: memory or the number in flight is at its limit; raise "
 	    "FARO_MAX_MEMORY_BYTES or FARO_UPSTREAM_MAX_INFLIGHT, or repair a slow receiver.",
-	    "Too many beacons are being worked on; send it again after Retry-After.")
+	    "Too many beacons are in flight; send it again after Retry-After.")
 OWN_VERDICT(SPOOL_FULL, 429, "spool_full", true, NULL,
-	    "The receiver takes no beacons now, and the space to keep them is used up; send it "
+	    "The receiver does not accept beacons at the moment, and the spool is full; send it "
 	    "again after Retry-After.")
 OWN_VERDICT(
 	STALLED, 503, "stalled", true,
-	"The process stood still for a while (stopped, frozen, or without a processor), and what "
-	"was under way was lost with its connection; give it more processor time if this lasts.",
+	"The process stood still for a while (stopped, frozen, or without CPU time), and requests in "
+	"flight were lost with their connections; give it more CPU time if this lasts.",
 	"The relay stood still for a moment; send it again after Retry-After.")
 
 #undef REPLY_STATUS

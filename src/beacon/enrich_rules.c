@@ -161,7 +161,7 @@ const char *enrich_json_text(enum json_error error)
 		return "Rule 1 (strict JSON): a string is not valid UTF-8; encode the body as "
 		       "UTF-8.";
 	case JSON_BAD_NUMBER:
-		return "Rule 1 (strict JSON): a number is not written as RFC 8259 wants it; send "
+		return "Rule 1 (strict JSON): a number is not written as in RFC 8259; send "
 		       "what JSON.stringify() writes.";
 	case JSON_TOO_DEEP:
 		return "Rule 1 (strict JSON): objects and arrays are nested more than 64 deep; "
@@ -173,8 +173,8 @@ const char *enrich_json_text(enum json_error error)
 		return "Rule 1 (strict JSON): something follows the top-level object; send one "
 		       "beacon a request.";
 	case JSON_EMPTY_KEY:
-		return "Rule 2 (ambiguous_key): an object inside traces has an empty key, which "
-		       "ends it early for the receiver; leave it out.";
+		return "Rule 2 (ambiguous_key): an object inside traces has an empty key, at which "
+		       "the receiver would stop reading the object; leave it out.";
 	default:
 		return "Rule 1 (strict JSON): a byte stands where RFC 8259 does not allow it; send "
 		       "what JSON.stringify() writes.";

@@ -63,7 +63,7 @@ static void stop_without_edits(struct walk *walk)
 		return;
 	if (walk->enricher->edits.error == EDITS_FULL)
 		walk_refuse(walk, json_offset(&walk->json), VERDICT_TOO_LARGE,
-			    "The body has too many resources or claims to be labelled; send fewer "
+			    "The body has too many resources or forged labels; send fewer "
 			    "items a batch.");
 	else
 		walk_refuse(walk, json_offset(&walk->json), VERDICT_OVERLOADED, ENRICH_NO_MEMORY);

@@ -225,11 +225,12 @@ static enum check_finding check_largest(struct check *check)
 
 	if (finding != FINDING_TOO_LARGE)
 		return finding;
-	finding = post_padded(check, size, "the same without the bytes of its labels");
+	finding = post_padded(check, size, "the same without its labels");
 	if (finding == FINDING_OK)
 		say("warning",
-		    "%s: Only what labels add, here %zu bytes and more with traces, exceeds a "
-		    "limit there; lower FARO_MAX_DECODED_BYTES by so much, or raise that limit.",
+		    "%s: The largest beacon fits, but not with its labels, here %zu bytes and more "
+		    "with traces; lower FARO_MAX_DECODED_BYTES by that much, or raise the receiver's "
+		    "limit.",
 		    check_finding_texts[FINDING_TOO_LARGE].name, added);
 	return finding;
 }
@@ -347,7 +348,7 @@ static enum check_finding check_through(struct check *check)
 		return FINDING_LOCAL;
 	}
 	read_reason(check->client.reply, reason, sizeof(reason));
-	snprintf(meaning, sizeof(meaning), "a beacon to %s, by nginx and responder", path);
+	snprintf(meaning, sizeof(meaning), "a beacon to %s, through nginx and the responder", path);
 	say_exchange(check, "through", meaning);
 	return judge_route(&check->client, reason);
 }

@@ -8,7 +8,7 @@
 /* clang-format off */
 const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 	[FINDING_OK] = {
-		"ok", "The receiver takes beacons as they will be sent.",
+		"ok", "The receiver accepts beacons as faro-ingest sends them.",
 		NULL},
 	[FINDING_NAME_NOT_FOUND] = {
 		"name_not_found", "The name server knows no such name.",
@@ -17,66 +17,66 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 		"without pods."},
 	[FINDING_DNS_NO_ANSWER] = {
 		"dns_no_answer", "No name server answered.",
-		"Look at /etc/resolv.conf and at whether a NetworkPolicy lets this pod send to "
-		"port 53, UDP and TCP."},
+		"Check /etc/resolv.conf, and that a NetworkPolicy lets this pod send to port 53, "
+		"UDP and TCP."},
 	[FINDING_REFUSED] = {
-		"refused", "The host is there, but nothing listens on that port for us.",
-		"Alloy's faro.receiver listens on 127.0.0.1 unless its server block says "
-		"listen_address = \"0.0.0.0\". Is it running, is its listen_port (12347 by "
-		"default) that of FARO_UPSTREAM_URL, and does the Service expose that port?"},
+		"refused", "The host answers, but refuses connections to that port.",
+		"Alloy's faro.receiver listens on 127.0.0.1 unless its server block has "
+		"listen_address = \"0.0.0.0\". Also check that it runs, that its listen_port (12347 "
+		"by default) is that of FARO_UPSTREAM_URL, and that the Service exposes that port."},
 	[FINDING_UNREACHABLE] = {
-		"unreachable", "There is no way to that address.",
-		"Look at the address above: is it the receiver's, and does this machine or pod "
-		"have a route to it?"},
+		"unreachable", "There is no route to that address.",
+		"Look at the address above: is it the receiver's? If it is, give this machine or "
+		"pod a route to it."},
 	[FINDING_CONNECT_TIMEOUT] = {
-		"connect_timeout", "Nobody answered the attempt to connect.",
-		"Something drops the packets: a NetworkPolicy (egress of this pod, ingress of "
-		"the receiver's), a firewall, or an address where nobody is. For a way that is "
-		"only slow, raise FARO_UPSTREAM_CONNECT_TIMEOUT_MS."},
+		"connect_timeout", "Nothing answered the attempt to connect.",
+		"A NetworkPolicy (egress of this pod, ingress of the receiver's) or a firewall "
+		"drops the packets, or no host has that address. If the network is only slow, "
+		"raise FARO_UPSTREAM_CONNECT_TIMEOUT_MS."},
 	[FINDING_NO_ANSWER] = {
-		"no_answer", "It took the connection and the beacon, and did not answer in time.",
-		"Is that port a Faro receiver's? Then it is overloaded, or what it writes to is: "
-		"look at its logs. For one that is only slow, raise FARO_UPSTREAM_TIMEOUT_MS."},
+		"no_answer", "It accepted the connection and the beacon, but did not answer in time.",
+		"If that port is a Faro receiver's, the receiver or the system it writes to is "
+		"overloaded: look at its logs. If it is only slow, raise FARO_UPSTREAM_TIMEOUT_MS."},
 	[FINDING_NOT_HTTP] = {
-		"not_http", "What listens there does not speak HTTP/1.1.",
-		"Correct the port in FARO_UPSTREAM_URL: a faro.receiver's is 12347 by default. "
-		"4317, for one, is OTLP over gRPC."},
+		"not_http", "The server there does not speak HTTP/1.1.",
+		"Correct the port in FARO_UPSTREAM_URL: a faro.receiver's is 12347 by default; "
+		"4317 is OTLP over gRPC."},
 	[FINDING_TLS_PORT] = {
 		"tls_port", "The port expects TLS, and FARO_UPSTREAM_URL says http://.",
-		"Write https:// in FARO_UPSTREAM_URL, and set FARO_UPSTREAM_CA_FILE unless the "
-		"certificate is of a public authority."},
+		"Write https:// in FARO_UPSTREAM_URL, and set FARO_UPSTREAM_CA_FILE unless a "
+		"public authority signed the certificate."},
 	[FINDING_PLAIN_PORT] = {
 		"plain_port",
 		"The port speaks HTTP without TLS, and FARO_UPSTREAM_URL says https://.",
-		"Write http:// in FARO_UPSTREAM_URL, or the port at which TLS is ended: a "
+		"Write http:// in FARO_UPSTREAM_URL, or the port of the proxy that terminates TLS: "
 		"faro.receiver itself has no TLS."},
 	[FINDING_TLS_UNKNOWN_CA] = {
-		"tls_unknown_ca", "The certificate is of an authority that is not trusted here.",
+		"tls_unknown_ca", "The certificate was signed by an authority that is not trusted here.",
 		"Set FARO_UPSTREAM_CA_FILE to a PEM file with the authority that signed it; it "
 		"replaces the system's list. The server must send its intermediate certificates."},
 	[FINDING_TLS_WRONG_NAME] = {
-		"tls_wrong_name", "The certificate is good, but for another name.",
-		"Write the host in FARO_UPSTREAM_URL as the certificate has it, or have one "
-		"issued for this name."},
+		"tls_wrong_name", "The certificate is valid, but for another name.",
+		"Write the host in FARO_UPSTREAM_URL as the certificate has it, or get a "
+		"certificate for this name."},
 	[FINDING_TLS_EXPIRED] = {
 		"tls_expired", "The certificate is not valid at this time.",
-		"Renew the receiver's certificate; or is the clock wrong, here or where it was "
-		"issued?"},
+		"Renew the receiver's certificate, or correct the clock, here or where it was "
+		"issued."},
 	[FINDING_TLS_CA_FILE] = {
 		"tls_ca_file", "The file of trusted certificates cannot be used.",
 		"FARO_UPSTREAM_CA_FILE must hold certificates in PEM form (-----BEGIN "
 		"CERTIFICATE-----), and this user must be able to read it; without the setting, "
 		"the system's list must be installed (ca-certificates)."},
 	[FINDING_TLS] = {
-		"tls", "TLS cannot be agreed on.",
-		"The sentence above is the TLS library's. TLS 1.2 or newer is needed, and a "
-		"receiver that demands a certificate of the client cannot be used."},
+		"tls", "The TLS handshake failed.",
+		"The line above has the TLS library's message. TLS 1.2 or newer is needed, and "
+		"receivers that demand a client certificate are not supported."},
 	[FINDING_NOT_FARO] = {
-		"not_faro", "Something answers there, but not as a Faro receiver does.",
+		"not_faro", "A server answers there, but not as a Faro receiver does.",
 		"Correct host and port in FARO_UPSTREAM_URL. 12347 is a faro.receiver's by "
 		"default, and pyroscope.receive_http's as well; 3100 is Loki, 4318 OTLP, 12345 "
-		"Alloy itself. What answers 2xx without being a receiver, as OTLP does, loses "
-		"every beacon."},
+		"Alloy itself. A server that answers 2xx without being a receiver, as OTLP does, "
+		"loses every beacon."},
 	[FINDING_ALLOY_PORT] = {
 		"alloy_port", "That is Alloy's own HTTP port, not its Faro receiver's.",
 		"Put the listen_port of faro.receiver's server block (12347 by default) into "
@@ -85,22 +85,22 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 		"wrong_path", "A Faro receiver listens there, but not at this path.",
 		"Leave the path out of FARO_UPSTREAM_URL, or write /collect."},
 	[FINDING_API_KEY] = {
-		"api_key", "The receiver wants another API key than it got.",
+		"api_key", "The receiver refuses the API key, or wants one.",
 		"FARO_UPSTREAM_API_KEY_FILE must hold the api_key of faro.receiver's server "
 		"block."},
 	[FINDING_FORBIDDEN] = {
 		"forbidden",
-		"Something refuses this client; a Faro receiver itself never answers 403.",
-		"It is a proxy or a service mesh in front of it: allow this service account or "
-		"pod there; or FARO_UPSTREAM_TENANT names a tenant that it may not write to."},
+		"A proxy refuses this client: a Faro receiver itself never answers 403.",
+		"Allow this service account or pod in the proxy or service mesh in front of the "
+		"receiver; or set FARO_UPSTREAM_TENANT to a tenant that it may write to."},
 	[FINDING_REDIRECT] = {
 		"redirect",
-		"The receiver's host sends clients elsewhere, and redirects are not followed.",
+		"The server redirects to another address, and redirects are not followed.",
 		"Write the final address into FARO_UPSTREAM_URL; often it is the same with "
 		"https://, or another path."},
 	[FINDING_TOO_LARGE] = {
 		"too_large",
-		"A limit there is lower than ours: large beacons would be refused.",
+		"The receiver's limit is lower than FARO_MAX_DECODED_BYTES: it refuses large beacons.",
 		"Lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES; or raise "
 		"max_allowed_payload_size of faro.receiver's server block, or "
 		"max_request_body_size of a collector's faro receiver, and the limit of a proxy in "
@@ -114,8 +114,8 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 	[FINDING_SERVER_ERROR] = {
 		"server_error",
 		"The receiver, or a proxy in front of it, reports a failure of its own.",
-		"502, 503 and 504 are mostly a proxy's or a service mesh's without a receiver "
-		"behind it: are its pods ready? Else look at the receiver's logs."},
+		"502, 503 and 504 mostly come from a proxy or a service mesh that has no receiver "
+		"behind it: check that the receiver's pods are ready. Otherwise look at its logs."},
 	[FINDING_ROUTE_NO_ANSWER] = {
 		"route_no_answer",
 		"The receiver works; nothing answers at the address of --through.",
@@ -123,24 +123,24 @@ const struct check_finding_text check_finding_texts[FINDING_COUNT] = {
 		"http://127.0.0.1:8080."},
 	[FINDING_ROUTE_NOT_FOUND] = {
 		"route_not_found",
-		"The receiver works; what answers at the address of --through does not hand "
+		"The receiver works; the server at the address of --through does not pass "
 		"FARO_PATH to faro-ingest.",
 		"nginx's path (FARO_PATH of its templates, or faro-location.conf) must be the "
-		"FARO_PATH of faro-ingest. Is that address the server block with the snippet, and "
-		"not one that redirects?"},
+		"FARO_PATH of faro-ingest. Also check that the server block at that address has "
+		"the snippet and does not redirect."},
 	[FINDING_ROUTE_OTHER_PATH] = {
 		"route_other_path",
-		"nginx hands this path to a faro-ingest that has another FARO_PATH.",
-		"Give faro-ingest the FARO_PATH that nginx has, and start it again; does this "
-		"check run with the settings of the one that serves?"},
+		"nginx passes this path to a faro-ingest that has another FARO_PATH.",
+		"Give faro-ingest the FARO_PATH that nginx has, and restart it. Run this check "
+		"with the settings of the faro-ingest that serves."},
 	[FINDING_ROUTE_REFUSED] = {
 		"route_refused",
-		"nginx, or faro-ingest behind it, refuses the beacon that the receiver takes.",
-		"The reason is in the line above; docs/OPERATIONS.md, \"When telemetry stops\", has a row "
-		"for it."},
+		"nginx, or faro-ingest behind it, refuses the beacon that the receiver accepts.",
+		"The line above has the reason; docs/OPERATIONS.md, \"When telemetry stops\", has a "
+		"row for it."},
 	[FINDING_LOCAL] = {
 		"local", "The check itself could not be done.",
-		"The sentence above says why: memory, open files, or what this process may do."},
+		"The line above says why: memory, open files, or missing permissions."},
 };
 /* clang-format on */
 

@@ -86,13 +86,13 @@ static void refuse_supervise(struct reading *reading, const struct option_row *o
 {
 	reading_bad_argument(
 		reading, "--supervise",
-		"expected -- and a command behind all options, such as -- nginx -g 'daemon off;'");
+		"expected -- and a command after all options, such as -- nginx -g 'daemon off;'");
 	set_mode(reading, option, value);
 }
 
 const struct option_row option_rows[] = {
 	{"listen", NULL, "SPEC", set_listen, MODE_SERVE,
-	 "FastCGI on unix:PATH or [ADDRESS:]PORT (loopback)."},
+	 "Serve FastCGI on unix:PATH or [ADDRESS:]PORT (loopback)."},
 	{"listen-mode", NULL, "MODE", set_listen_mode, MODE_SERVE,
 	 "Octal permissions of that socket; default 0660."},
 	{"test-config", "-t", NULL, set_mode, MODE_TEST_CONFIG,
@@ -102,13 +102,13 @@ const struct option_row option_rows[] = {
 	{"send", NULL, NULL, set_send, MODE_SERVE,
 	 "With --check: also send a log and a span that are stored."},
 	{"through", NULL, "URL", set_through, MODE_SERVE,
-	 "With --check: also send a beacon to nginx there, the whole way to the receiver."},
+	 "With --check: also send a beacon to nginx at URL, through which it reaches the receiver."},
 	{"print", NULL, NULL, set_mode, MODE_PRINT,
 	 "Read one body on stdin, write it labelled to stdout."},
 	{"ping", NULL, "SOCKET", set_mode, MODE_PING,
-	 "Ask the one that listens on SOCKET whether it works."},
+	 "Ask the faro-ingest that listens on SOCKET whether it works."},
 	{"supervise", NULL, NULL, refuse_supervise, MODE_SUPERVISE,
-	 "With -- COMMAND [ARGUMENT]... behind all options: run that and a responder beside it."},
+	 "Run COMMAND and a responder beside it; write -- COMMAND [ARGUMENT]... after all options."},
 	{"version", NULL, NULL, set_mode, MODE_VERSION, "Print the version and exit."},
 	{"help", NULL, NULL, set_mode, MODE_HELP, "Print this and exit."},
 };

@@ -28,7 +28,7 @@ static size_t default_memory(void)
 	return (size_t)(bytes < max ? bytes : max);
 }
 
-/* One beacon of the greatest size is held as sent, inflated and labelled. An operator who sets less
+/* One beacon of the largest size is held as sent, inflated and labelled. An operator who sets less
  * made a mistake; a small container works, for all but such beacons. */
 static void check_memory(struct reading *reading)
 {
@@ -44,16 +44,16 @@ static void check_memory(struct reading *reading)
 	if (text)
 		reading_problem(
 			reading, SETTING_OF(max_memory_bytes), text,
-			"expected at least %zu, which one beacon of the greatest size needs "
-			"(FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); or lower those",
+			"expected at least %zu, which one beacon of the largest size needs "
+			"(FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); or lower those two",
 			needed);
 	else
 		reading_report(
 			reading,
 			"warning: FARO_MAX_MEMORY_BYTES: %zu by default is less than the %zu that "
-			"one beacon of the greatest size needs; such beacons are answered 429: "
-			"lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, or set it, or raise "
-			"the memory limit",
+			"one beacon of the largest size needs; such beacons are answered 429: "
+			"lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, set FARO_MAX_MEMORY_BYTES, or "
+			"raise the memory limit of the container",
 			config->max_memory_bytes, needed);
 }
 
@@ -94,9 +94,11 @@ static void choose_authorities(struct reading *reading)
 		return;
 	config->upstream_ca_file = system_authorities();
 	if (!config->upstream_ca_file)
-		reading_report(reading,
-			       "warning: FARO_UPSTREAM_CA_FILE: not set, and this system has no "
-			       "ca-certificates: no receiver at https:// can be trusted");
+		reading_report(
+			reading,
+			"warning: FARO_UPSTREAM_CA_FILE: not set, and this system has no "
+			"certificate authorities (ca-certificates), so no receiver at https:// can "
+			"be trusted");
 }
 
 /* Lists that are for an item of FARO_REDACT. */

@@ -213,10 +213,9 @@ static void add_label(struct labels_build *build, struct view key)
 						  .value = checked_attribute(build, own_key.ptr),
 						  .session_key = session_key};
 	else if (!view_equals(same->key, own_key))
-		labels_complain(
-			build, true, LABEL_ATTRIBUTES,
-			"%s and %s are the same session attribute to a query: remove one of them",
-			same->key.ptr, own_key.ptr);
+		labels_complain(build, true, LABEL_ATTRIBUTES,
+				"a query cannot tell %s from %s: remove one of them", same->key.ptr,
+				own_key.ptr);
 }
 
 static void choose_labels(struct labels_build *build)

@@ -29,13 +29,13 @@ static bool is_plain(struct view key)
 static const char *key_problem(struct view key)
 {
 	if (!is_plain(key))
-		return "is no key such as geo.country.iso_code: at most 64 letters, digits and ._- "
-		       "are possible";
+		return "is not a valid key: write at most 64 letters, digits and ._- such as "
+		       "geo.country.iso_code";
 	if (labels_is_always_stamped(key) || view_starts_with(key, VIEW_LITERAL("k8s.")))
-		return "is the service's own, whatever the request: remove it";
+		return "is a label of the service and the same for every request: remove it";
 	if (view_starts_with(key, VIEW_LITERAL("http.request.header.")))
-		return "is an array by OpenTelemetry's conventions, which one value is not: choose "
-		       "another key";
+		return "is an array in OpenTelemetry's conventions, and faro-ingest stamps single "
+		       "values: choose another key";
 	return NULL;
 }
 
@@ -76,7 +76,8 @@ static bool differs_from_labels(struct labels_build *build, const char *setting,
 			same = labels->unset_session_keys[i];
 	if (same.ptr)
 		labels_complain(build, true, setting,
-				"%s is %s in " LABEL_ATTRIBUTES " to a query: remove one of them",
+				"a query cannot tell %s from %s in " LABEL_ATTRIBUTES
+				": remove one of them",
 				key.ptr, same.ptr);
 	return !same.ptr;
 }
@@ -141,8 +142,9 @@ static void add_client_address(struct labels_build *build)
 		if (view_equals(labels->request_attributes[i].parameter,
 				VIEW_LITERAL(LABELS_PARAMETER_PREFIX "CLIENT_ADDRESS"))) {
 			labels_complain(build, true, REQUEST_ATTRIBUTES,
-					"%s is what " CLIENT_ADDRESS
-					" stamps: remove it, or set that to off",
+					CLIENT_ADDRESS
+					" stamps %s already: remove it here, or set " CLIENT_ADDRESS
+					" to off",
 					labels->request_attributes[i].key.ptr);
 			return;
 		}

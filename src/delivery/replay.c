@@ -326,7 +326,8 @@ static bool pass_over(struct replay *replay, enum store_result result, struct sl
 	retries_remove(&replay->retries, record->id);
 	log_limited(LOG_WARN, "spool_record_too_large",
 		    "A record of the spool needs more than FARO_MAX_MEMORY_BYTES and stays "
-		    "there; raise that and start again, or it is dropped for its age.",
+		    "there; raise that limit and restart, or the record is dropped once it is "
+		    "older than FARO_SPOOL_MAX_AGE_S.",
 		    LOG_NUM("bytes", (int64_t)record->body.len));
 	return true;
 }
@@ -460,7 +461,7 @@ void replay_expire(struct replay *replay, int64_t now_s)
 			continue;
 		log_limited(LOG_WARN, "spool_expired",
 			    "Beacons older than FARO_SPOOL_MAX_AGE_S are dropped; fix the "
-			    "receiver, or raise it.");
+			    "receiver, or raise that limit.");
 		finish_record(replay, id, STORE_EXPIRED);
 	}
 }

@@ -168,7 +168,7 @@ static bool finish_exchange(struct spool_dir *dir, const char *copy)
 	if ((move_to_copy(dir, copy, "-wal") || errno == ENOENT) && spool_dir_sync_directory(dir) &&
 	    rename(salvaged, dir->path) == 0 && spool_dir_sync_directory(dir))
 		return true;
-	return log_unusable("The salvaged database of the spool cannot be put in its place.",
+	return log_unusable("The repaired database of the spool cannot be renamed to spool.db.",
 			    salvaged);
 }
 
@@ -225,7 +225,8 @@ static bool end_interrupted(struct spool_dir *dir)
 		       log_unusable("The directory of the spool cannot be read.", dir->directory);
 	if (lstat(dir->path, &st) == 0)
 		return unlink(salvaged) == 0 ||
-		       log_unusable("What a salvage left cannot be removed.", salvaged);
+		       log_unusable("The file that a former repair left cannot be removed.",
+				    salvaged);
 	if (errno != ENOENT || !look_at_copies(dir, "damaged", &last, &dir->copies_bytes))
 		return log_unusable("The directory of the spool cannot be read.", dir->directory);
 	print_copy(copy, "damaged", number_of_last(dir, last));

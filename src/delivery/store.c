@@ -171,8 +171,8 @@ static void suspect(struct store *store)
 {
 	store->suspected = true;
 	log_limited(LOG_ERROR, "spool_suspected",
-		    "The spool's database seems to be damaged; nothing is stored until it was "
-		    "checked.",
+		    "The spool's database seems to be damaged; no beacon is stored until it has "
+		    "been checked.",
 		    LOG_STR("path", store->dir.path));
 }
 
@@ -181,7 +181,7 @@ enum store_result store_failed(struct store *store, int code)
 	int primary = code & 0xff;
 
 	log_limited(LOG_ERROR, "spool_failed",
-		    "The spool cannot be used just now; check the disk of FARO_SPOOL_DIR.",
+		    "The spool cannot be used at the moment; check the disk of FARO_SPOOL_DIR.",
 		    LOG_STR("error", store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(code)),
 		    LOG_NUM("code", code));
 	if (!store->db)
@@ -337,10 +337,11 @@ static bool move_newer_aside(struct store *store)
 		return false;
 	metrics_add(METRIC_SPOOL_MOVED_ASIDE, 1);
 	store->counters = (struct counters){.last_id = store->counters.last_id};
-	log_event(LOG_ERROR, "spool_moved_aside",
-		  "The spool was written by a newer version; move it back once that runs again. A "
-		  "fresh one is begun.",
-		  LOG_STR("path", store->dir.path), LOG_VIEW("copy", view_of(copy)));
+	log_event(
+		LOG_ERROR, "spool_moved_aside",
+		"The spool was written by a newer version and was moved aside; a new one was made. "
+		"Once the newer version runs again, move the copy back.",
+		LOG_STR("path", store->dir.path), LOG_VIEW("copy", view_of(copy)));
 	return true;
 }
 

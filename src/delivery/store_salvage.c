@@ -467,18 +467,20 @@ void salvage_run(struct salvage *salvage)
 static void tell(const struct store *store, const struct salvage *salvage, const char *copy)
 {
 	if (salvage->is_whole)
-		log_event(LOG_ERROR, "spool_moved_aside",
-			  "The spool's database was damaged; all of it was carried over to a fresh "
-			  "one.",
-			  LOG_STR("path", store->dir.path), LOG_STR("copy", "none"),
-			  LOG_NUM("carried", salvage->carried), LOG_NUM("lost", 0));
+		log_event(
+			LOG_ERROR, "spool_moved_aside",
+			"The spool's database was damaged; all of its beacons were copied to a new "
+			"one.",
+			LOG_STR("path", store->dir.path), LOG_STR("copy", "none"),
+			LOG_NUM("carried", salvage->carried), LOG_NUM("lost", 0));
 	else
-		log_event(LOG_ERROR, "spool_moved_aside",
-			  "The spool's database was damaged, or none of ours; what can be read was "
-			  "carried over to a fresh one. The copy counts against "
-			  "FARO_SPOOL_MAX_BYTES: delete it once nobody needs it.",
-			  LOG_STR("path", store->dir.path), LOG_STR("copy", copy),
-			  LOG_NUM("carried", salvage->carried), LOG_NUM("lost", salvage->lost));
+		log_event(
+			LOG_ERROR, "spool_moved_aside",
+			"The spool's database was damaged, or of another program; all beacons that "
+			"can be read were copied to a new one. The old one is kept and counts "
+			"against FARO_SPOOL_MAX_BYTES: delete it once nobody needs it.",
+			LOG_STR("path", store->dir.path), LOG_STR("copy", copy),
+			LOG_NUM("carried", salvage->carried), LOG_NUM("lost", salvage->lost));
 }
 
 static enum store_result replace(struct store *store, const struct salvage *salvage)
@@ -499,13 +501,14 @@ enum store_result store_end_salvage(struct store *store, const struct salvage *s
 	enum store_result result = STORE_FAILED;
 
 	if (salvage->result == SALVAGE_NO_ROOM)
-		log_limited(LOG_ERROR, "spool_no_room",
-			    "The spool's database is damaged, and there is no room for what can be "
-			    "carried over. Nothing was changed, and nothing is stored: raise "
-			    "FARO_SPOOL_MAX_BYTES above twice spool_bytes, delete older copies, or "
-			    "free the disk.",
-			    LOG_STR("path", store->dir.path),
-			    LOG_NUM("spool_bytes", store_bytes(store)));
+		log_limited(
+			LOG_ERROR, "spool_no_room",
+			"The spool's database is damaged, and there is no room to copy its beacons "
+			"to a new one. It was not changed, and no beacon is stored: raise "
+			"FARO_SPOOL_MAX_BYTES above twice spool_bytes, delete older copies, or "
+			"free the disk.",
+			LOG_STR("path", store->dir.path),
+			LOG_NUM("spool_bytes", store_bytes(store)));
 	if (salvage->result == SALVAGE_SOUND)
 		result = STORE_OK;
 	else if (salvage->result == SALVAGE_DONE && spool_dir_is_same(&store->dir))

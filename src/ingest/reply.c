@@ -31,7 +31,7 @@ enum status {
 #include "base/verdict_list.h"
 
 #define NO_METRIC        METRIC_COUNT
-#define REJECTED_MESSAGE "A request was refused; its reply says why."
+#define REJECTED_MESSAGE "A request was rejected; its reply says why."
 
 static const struct row {
 	enum status status;

@@ -136,7 +136,7 @@ int cgi_serve(const struct config *config)
 		relay_once(config, &ingest, &request);
 	written = reply(&request);
 	if (!written)
-		log_event(LOG_WARN, "reply_not_taken", "The web server did not take the reply.",
+		log_event(LOG_WARN, "reply_not_taken", "The web server did not read the reply.",
 			  LOG_STR("error", strerror(errno)));
 	ingest_end(&request);
 	request_release(&request);
@@ -177,7 +177,7 @@ int cgi_print(const struct config *config)
 	else
 		status = EXIT_SUCCESS;
 	if (status == EXIT_SUCCESS && request.counts.left_out)
-		fputs("faro-ingest: the settings leave out the last item: this beacon is answered "
+		fputs("faro-ingest: the settings remove the last item: this beacon is answered with "
 		      "202, and not relayed\n",
 		      stderr);
 	request_release(&request);

@@ -291,8 +291,8 @@ static void close_on_violation(struct connection *connection)
 {
 	log_limited(
 		LOG_WARN, "connection_dropped",
-		"A peer did not speak FastCGI as a web server does, and its connection was ended; "
-		"only a web server should use the socket.",
+		"A peer sent something that a FastCGI web server does not send, and its connection was "
+		"closed; only the web server should use the socket.",
 		LOG_STR("problem", connection->stream.problem));
 	connection->close = CLOSE_NOW;
 }
@@ -378,8 +378,8 @@ static void end_slow(struct connection *connection)
 {
 	if (!has_stood_still(connection))
 		log_limited(LOG_WARN, "peer_too_slow",
-			    "A FastCGI peer took too long to send its request or to take the "
-			    "reply, and its connection was ended; let nginx buffer requests "
+			    "A FastCGI peer took too long to send its request or to read the "
+			    "reply, and its connection was closed; let nginx buffer requests "
 			    "(fastcgi_request_buffering on).");
 	connection->due_us = INT64_MAX;
 	if (connection->unsent.len > 0)

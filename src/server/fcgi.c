@@ -81,9 +81,9 @@ enum buf_result fcgi_put_reply(struct fcgi_stream *stream, struct view response,
 static enum fcgi_event end_aside(struct fcgi_stream *stream, enum buf_result put)
 {
 	if (put != BUF_OK)
-		return break_stream(stream, "there is no memory for an answer");
+		return break_stream(stream, "no memory is left for an answer");
 	if (++stream->asides > FCGI_ASIDES_MAX)
-		return break_stream(stream, "too many records that are no request's");
+		return break_stream(stream, "too many records that belong to no request");
 	return FCGI_WANTS_MORE;
 }
 
@@ -116,7 +116,7 @@ static enum fcgi_event answer_values(struct fcgi_stream *stream, struct buf *ans
 	size_t len = 0;
 
 	if (!fcgi_pairs_are_whole(&stream->query))
-		return break_stream(stream, "a question that is cut");
+		return break_stream(stream, "an incomplete FCGI_GET_VALUES");
 	for (size_t i = 0; i < count; i++) {
 		struct view name = known_values[i].name;
 		char value[16];
@@ -156,7 +156,7 @@ static enum fcgi_event ignore(struct fcgi_stream *stream, size_t bytes)
 {
 	stream->ignored_bytes += bytes;
 	if (stream->ignored_bytes > FCGI_IGNORED_MAX_BYTES)
-		return break_stream(stream, "too many bytes that are no request's");
+		return break_stream(stream, "too many bytes that belong to no request");
 	return FCGI_WANTS_MORE;
 }
 
@@ -166,7 +166,7 @@ static enum fcgi_event begin_own_record(struct fcgi_stream *stream)
 	switch (stream->header[1]) {
 	case FCGI_PARAMS:
 		if (stream->phase != FCGI_IN_PARAMS)
-			return break_stream(stream, "parameters behind their end");
+			return break_stream(stream, "parameters after their end");
 		stream->content_for = FCGI_FOR_PARAMS;
 		return FCGI_WANTS_MORE;
 	case FCGI_STDIN:
@@ -188,7 +188,7 @@ static enum fcgi_event begin_record(struct fcgi_stream *stream)
 	stream->padding_left = header[6];
 	stream->content_for = FCGI_FOR_NOBODY;
 	if (header[0] != FCGI_VERSION)
-		return break_stream(stream, "another protocol than FastCGI 1");
+		return break_stream(stream, "a protocol other than FastCGI 1");
 	if (id == 0) {
 		if (header[1] == FCGI_GET_VALUES) {
 			stream->content_for = FCGI_FOR_QUERY;
@@ -198,7 +198,7 @@ static enum fcgi_event begin_record(struct fcgi_stream *stream)
 	}
 	if (header[1] == FCGI_BEGIN_REQUEST) {
 		if (stream->content_left != sizeof(stream->begin) || id == stream->id)
-			return break_stream(stream, "a request that begins as none does");
+			return break_stream(stream, "a malformed or second FCGI_BEGIN_REQUEST");
 		stream->content_for = FCGI_FOR_BEGIN;
 		return FCGI_WANTS_MORE;
 	}
@@ -213,7 +213,7 @@ static enum fcgi_event take_body(struct fcgi_stream *stream, struct request *req
 	request_append_body(request, piece.ptr, piece.len);
 	stream->body_bytes += piece.len;
 	if (request->body_state != BODY_WHOLE && stream->body_bytes > FCGI_DRAIN_MAX_BYTES)
-		return break_stream(stream, "a body that does not end");
+		return break_stream(stream, "a body without end");
 	return FCGI_WANTS_MORE;
 }
 
@@ -250,7 +250,7 @@ static enum fcgi_event take_content(struct fcgi_stream *stream, struct fcgi_inta
 		return take_body(stream, intake->request, piece);
 	case FCGI_FOR_QUERY:
 		if (!fcgi_pairs_feed(&stream->query, piece, intake, note_question))
-			return break_stream(stream, "a question that is cut");
+			return break_stream(stream, "an incomplete FCGI_GET_VALUES");
 		return FCGI_WANTS_MORE;
 	case FCGI_FOR_NOBODY:
 		break;
@@ -269,8 +269,7 @@ static enum fcgi_event begin_request(struct fcgi_stream *stream, struct buf *ans
 	if (role != FCGI_RESPONDER) {
 		enum fcgi_event event = refuse_request(stream, id, FCGI_UNKNOWN_ROLE, answers);
 
-		return keep ? event
-			    : break_stream(stream, "it asked for another role than a responder's");
+		return keep ? event : break_stream(stream, "a role other than responder");
 	}
 	stream->phase = FCGI_IN_PARAMS;
 	stream->id = id;
@@ -284,7 +283,7 @@ static enum fcgi_event begin_request(struct fcgi_stream *stream, struct buf *ans
 static enum fcgi_event end_params(struct fcgi_stream *stream, struct fcgi_intake *intake)
 {
 	if (!fcgi_pairs_are_whole(&stream->params))
-		return break_stream(stream, "parameters that are cut");
+		return break_stream(stream, "incomplete parameters");
 	request_end_variables(intake->request);
 	stream->phase = FCGI_IN_BODY;
 	return FCGI_WANTS_MORE;
@@ -304,7 +303,7 @@ static enum fcgi_event abort_request(struct fcgi_stream *stream, struct fcgi_int
 	request_clear(intake->request);
 	intake->request->started_us = started_us;
 	event = refuse_request(stream, id, FCGI_REQUEST_COMPLETE, answers);
-	return stream->keep ? event : break_stream(stream, "it aborted its request");
+	return stream->keep ? event : break_stream(stream, "an aborted request");
 }
 
 static enum fcgi_event end_record(struct fcgi_stream *stream, struct fcgi_intake *intake,

@@ -126,8 +126,8 @@ static int bind_tcp(const struct addrinfo *found, const char *spec, FILE *errors
 
 	if (!is_loopback(found->ai_addr))
 		return complain(errors, spec,
-				"only a loopback address is allowed, since anybody who reaches a "
-				"FastCGI port may use it; use 127.0.0.1, [::1] or a unix socket");
+				"only a loopback address is allowed, because FastCGI has no "
+				"authentication; use 127.0.0.1, [::1] or a unix socket");
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return complain_errno(errors, spec, "cannot make a socket");
@@ -205,7 +205,7 @@ bool listener_adopt(struct listener *listener, int fd, FILE *errors)
 	if (getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
 	    address.ss_family != AF_UNIX && !is_loopback((struct sockaddr *)&address)) {
 		fputs("faro-ingest: the inherited socket is open to other machines, and FastCGI "
-		      "knows no permissions; give spawn-fcgi -s PATH, or -a 127.0.0.1 with -p\n",
+		      "has no authentication; give spawn-fcgi -s PATH, or -a 127.0.0.1 with -p\n",
 		      errors);
 		return false;
 	}

@@ -112,8 +112,8 @@ static void on_listener_ready(struct loop_watch *watch, uint32_t events)
 		return;
 	log_limited(
 		LOG_WARN, "accept_paused",
-		"No further connection can be taken for now; let nginx make fewer, or, where the limit "
-		"is below 4096, raise the limit of open files.",
+		"No further connection can be accepted for now; let nginx open fewer, or raise the limit "
+		"of open files if the limit below is less than 4096.",
 		LOG_NUM("connections", (int64_t)budget_used(&worker->shared->connection_slots)),
 		LOG_NUM("limit", (int64_t)worker->shared->connection_slots.max));
 	pause_accepting(worker);

@@ -42,8 +42,8 @@ static void watch_socket(struct curl_socket *s, uint32_t events)
 		s->watch.events = 0;
 	else /* The call that waits for it ends with its deadline. */
 		log_limited(LOG_ERROR, "upstream_unwatched",
-			    "A connection to the receiver cannot be watched; check the limits of "
-			    "epoll and memory.");
+			    "A connection to the receiver was given up, because epoll cannot watch "
+			    "it; check the limits of epoll and memory.");
 }
 
 static void watch_wanted(struct curl_socket *s)

@@ -42,14 +42,14 @@ static const char *advice(int status, const char *url)
 		       "faro-ingest --check.";
 	case 404:
 		return ends_in_collect(url)
-			       ? "Another server than a Faro receiver, which knows /collect, "
-				 "listens there; check host and port in FARO_UPSTREAM_URL (12347 "
-				 "by default, 4318 is OTLP), or run faro-ingest --check."
+			       ? "The server there has no /collect, so it is not a Faro receiver; "
+				 "check host and port in FARO_UPSTREAM_URL (12347 by default, "
+				 "4318 is OTLP), or run faro-ingest --check."
 			       : "The receiver does not know the path; leave it out of "
 				 "FARO_UPSTREAM_URL or write /collect, or run faro-ingest --check.";
 	default:
-		return "This does not answer like a receiver of beacons; check FARO_UPSTREAM_URL, "
-		       "or run faro-ingest --check.";
+		return "The server there does not answer as a Faro receiver does; check "
+		       "FARO_UPSTREAM_URL, or run faro-ingest --check.";
 	}
 }
 
@@ -145,7 +145,7 @@ static void log_failure(const struct outcome *outcome, const struct relay_call *
 				     {.key = NULL}};
 
 	if (call->status == 0 && outcome->answer->failure == RELAY_NOT_HTTP)
-		message = "What listens there does not speak HTTP/1.1; check the port in "
+		message = "The server there does not speak HTTP/1.1; check the port in "
 			  "FARO_UPSTREAM_URL (12347 by default, 4317 is OTLP over gRPC), or run "
 			  "faro-ingest --check.";
 	if (call->status == 0)

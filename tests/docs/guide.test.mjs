@@ -9,8 +9,9 @@ import { dirname, join, relative } from "node:path";
 import { test } from "node:test";
 
 import { root, scenario } from "../system/lib/stage.mjs";
-import { runIngest } from "../system/lib/faro.mjs";
-import { shellBlocks } from "./lib/documents.mjs";
+import { runIngest, startIngest } from "../system/lib/faro.mjs";
+import { FastcgiClient } from "../system/lib/fastcgi.mjs";
+import { listed, shellBlocks } from "./lib/documents.mjs";
 
 const text = (name) => readFileSync(join(root, name), "utf8");
 const PAGES = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "RELEASING.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)];
@@ -55,6 +56,34 @@ test("REPLIES.md has each status with its reason, and what each 202 rests on", (
 	assert.deepEqual(new Set(named.map(([, name]) => name).filter((name) => name !== "reason")), reasons);
 	const promises = [...list.matchAll(/\bPROMISE_VERDICT\( ?[A-Z_]+, 202, "([a-z_]+)"/g)].map(([, by]) => by);
 	for (const by of promises) assert.match(page, new RegExp(`^\\| \`${by}\` \\|`, "m"), by);
+});
+
+/* What a page has between two headings. */
+const section = (page, heading) => page.slice(page.indexOf(`\n## ${heading}\n`)).split("\n## ")[1];
+
+scenario("METRICS.md has each metric with its type, its label and its help", async (stage) => {
+	const ingest = await startIngest(stage, "http://127.0.0.1:1");
+	const client = await FastcgiClient.open(ingest.socket);
+	stage.after(() => client.close());
+	const { text: exposed } = await client.send({ FARO_ENDPOINT: "metrics", REQUEST_METHOD: "GET" }, Buffer.alloc(0));
+	const families = [...exposed.matchAll(/^# HELP faro_ingest_(\w+) (.*)\n# TYPE \w+ (\w+)\n\w+(?:\{(\w+)=)?/gm)]
+		.map(([, name, help, type, label]) => [`\`${name}\``, type, label && label !== "le" ? `\`${label}\`` : "", help]);
+	assert.ok(families.length > 20);
+	assert.deepEqual(rows(section(text("docs/METRICS.md"), "Metrics")), families);
+});
+
+test("METRICS.md has each event that the manual has", () => {
+	const events = listed(text("man/faro-ingest.8"), "Each event", "End of the events");
+	const named = [...section(text("docs/METRICS.md"), "Events").matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, cell]) => cell.match(/[a-z_*]+/g));
+	assert.ok(events.length > 30);
+	assert.deepEqual(named.sort(), events);
+});
+
+test("OPERATIONS.md has each finding of --check with its sentence", () => {
+	const list = text("src/check/finding.c").replace(/"\s*"/g, "");
+	const findings = [...list.matchAll(/\[FINDING_\w+\] = \{\s*"(\w+)",\s*"([^"]+)"/g)].map(([, name, sentence]) => [`\`${name}\``, sentence]);
+	assert.ok(findings.length > 20);
+	assert.deepEqual(rows(section(text("docs/OPERATIONS.md"), "What `--check` finds")), findings);
 });
 
 /* As the places that show Markdown make it of a heading. */

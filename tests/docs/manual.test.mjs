@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { ingestBinary, root, scenario, sinkBinary } from "../system/lib/stage.mjs";
 import { smallBeacon, startIngest } from "../system/lib/faro.mjs";
 import { beaconParams, FastcgiClient } from "../system/lib/fastcgi.mjs";
-import { literalBlocks } from "./lib/documents.mjs";
+import { listed, literalBlocks } from "./lib/documents.mjs";
 import { runHere } from "./lib/machine.mjs";
 
 const page = (name) => readFileSync(join(root, "man", name), "utf8");
@@ -46,12 +46,6 @@ scenario("faro-ingest(8): each example", async (stage) => {
 	await run(stage, "serve", serve);
 	assert.match(await run(stage, "check", check, "faro-sink --quiet 2>sink & until grep -q listening sink; do sleep 0.1; done"), /^finding +ok/m);
 });
-
-/* The words of a list that lies between two comments of the page. */
-function listed(text, begin, end) {
-	const [, rows] = new RegExp(`^\\.\\\\" ${begin}[^\n]*\n(.*?)^\\.\\\\" ${end}`, "ms").exec(text);
-	return [...rows.matchAll(/^\.It Cm (.*)$/gm)].flatMap(([, words]) => words.split(" , ")).sort();
-}
 
 scenario("faro-ingest(8): the metrics, each with its label, are those on the page", async (stage) => {
 	const ingest = await startIngest(stage, "http://127.0.0.1:1");

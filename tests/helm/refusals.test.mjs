@@ -93,10 +93,10 @@ const refused = [
 	[proxy({ requestAttributes: { "a b": "x" } }), 'faro.proxy.requestAttributes has the key "a b"', "write keys of at most 64 letters"],
 	[proxy({ requestAttributes: { ["x".repeat(65)]: "x" } }), "faro.proxy.requestAttributes has the key", "write keys of at most 64 letters"],
 	[proxy({ requestAttributes: { "http.request.header.x": "x" } }), "faro.proxy.requestAttributes[http.request.header.x] is an array", "choose another key"],
-	[proxy({ requestAttributes: { "a.b": "x", a_B: "x" } }), "has the same name as faro.proxy.requestAttributes[a", "leave one of them out"],
+	[proxy({ requestAttributes: { "a.b": "x", a_B: "x" } }), "a query cannot tell faro.proxy.requestAttributes[a", "leave one of them out"],
 	[faro({ labelAttributes: { "a.b": "x" }, proxy: { requestAttributes: { "a-b": "x" } } }),
-		"faro.proxy.requestAttributes[a-b] has the same name as faro.labelAttributes[a.b]", "leave one of them out"],
-	[proxy({ clientAddress: "full", requestAttributes: { "client.address": "x" } }), "as what faro.proxy.clientAddress stamps", "leave one of them out"],
+		"a query cannot tell faro.proxy.requestAttributes[a-b] from faro.labelAttributes[a.b]", "leave one of them out"],
+	[proxy({ clientAddress: "full", requestAttributes: { "client.address": "x" } }), "from what faro.proxy.clientAddress stamps", "leave one of them out"],
 	[proxy({ requestAttributes: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`a${i}`, "x"])) }),
 		"faro.proxy.requestAttributes has 33 keys", "write at most 32"],
 	[proxy({ mode: "include", image: { registry: "" }, helmTest: true }), "faro.proxy.helmTest is true", "set faro.proxy.image.registry"],
@@ -184,7 +184,7 @@ const refusedTogether = [
 	["attributes that are the service's own",
 		["service.name", "service.namespace", "deployment.environment", "deployment.environment.name", "k8s.pod.name"],
 		(all) => proxy({ requestAttributes: Object.fromEntries(all.map((one) => [one, "x"])) }),
-		(one) => `faro.proxy.requestAttributes[${one}] is the service's own`],
+		(one) => `faro.proxy.requestAttributes[${one}] is a label of the service`],
 ];
 
 for (const [what, all, values, said] of refusedTogether)

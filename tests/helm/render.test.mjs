@@ -351,7 +351,7 @@ test("an umbrella's services have names, labels and settings of their own", () =
 	assert.equal(values(named).FARO_UPSTREAM_URL, "http://alloy.retail:12347", "global.faro's, where the default stands");
 	assert.equal(values(named).FARO_PATH, "/rum");
 	assert.match(values(named).OTEL_RESOURCE_ATTRIBUTES, /deployment\.environment\.name=prod/);
-	assert.equal(env.FARO_LABEL_ATTRIBUTES, "k8s.cluster.name,team", "maps are put together");
+	assert.equal(env.FARO_LABEL_ATTRIBUTES, "k8s.cluster.name,team", "maps of both are merged");
 });
 
 test("OTEL_SERVICE_NAME that is there stays the only one; elsewhere it is rendered once", () => {

@@ -152,6 +152,7 @@ func verifyLeftOut(id *identity, by labeller, body []byte, t *tally) error {
 		}
 		return nil
 	}
+	id = id.of(went.Meta.Session.Overrides.optedOut)
 	if !id.allows(went.Meta.App.Name) {
 		return fmt.Errorf("the app is %q", went.Meta.App.Name)
 	}

@@ -103,7 +103,7 @@ scenario("a receiver that is as it should be: ok, exit 0, and nothing is stored"
 scenario("a limit that only labels exceed, as where both have 5MiB: a warning, and exit 0", async (stage) => {
 	const sink = await startSink(stage);
 	const said = await expectFinding(stage, sink.url, "ok");
-	assert.match(said.warning, /^too_large: Only what labels add, here \d+ bytes.*lower FARO_MAX_DECODED_BYTES/);
+	assert.match(said.warning, /^too_large: The largest beacon fits, but not with its labels, here \d+ bytes.*lower FARO_MAX_DECODED_BYTES/);
 	assert.match(said.text, /^largest +413 in .*\nlargest +202 in .*\nwarning /m);
 	/* So much less is right. */
 	const [, added] = /here (\d+) bytes/.exec(said.warning);
@@ -239,7 +239,7 @@ scenario("a file that holds no certificates: tls_ca_file", async (stage) => {
 
 scenario("a server that demands a certificate of the client, or an old TLS: tls", async (stage) => {
 	const { port, ca } = await startTlsReceiver(stage, undefined, { requestCert: true, rejectUnauthorized: true });
-	await expectFinding(stage, `https://localhost:${port}`, "tls", /certificate of the client/, { env: { FARO_UPSTREAM_CA_FILE: ca } });
+	await expectFinding(stage, `https://localhost:${port}`, "tls", /client certificate/, { env: { FARO_UPSTREAM_CA_FILE: ca } });
 	const old = await listen(stage, createTls({
 		key: readFileSync(stage.path("key.pem")), cert: readFileSync(stage.path("cert.pem")),
 		minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0",
@@ -324,7 +324,7 @@ scenario("--through: nothing answers there, or a page: route_no_answer, route_no
 	await expectFinding(stage, sink.url, "route_no_answer", /nginx itself listens/, { env, args: at(await freePort()) });
 	for (const [status, headers] of [[200, {}], [301, { Location: "https://shop.example/faro" }], [405, {}]]) {
 		const page = await listen(stage, createHttp((request, response) => response.writeHead(status, headers).end("<!doctype html>")));
-		await expectFinding(stage, sink.url, "route_not_found", /redirects/, { env, args: at(page) });
+		await expectFinding(stage, sink.url, "route_not_found", /redirect/, { env, args: at(page) });
 	}
 });
 
@@ -349,7 +349,7 @@ scenario("a key that is missing, or another: api_key", async (stage) => {
 
 for (const [status, finding, remedy] of [
 	[403, "forbidden", /mesh.*FARO_UPSTREAM_TENANT/], [429, "throttled", /rate_limiting.*per_app.*FARO_SPOOL_DIR/],
-	[500, "server_error", /logs/], [503, "server_error", /pods ready/]])
+	[500, "server_error", /logs/], [503, "server_error", /pods are ready/]])
 	scenario(`a receiver that answers ${status}: ${finding}`, async (stage) => {
 		const sink = await startSink(stage, ["--status", String(status)]);
 		await expectFinding(stage, sink.url, finding, remedy);

@@ -10,7 +10,7 @@
   {{- $value := index $.own $key -}}
   {{- $name := printf "%s.%s" $.name $key -}}
   {{- if and (kindIs "invalid" $value) (not (has $name (list "faro.proxy.resources.limits.cpu" "faro.proxy.gateway.nginxResources.limits.cpu"))) -}}
-    {{- fail (printf "\n\nfaro-ingest: %s is not set: null, or nothing, behind the key takes its default away; write a value, or leave the key out\n" $name) -}}
+    {{- fail (printf "\n\nfaro-ingest: %s is not set: a key without a value, or with null, removes the default; write a value, or leave the key out\n" $name) -}}
   {{- else if kindIs "map" $default -}}
     {{- include "faro-ingest.v1.checkNulls" (dict "name" $name "own" $value "default" $default) -}}
   {{- end -}}
@@ -27,7 +27,7 @@
 {{- else if and $faro.collectorUrl (not (regexMatch "^https?://[^\\s\"'<>\\\\]+$" $faro.collectorUrl)) -}}
   {{- $problem = printf "faro.collectorUrl is %q: write an absolute http or https URL, such as https://faro.example/collect; with a relative one the SDK's tracing traces its own posts" $faro.collectorUrl -}}
 {{- else if not (regexMatch "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" $faro.fullname) -}}
-  {{- $problem = printf "faro.name gives %q, which is no name of an object: write lower case letters, digits and dashes" $faro.fullname -}}
+  {{- $problem = printf "faro.name gives %q, which is not a valid name of a Kubernetes object: write lower case letters, digits and dashes" $faro.fullname -}}
 {{- else if not (regexMatch "^(/[A-Za-z0-9._~-]+)+$" $faro.proxy.path) -}}
   {{- $problem = printf "faro.proxy.path is %q: write a path such as /faro that begins with a slash and does not end with one, of letters, digits and ._~-" $faro.proxy.path -}}
 {{- else if regexMatch "/[.][.]?(/|$)" $faro.proxy.path -}}
@@ -158,7 +158,7 @@
 {{- $given := .proxy.limits.maxMemoryBytes -}}
 {{- $limit := .proxy.resources.limits.memory -}}
 {{- $least := add .bytes.body (mul 2 .bytes.decoded) -}}
-{{- $needs := "one beacon of the greatest size needs faro.proxy.limits.maxBodyBytes and twice maxDecodedBytes" -}}
+{{- $needs := "one beacon of the largest size needs faro.proxy.limits.maxBodyBytes and twice maxDecodedBytes" -}}
 {{- $problem := "" -}}
 {{- if and (not $given) (lt (int64 .bytes.memory) $least) -}}
   {{- $problem = printf "faro.proxy.resources.limits.memory is %v, a third of it is for beacons, and %s: write at least %dMi, or lower those" $limit $needs (div (add (mul 3 $least) 1048575) 1048576) -}}

@@ -17,7 +17,7 @@
 
 {{/* Takes name, where and what happens without it. */}}
 {{- define "faro-ingest.v1.forgotten" -}}
-{{- $how := ternary "Write there" "Write there, with the column of its neighbours for nindent" (eq .name "manifests") -}}
+{{- $how := ternary "Write there" "Write there, and set nindent to the column of the lines around it" (eq .name "manifests") -}}
 {{- fail (printf "\n\nfaro-ingest: the chart does not include `faro-ingest.v1.%s` %s (%s). %s:\n\n%s\n" .name .where .without $how (include "faro-ingest.v1.line" .name)) -}}
 {{- end -}}
 
@@ -46,7 +46,7 @@
 {{- $depth := splitList "/" .template.Name | len -}}
 {{- $least := splitList "/" $faroYaml | len -}}
 {{- if and (ne .name "manifests") (not .marks.manifests) (or (lt $depth $least) (and (eq $depth $least) (lt .template.Name $faroYaml))) -}}
-  {{- include "faro-ingest.v1.forgotten" (dict "name" "manifests" "where" "in templates/faro.yaml, whose name is fixed" "without" "nothing of what the pod mounts would exist") -}}
+  {{- include "faro-ingest.v1.forgotten" (dict "name" "manifests" "where" "in templates/faro.yaml, whose name is fixed" "without" "the ConfigMap that the pod mounts would not exist") -}}
 {{- end -}}
 {{- range $name := list "container" "initContainer" "volumeMounts" -}}
   {{- $file := get $.marks.pod $name -}}

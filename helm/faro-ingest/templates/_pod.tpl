@@ -214,7 +214,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* For `annotations:` of the pod: nginx reads its files at start only. */}}
+{{/* For `annotations:` of the pod: nginx reads its files only when it starts. */}}
 {{- define "faro-ingest.v1.annotations" -}}
 {{- include "faro-ingest.v1.mark" (dict "name" "annotations" "root" .) -}}
 {{- $faro := include "faro-ingest.v1.settings" . | fromJson -}}

@@ -75,11 +75,11 @@ FARO_ATTR_{{ regexReplaceAll "[^A-Z0-9]" (upper .) "_" }}
   {{- if not (regexMatch "^[A-Za-z0-9._-]{1,64}$" $key) -}}
     {{- $problems = append $problems (printf "faro.proxy.requestAttributes has the key %q: write keys of at most 64 letters, digits and ._- such as geo.country.iso_code" $key) -}}
   {{- else if regexMatch "^(service[.](name|namespace)|deployment[.]environment([.]name)?|k8s[.].*)$" $key -}}
-    {{- $problems = append $problems (printf "%s is the service's own, whatever the request: leave it out" $name) -}}
+    {{- $problems = append $problems (printf "%s is a label of the service and the same for every request: leave it out" $name) -}}
   {{- else if hasPrefix "http.request.header." $key -}}
-    {{- $problems = append $problems (printf "%s is an array by OpenTelemetry's conventions, which one value is not: choose another key" $name) -}}
+    {{- $problems = append $problems (printf "%s is an array in OpenTelemetry's conventions, and faro-ingest stamps single values: choose another key" $name) -}}
   {{- else if hasKey $parameters $parameter -}}
-    {{- $problems = append $problems (printf "%s has the same name as %s to a query: leave one of them out" $name (get $parameters $parameter)) -}}
+    {{- $problems = append $problems (printf "a query cannot tell %s from %s: leave one of them out" $name (get $parameters $parameter)) -}}
   {{- else if not (include "faro-ingest.v1.isExpression" $expression) -}}
     {{- $problems = append $problems (printf "%s is %q: write variables of nginx and text, such as $geoip2_data_country_code, without ; { } quotes, backslashes and line ends, which could end the directive" $name $expression) -}}
   {{- end -}}

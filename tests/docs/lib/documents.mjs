@@ -24,3 +24,9 @@ export function literalBlocks(page, section) {
 /* The targets of relative links. */
 export const links = (markdown) =>
 	[...markdown.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)].map(([, target]) => target).filter((target) => !/^[a-z]+:/.test(target));
+
+/* The words of a list of a manual page that lies between two comments, sorted. */
+export function listed(text, begin, end) {
+	const [, rows] = new RegExp(`^\\.\\\\" ${begin}[^\n]*\n(.*?)^\\.\\\\" ${end}`, "ms").exec(text);
+	return [...rows.matchAll(/^\.It Cm (.*)$/gm)].flatMap(([, words]) => words.split(" , ")).sort();
+}

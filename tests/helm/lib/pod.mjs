@@ -56,9 +56,6 @@ export function furnish(stage, names = ["alloy"]) {
 	stage.after(() => execFileSync("umount", ["/etc/hosts"]));
 }
 
-/* A setting that the chart renders by its final name, and that this build of the program may not have yet. */
-export const NOT_YET = /^.*FARO_REDACT\w* is not a setting of this version.*$/gm;
-
 export function bytes(quantity) {
 	const [, number, unit] = /^(\d+)(Ki|Mi|Gi)?$/.exec(quantity);
 	return Number(number) * { Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 }[unit ?? "Ki"] / (unit ? 1 : 1024);

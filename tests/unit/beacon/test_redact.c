@@ -13,6 +13,28 @@
 #include "base/text.h"
 #include "beacon/oracle_redact.h"
 #include "beacon/redact.h"
+#include "beacon/redact_text.h"
+
+/* ---- characters that are read: linked with --wrap ---- */
+
+struct redact_char __real_redact_char_at(const struct redact_text *text, const char *at);
+struct redact_char __real_redact_char_before(const struct redact_text *text, const char *at);
+struct redact_char __wrap_redact_char_at(const struct redact_text *text, const char *at);
+struct redact_char __wrap_redact_char_before(const struct redact_text *text, const char *at);
+
+static size_t chars_read;
+
+struct redact_char __wrap_redact_char_at(const struct redact_text *text, const char *at)
+{
+	chars_read++;
+	return __real_redact_char_at(text, at);
+}
+
+struct redact_char __wrap_redact_char_before(const struct redact_text *text, const char *at)
+{
+	chars_read++;
+	return __real_redact_char_before(text, at);
+}
 
 static struct view params[] = {VIEW_CONSTANT("otp")}, keep[] = {VIEW_CONSTANT("page")};
 
@@ -300,6 +322,66 @@ static void test_spared_values__stay(void **state)
 	redactor_free(redactor);
 }
 
+/* Each character is read a few times at most, whatever stands around it. */
+static void test_hostile_strings__work__in_proportion_to_their_length(void **state)
+{
+	static const char *const pieces[] = {
+		"?",
+		"#",
+		"@",
+		"a@",
+		"a@b.cc@",
+		"a@b.cc-",
+		"/?a",
+		"?a=b&",
+		"https://",
+		"a:@//",
+		"=/",
+		"'",
+		"\\\\",
+		"\\\"?",
+		"\\u0040",
+		"\\\\n@",
+		"\\\\\\\"/?a=b@",
+		"data:?",
+		"http://a@",
+		"a.b.c.@",
+		"@a.b.c.",
+		"\\u0061?",
+		"/?token=?#",
+		") /?",
+		"'a@b.cc",
+		"%40",
+		"\xc3\xa9@",
+		":1:2",
+		"a@1.2.",
+		"blob:@",
+	};
+	enum {
+		REPEATS = 5000
+	};
+	struct redactor *redactor = make(ALL);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+		size_t len = strlen(pieces[i]), n = 0;
+		char *body = malloc(REPEATS * len + 3);
+
+		assert_non_null(body);
+		body[n++] = '"';
+		for (size_t k = 0; k < REPEATS; k++, n += len)
+			memcpy(body + n, pieces[i], len);
+		body[n++] = '"';
+		body[n] = '\0';
+		chars_read = 0;
+		free(redact(redactor, body, NULL, 0));
+		if (chars_read > 10 * n)
+			fail_msg("%s: %zu characters read of %zu", pieces[i], chars_read, n);
+		free(body);
+	}
+	redactor_free(redactor);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_escapes__read_as_what_they_mean__on_every_level),
 		cmocka_unit_test(test_keys__say_what_a_value_is),
 		cmocka_unit_test(test_spared_values__stay),
+		cmocka_unit_test(test_hostile_strings__work__in_proportion_to_their_length),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,8 +193,8 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		{"--max-memory-bytes=3GiB", P "--max-memory-bytes=3GiB" BYTES_EXPECTED("2GiB")},
 		{"--max-memory-bytes=15728639", P
 		 "--max-memory-bytes=15728639: expected at least 15728640, which one beacon of the "
-		 "greatest size needs (FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); "
-		 "or lower those\n"},
+		 "largest size needs (FARO_MAX_BODY_BYTES and twice FARO_MAX_DECODED_BYTES); "
+		 "or lower those two\n"},
 		{"--client-address=on", P "--client-address=on: expected off, masked or full\n"},
 		{"--client-address-mask=24", P "--client-address-mask=24" MASK_EXPECTED},
 		{"--client-address-mask=33,48", P "--client-address-mask=33,48" MASK_EXPECTED},
@@ -203,8 +203,8 @@ static void test_bad_values__each__says_what_was_expected(void **state)
 		{"--client-address-mask=24,48,0", P "--client-address-mask=24,48,0" MASK_EXPECTED},
 		{"--client-address-mask=-1,48", P "--client-address-mask=-1,48" MASK_EXPECTED},
 		{"--request-attributes=k8s.pod.name",
-		 P "FARO_REQUEST_ATTRIBUTES: k8s.pod.name is the service's own, whatever the "
-		   "request: remove it\n"},
+		 P "FARO_REQUEST_ATTRIBUTES: k8s.pod.name is a label of the service and the "
+		   "same for every request: remove it\n"},
 		{"--log-format=xml", P "--log-format=xml: expected logfmt or json\n"},
 		{"--log-level=INFO", P "--log-level=INFO: expected debug, info, warn or error\n"},
 		{"--upstream-url=alloy:12347", P "--upstream-url=alloy:12347" URL_EXPECTED
@@ -809,9 +809,9 @@ static void test_memory__small_container__starts_with_a_warning(void **state)
 	assert_true(init(&config, ""));
 	assert_string_equal(
 		errors, P "warning: FARO_MAX_MEMORY_BYTES: 11184810 by default is less than the "
-			  "15728640 that one beacon of the greatest size needs; such beacons are "
-			  "answered 429: lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, or "
-			  "set it, or raise the memory limit\n");
+			  "15728640 that one beacon of the largest size needs; such beacons are "
+			  "answered 429: lower FARO_MAX_BODY_BYTES and FARO_MAX_DECODED_BYTES, set "
+			  "FARO_MAX_MEMORY_BYTES, or raise the memory limit of the container\n");
 	config_release(&config);
 	put_file("sys/fs/cgroup/memory.max", NULL);
 }
@@ -829,10 +829,11 @@ static void test_authorities__not_named__those_of_the_system(void **state)
 
 	(void)state;
 	assert_true(init(&config, "--upstream-url=https://a"));
-	assert_string_equal(errors,
-			    P "warning: FARO_UPSTREAM_CA_FILE: not set, and this system has "
-			      "no ca-certificates: no receiver at https:// can be "
-			      "trusted\n");
+	assert_string_equal(
+		errors,
+		P "warning: FARO_UPSTREAM_CA_FILE: not set, and this system has "
+		  "no certificate authorities (ca-certificates), so no receiver at https:// can be "
+		  "trusted\n");
 	assert_null(config.upstream_ca_file);
 	config_release(&config);
 	config_file_root = directory;

@@ -298,12 +298,8 @@ static void test_labels__each_kind_of_key(void **state)
 		/* Loki would take it away */
 		{"team\xc2\xa0", NULL, LOST("team\xc2\xa0")},
 		/* would be one key in the log line */
-		{"a.b,a_b", NULL,
-		 LABELS
-		 "a.b and a_b are the same session attribute to a query: remove one of them\n"},
-		{"a.b,a-b", NULL,
-		 LABELS
-		 "a.b and a-b are the same session attribute to a query: remove one of them\n"},
+		{"a.b,a_b", NULL, LABELS "a query cannot tell a.b from a_b: remove one of them\n"},
+		{"a.b,a-b", NULL, LABELS "a query cannot tell a.b from a-b: remove one of them\n"},
 		{"a b", NULL, LOST("a b")},
 		{"a=b", NULL, LOST("a=b")},
 		{"a\"b", NULL, LOST("a\"b")},
@@ -335,11 +331,12 @@ static void test_labels__each_kind_of_key(void **state)
 }
 
 #define REQUEST "FARO_REQUEST_ATTRIBUTES: "
-#define NO_KEY(key)                                                                                \
-	REQUEST key " is no key such as geo.country.iso_code: at most 64 letters, digits and ._- " \
-		    "are possible\n"
-#define OURS(key) REQUEST key " is the service's own, whatever the request: remove it\n"
-#define K64       "k234567890123456789012345678901234567890123456789012345678901234"
+#define NO_KEY(key)                                                                          \
+	REQUEST key " is not a valid key: write at most 64 letters, digits and ._- such as " \
+		    "geo.country.iso_code\n"
+#define OURS(key) \
+	REQUEST key " is a label of the service and the same for every request: remove it\n"
+#define K64 "k234567890123456789012345678901234567890123456789012345678901234"
 
 static void test_request_attributes__what_may_be_listed(void **state)
 {
@@ -368,8 +365,8 @@ static void test_request_attributes__what_may_be_listed(void **state)
 		{"k8s.pod.name", false, OURS("k8s.pod.name")},
 		/* arrays */
 		{"http.request.header.accept", false,
-		 REQUEST "http.request.header.accept is an array by OpenTelemetry's conventions, "
-			 "which one value is not: choose another key\n"},
+		 REQUEST "http.request.header.accept is an array in OpenTelemetry's conventions, "
+			 "and faro-ingest stamps single values: choose another key\n"},
 		/* one parameter */
 		{"a.b,a_b", false,
 		 REQUEST
@@ -382,25 +379,24 @@ static void test_request_attributes__what_may_be_listed(void **state)
 		 "a-b and a.B have the same parameter, FARO_ATTR_A_B: remove one of them\n"},
 		/* labels, with and without a value */
 		{"team", false,
-		 REQUEST "team is team in FARO_LABEL_ATTRIBUTES to a query: remove one "
-			 "of them\n"},
+		 REQUEST "a query cannot tell team from team in FARO_LABEL_ATTRIBUTES: remove "
+			 "one of them\n"},
 		{"cost_center", false,
 		 REQUEST
-		 "cost_center is cost_center in FARO_LABEL_ATTRIBUTES to a query: remove one "
-		 "of them\n"},
-		{"k8s_cluster-name", false,
-		 REQUEST
-		 "k8s_cluster-name is k8s.cluster.name in FARO_LABEL_ATTRIBUTES to a query: "
+		 "a query cannot tell cost_center from cost_center in FARO_LABEL_ATTRIBUTES: "
 		 "remove one of them\n"},
+		{"k8s_cluster-name", false,
+		 REQUEST "a query cannot tell k8s_cluster-name from k8s.cluster.name in "
+			 "FARO_LABEL_ATTRIBUTES: remove one of them\n"},
 		/* the address */
 		{"client.address", true,
 		 REQUEST
-		 "client.address is what FARO_CLIENT_ADDRESS stamps: remove it, or set that "
-		 "to off\n"},
+		 "FARO_CLIENT_ADDRESS stamps client.address already: remove it here, or set "
+		 "FARO_CLIENT_ADDRESS to off\n"},
 		{"client_address", true,
 		 REQUEST
-		 "client_address is what FARO_CLIENT_ADDRESS stamps: remove it, or set that "
-		 "to off\n"},
+		 "FARO_CLIENT_ADDRESS stamps client_address already: remove it here, or set "
+		 "FARO_CLIENT_ADDRESS to off\n"},
 		/* all of them are told */
 		{"a b,k8s.x", false, NO_KEY("a b") OURS("k8s.x")},
 	};
@@ -434,8 +430,9 @@ static void test_request_attributes__address_of_a_label__rejected(void **state)
 
 	(void)state;
 	assert_false(init(&labels, &source));
-	assert_string_equal(complaints, "FARO_CLIENT_ADDRESS: client.address is client.address in "
-					"FARO_LABEL_ATTRIBUTES to a query: remove one of them\n");
+	assert_string_equal(complaints,
+			    "FARO_CLIENT_ADDRESS: a query cannot tell client.address from "
+			    "client.address in FARO_LABEL_ATTRIBUTES: remove one of them\n");
 }
 
 static void test_request_attributes__32__33_rejected(void **state)

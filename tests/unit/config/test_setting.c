@@ -86,7 +86,7 @@ static bool init(struct config *config, char *argument)
 static void test_help__each_shape_of_a_row__exact(void **state)
 {
 	static const char *const parts[] = {
-		"\n  --ping=SOCKET\n      Ask the one that listens on SOCKET whether it works.\n",
+		"\n  --ping=SOCKET\n      Ask the faro-ingest that listens on SOCKET whether it works.\n",
 		"\n  --upstream-url=URL\n      FARO_UPSTREAM_URL (required)\n      The receiver; ",
 		"\n  --upstream-tenant=TEXT\n      FARO_UPSTREAM_TENANT\n      Sent as ",
 		"\n  --upstream-timeout-ms=MS 1 to 60000\n"

@@ -336,11 +336,11 @@ static void test_fcgi__wherever_it_is_split__the_same_comes_of_it(void **state)
 		{put_aborts,
 		 {"length=5 body=1 keep=1 refused=0 method=POST path=/faro/collect host=- ",
 		  "host=- ", "content=third\n", "at rest: 1"}},
-		{put_roles, {"content=after\n", "broken: it asked for another role"}},
+		{put_roles, {"content=after\n", "broken: a role other than"}},
 		{put_half_a_body, {"at rest: 0\nendpoint=0 length=5 body=1 "}},
 		{put_half_a_header, {"content=whole\n", "at rest: 0\n"}},
 		{put_too_large_a_body, {"body=2", "body=0", "at rest: 1"}},
-		{put_http, {"broken: another protocol"}},
+		{put_http, {"broken: a protocol other"}},
 	};
 
 	(void)state;
@@ -419,23 +419,24 @@ static void test_fcgi__nonsense__breaks_the_stream(void **state)
 		const char *problem;
 		struct view bytes;
 	} rows[] = {
-		{"another protocol", VIEW_CONSTANT("\0\1\0\1\0\10\0\0")},
-		{"another protocol", VIEW_CONSTANT("\2\1\0\1\0\10\0\0")},
-		{"another protocol", VIEW_CONSTANT(BEGIN "\0\4\0\1\0\0\0\0")},
-		{"begins as none", VIEW_CONSTANT("\1\1\0\1\0\7\0\0")},
-		{"begins as none", VIEW_CONSTANT("\1\1\0\1\0\11\0\0")},
-		{"begins as none", VIEW_CONSTANT("\1\1\0\1\xff\xff\0\0")},
-		{"begins as none", VIEW_CONSTANT("\1\1\0\1\0\0\0\0")},
-		{"begins as none", VIEW_CONSTANT(BEGIN "\1\1\0\1\0\10\0\0")}, /* again */
+		{"a protocol other", VIEW_CONSTANT("\0\1\0\1\0\10\0\0")},
+		{"a protocol other", VIEW_CONSTANT("\2\1\0\1\0\10\0\0")},
+		{"a protocol other", VIEW_CONSTANT(BEGIN "\0\4\0\1\0\0\0\0")},
+		{"a malformed or second FCGI_BEGIN", VIEW_CONSTANT("\1\1\0\1\0\7\0\0")},
+		{"a malformed or second FCGI_BEGIN", VIEW_CONSTANT("\1\1\0\1\0\11\0\0")},
+		{"a malformed or second FCGI_BEGIN", VIEW_CONSTANT("\1\1\0\1\xff\xff\0\0")},
+		{"a malformed or second FCGI_BEGIN", VIEW_CONSTANT("\1\1\0\1\0\0\0\0")},
+		{"a malformed or second FCGI_BEGIN",
+		 VIEW_CONSTANT(BEGIN "\1\1\0\1\0\10\0\0")}, /* again */
 		{"before the parameters", VIEW_CONSTANT(BEGIN "\1\5\0\1\0\0\0\0")},
-		{"behind their end", VIEW_CONSTANT(BEGIN PARAMS "\0\0\0" PARAMS "\0\0\0")},
+		{"after their end", VIEW_CONSTANT(BEGIN PARAMS "\0\0\0" PARAMS "\0\0\0")},
 		/* A pair that ends with the parameters: in its length, name, or value. */
-		{"parameters that are cut", VIEW_CONSTANT(BEGIN PARAMS "\1\0\0\1" PARAMS "\0\0\0")},
-		{"parameters that are cut",
+		{"incomplete parameters", VIEW_CONSTANT(BEGIN PARAMS "\1\0\0\1" PARAMS "\0\0\0")},
+		{"incomplete parameters",
 		 VIEW_CONSTANT(BEGIN PARAMS "\3\0\0\200\0\0" PARAMS "\0\0\0")},
-		{"parameters that are cut",
+		{"incomplete parameters",
 		 VIEW_CONSTANT(BEGIN PARAMS "\3\0\0\2\0a" PARAMS "\0\0\0")},
-		{"parameters that are cut",
+		{"incomplete parameters",
 		 VIEW_CONSTANT(BEGIN PARAMS "\4\0\0\1\2ab" PARAMS "\0\0\0")},
 		/* Lengths that no parameters have: each alone, and sums that wrap in 31 or 32
 		 * bits. */
@@ -446,11 +447,11 @@ static void test_fcgi__nonsense__breaks_the_stream(void **state)
 		{"256 KiB", VIEW_CONSTANT(BEGIN PARAMS "\10\0\0\xc0\0\0\0\xc0\0\0\0")},
 		{"256 KiB", VIEW_CONSTANT(BEGIN PARAMS "\10\0\0\x80\4\0\0\x80\0\0\1")},
 		/* The same in a question, which has a record to itself. */
-		{"a question that is cut",
+		{"an incomplete FCGI_GET_VALUES",
 		 VIEW_CONSTANT("\1\11\0\0\0\10\0\0\xff\xff\xff\xff\xff\xff\xff\xff")},
-		{"a question that is cut", VIEW_CONSTANT("\1\11\0\0\0\1\0\0\3")},
-		{"a question that is cut", VIEW_CONSTANT("\1\11\0\0\0\3\0\0\3\0F")},
-		{"it aborted", VIEW_CONSTANT("\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0\1\2\0\1\0\0\0\0")},
+		{"an incomplete FCGI_GET_VALUES", VIEW_CONSTANT("\1\11\0\0\0\1\0\0\3")},
+		{"an incomplete FCGI_GET_VALUES", VIEW_CONSTANT("\1\11\0\0\0\3\0\0\3\0F")},
+		{"an aborted", VIEW_CONSTANT("\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0\1\2\0\1\0\0\0\0")},
 	};
 
 	(void)state;
