@@ -78,7 +78,7 @@ test("a StatefulSet is rendered before templates/faro.yaml, which misses its vol
 
 test("the README's three ways to write a list are those of charts that are rendered", () => {
 	const readme = read(root, "helm/faro-ingest/README.md");
-	const [, section] = /\n### Lists that are there already\n(.*?)\n## /s.exec(readme);
+	const [, section] = /\n### Lists that exist already\n(.*?)\n## /s.exec(readme);
 	const blocks = [...section.matchAll(/```yaml\n(.*?)```/gs)].map(([, block]) => block);
 	const sources = ["bare/templates/deployment.yaml", "plain/templates/deployment.yaml", "stateful/templates/statefulset.yaml"]
 		.map((name) => read(tests, "charts", name)).join("") + read(root, "helm/shop/templates/deployment.yaml");
