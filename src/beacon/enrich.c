@@ -206,7 +206,10 @@ static bool init_privacy(struct enricher *enricher, const struct privacy *privac
 		if (!enricher->redactor)
 			return false;
 	}
-	return drop_init(&enricher->dropped, &privacy->drop_fields);
+	if (!drop_init(&enricher->dropped, &privacy->drop_fields))
+		return false;
+	enrich_rule_sets_add(enricher->rules, &enricher->dropped.names);
+	return true;
 }
 
 struct enricher *enricher_new(const struct labels *labels, const struct privacy *privacy)

@@ -95,23 +95,17 @@ static bool is_of_extension(struct view filename)
 /* Frames begin where the error was thrown: the first that names a file decides. */
 static bool read_frames(const struct enrich_noise *noise, struct json *json)
 {
-	bool decided = false, found = false;
 	char decoded[FILENAME_BYTES];
 
 	if (!enter_if(json, JSON_ARRAY))
 		return false;
 	while (json_element(json)) {
-		struct view filename;
+		struct view filename = read_frame(noise, json, decoded);
 
-		if (decided) {
-			json_skip(json);
-			continue;
-		}
-		filename = read_frame(noise, json, decoded);
-		decided = filename.len > 0 && !is_one_of(filename, no_files, ARRAY_LEN(no_files));
-		found = decided && is_of_extension(filename);
+		if (filename.len > 0 && !is_one_of(filename, no_files, ARRAY_LEN(no_files)))
+			return json_leave_array(json) && is_of_extension(filename);
 	}
-	return found;
+	return false;
 }
 
 static bool read_stacktrace(const struct enrich_noise *noise, struct json *json)

@@ -116,6 +116,13 @@ void enrich_rule_sets_init(struct enrich_rule_set sets[ENRICH_LEVELS])
 	}
 }
 
+void enrich_rule_sets_add(struct enrich_rule_set sets[ENRICH_LEVELS],
+			  const struct json_names *names)
+{
+	for (size_t i = 0; i < ENRICH_LEVELS; i++)
+		json_names_join(&sets[i].names, names);
+}
+
 static enum json_match match(const struct enrich_rule *rule, struct json_string key)
 {
 	enum json_match found, also = JSON_DIFFERENT;
