@@ -100,7 +100,7 @@ void enrich_rule_sets_add(struct enrich_rule_set sets[ENRICH_LEVELS],
 /* Finds the rule for `key`, in any spelling; NULL if the receiver does not know the name. *seen
  * collects which rules of an object were found; begin each object with 0. */
 const struct enrich_rule *enrich_rule_find(const struct enrich_rule_set *set,
-					   struct json_string key, uint32_t *seen,
+					   const struct json_string *key, uint32_t *seen,
 					   enum enrich_key_fault *fault);
 
 /* A sentence for a body that json rejected: what is wrong and what to do. */

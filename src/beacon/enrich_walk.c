@@ -169,7 +169,7 @@ const struct enrich_rule *walk_next_known(struct walk *walk, struct members *mem
 		if (members->node && drop_may_have(members->node, key) &&
 		    drop_known(walk, members, key))
 			continue;
-		rule = enrich_rule_find(members->set, key, &members->seen, &fault);
+		rule = enrich_rule_find(members->set, &key, &members->seen, &fault);
 		if (!rule) {
 			walk_pass(walk);
 		} else if (fault != KEY_GOOD) {
