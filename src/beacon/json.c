@@ -436,18 +436,6 @@ bool json_skip(struct json *json)
 	return at != NULL;
 }
 
-bool json_leave_array(struct json *json)
-{
-	while (go_to_item(json, ']')) {
-		const char *at = pass_value(json, json->at);
-
-		if (!at)
-			return false;
-		json->at = at;
-	}
-	return !json_failed(json);
-}
-
 void json_names_add(struct json_names *names, struct view name)
 {
 	names->letters[json_names_length(name.len)] |= (uint32_t)1 << (name.ptr[0] & 31);

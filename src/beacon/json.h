@@ -121,8 +121,6 @@ bool json_read_string(struct json *json, struct json_string *string);
 bool json_read_hex(struct json *json, size_t digits, bool *is_zero);
 /* Validates and skips one value of any type. */
 bool json_skip(struct json *json);
-/* Validates and skips what is left of the innermost array, and leaves it. */
-bool json_leave_array(struct json *json);
 /* True if only white space follows the top-level value. */
 bool json_finish(struct json *json);
 

@@ -711,36 +711,11 @@ static void test_separator__of_the_first_item__is_0(void **state)
 		assert_true(json_element(&json));
 		assert_int_equal(json.separator, 0);
 		assert_true(json_skip(&json));
-		assert_true(json_leave_array(&json));
+		while (json_element(&json))
+			assert_true(json_skip(&json));
 	}
 	assert_int_equal(found, ARRAY_LEN(wanted));
 	assert_true(json_finish(&json));
-}
-
-static void test_leave_array__malformed_rest__rejected_at_the_byte(void **state)
-{
-	static const struct row rows[] = {
-		ROW("[1]", JSON_OK, 3),        ROW("[1 , {\"a\":[2]}, 3 ] ", JSON_OK, 20),
-		ROW("[1,]", JSON_SYNTAX, 3),   ROW("[1,01]", JSON_BAD_NUMBER, 5),
-		ROW("[1 2]", JSON_SYNTAX, 3),  ROW("[1,2", JSON_TRUNCATED, 4),
-		ROW("[1,", JSON_TRUNCATED, 3), ROW("[1,{\"a\"}]", JSON_SYNTAX, 7),
-		ROW("[1,2}", JSON_SYNTAX, 4),
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct json json;
-
-		json_init(&json, rows[i].text);
-		assert_true(json_enter(&json, JSON_ARRAY));
-		assert_true(json_element(&json));
-		assert_true(json_skip(&json));
-		assert_int_equal(json_leave_array(&json), rows[i].error == JSON_OK);
-		json_finish(&json);
-		if (json.error != rows[i].error || json_offset(&json) != rows[i].offset)
-			fail_msg("row %zu: error %d at %zu", i, (int)json.error,
-				 json_offset(&json));
-	}
 }
 
 static void test_container__left__tells_whether_it_was_empty(void **state)
@@ -835,7 +810,6 @@ int main(void)
 			test_named_member__malformed_among_the_others__rejected_at_the_byte),
 		cmocka_unit_test(test_names__joined__know_both_and_longer_keys),
 		cmocka_unit_test(test_separator__of_the_first_item__is_0),
-		cmocka_unit_test(test_leave_array__malformed_rest__rejected_at_the_byte),
 		cmocka_unit_test(test_container__left__tells_whether_it_was_empty),
 		cmocka_unit_test(test_hex__any_byte_at_any_place__only_digits_are_read),
 		cmocka_unit_test(test_hex__another_length__not_read),
