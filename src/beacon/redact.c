@@ -237,12 +237,34 @@ static char *pass_back(const struct redact_text *text, char *floor, char *at, un
 	return at;
 }
 
+/* Fast path: most URLs are a whole string. The colon of the one that `text` begins with, if nothing ends
+ * it before `at`; or NULL. */
+static char *find_url_at_start(const struct redact_text *text, char *at)
+{
+	struct view left = {text->start, (size_t)(at - text->start)};
+	char *colon = text->start + 4;
+
+	if (!view_starts_with(left, VIEW_LITERAL("http:")) &&
+	    !view_starts_with(left, VIEW_LITERAL("https:")))
+		return NULL;
+	if (*colon == 's')
+		colon++;
+	if (at - colon < 3 || colon[1] != '/' || colon[2] != '/')
+		return NULL;
+	for (const char *c = colon; c < at; c++)
+		if (redact_bytes[(unsigned char)*c] & BYTE_ENDS_URL)
+			return NULL;
+	return colon;
+}
+
 /* The leftmost URL that begins between `floor` and `at`, and has not ended before `at`. */
 static struct found find_url(const struct redact_text *text, char *floor, char *at)
 {
-	struct found found = {NULL, false};
-	unsigned char right = 0, right2 = 0;
+	struct found found = {floor == text->start ? find_url_at_start(text, at) : NULL, false};
+	unsigned char right, right2 = 0;
 
+	if (found.url)
+		return found;
 	right = redact_char_at(text, at).c;
 	for (;;) {
 		struct redact_char before = {' ', 0}; /* at the string's start */
