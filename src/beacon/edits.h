@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "beacon/redact.h"
 
 /* More than any SDK's beacon needs: it is enough for 1600 resources. Small enough (192 KiB) to keep
  * one list a thread outside of the byte budget. */
@@ -105,6 +106,7 @@ enum buf_result edits_apply(const struct edits *edits, struct view in, const str
 			    struct buf *out);
 /* The same, and writes out what is marked in it (redact.h); adds to *count how many places that is. */
 enum buf_result edits_apply_marked(const struct edits *edits, struct view in,
-				   const struct view *texts, struct buf *out, size_t *count);
+				   const struct view *texts, struct redact_marks *marks,
+				   struct buf *out, size_t *count);
 
 #endif

@@ -135,9 +135,9 @@ static enum buf_result apply(struct walk *walk, struct view in, const struct vie
 {
 	struct enricher *enricher = walk->enricher;
 
-	if (enricher->redactor &&
-	    redact_body(enricher->redactor, in, walk->spared, walk->spared_count) > 0)
-		return edits_apply_marked(&enricher->edits, in, texts, out,
+	if (enricher->redactor && redact_body(enricher->redactor, in, walk->spared,
+					      walk->spared_count, &enricher->marks) > 0)
+		return edits_apply_marked(&enricher->edits, in, texts, &enricher->marks, out,
 					  &walk->counts->redactions);
 	return edits_apply(&enricher->edits, in, texts, out);
 }

@@ -33,6 +33,7 @@ struct enricher {
 	struct enrich_noise noise;
 	struct drop_tree dropped;
 	struct redactor *redactor;                    /* NULL: nothing is redacted */
+	struct redact_marks marks;                    /* made by it */
 	struct edits_items items[JSON_MAX_DEPTH + 1]; /* lent to objects, by depth */
 	struct enrich_rule_set rules[ENRICH_LEVELS];
 	struct edits edits;

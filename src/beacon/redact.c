@@ -90,6 +90,24 @@ static const char *find_mark(const char *at, const char *end)
 	return at;
 }
 
+/* The same for a piece of the beacon; passes over strings without marks. */
+static const char *next_mark(struct redact_marks *marks, const char *at, const char *end)
+{
+	for (; marks->next < marks->count; marks->next++) {
+		struct view string = marks->strings[marks->next];
+		const char *from = string.ptr > at ? string.ptr : at;
+		const char *string_end = string.ptr + string.len;
+		const char *to = string_end < end ? string_end : end;
+		const char *mark = from < to ? find_mark(from, to) : to;
+
+		if (mark < to)
+			return mark;
+		if (string_end > end)
+			break;
+	}
+	return end;
+}
+
 static const char *pass_marked(const char *at, const char *end)
 {
 	do
@@ -98,12 +116,17 @@ static const char *pass_marked(const char *at, const char *end)
 	return at;
 }
 
-size_t redact_size(struct view marked, size_t *count)
+void redact_rewind(struct redact_marks *marks)
 {
-	const char *at = marked.ptr, *end = at + marked.len, *mark;
+	marks->next = 0;
+}
+
+size_t redact_size(struct redact_marks *marks, struct view piece, size_t *count)
+{
+	const char *at = piece.ptr, *end = at + piece.len, *mark;
 	size_t size = 0;
 
-	while ((mark = find_mark(at, end)) < end) {
+	while ((mark = next_mark(marks, at, end)) < end) {
 		size += (size_t)(mark - at) + written[(unsigned char)*mark].len;
 		at = pass_marked(mark, end);
 		(*count)++;
@@ -118,11 +141,11 @@ static char *copy(char *out, const char *bytes, size_t n)
 	return out + n;
 }
 
-char *redact_write(struct view marked, char *out)
+char *redact_write(struct redact_marks *marks, struct view piece, char *out)
 {
-	const char *at = marked.ptr, *end = at + marked.len, *mark;
+	const char *at = piece.ptr, *end = at + piece.len, *mark;
 
-	while ((mark = find_mark(at, end)) < end) {
+	while ((mark = next_mark(marks, at, end)) < end) {
 		struct view text = written[(unsigned char)*mark];
 
 		out = copy(out, at, (size_t)(mark - at));
