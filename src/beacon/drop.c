@@ -48,10 +48,12 @@ static struct drop_node *find_same(const struct drop_node *object, struct view n
 	return node;
 }
 
-static void add_length(struct drop_node *object, struct view name)
+static void add_name(struct drop_tree *tree, struct drop_node *object, struct view name)
 {
-	if (name.ptr)
-		object->lengths |= (uint64_t)1 << (name.len < 63 ? name.len : 63);
+	if (!name.ptr)
+		return;
+	json_names_add(&object->names, name);
+	json_names_add(&tree->names, name);
 }
 
 static struct drop_node *add_member(struct drop_tree *tree, struct drop_node *object,
@@ -64,8 +66,8 @@ static struct drop_node *add_member(struct drop_tree *tree, struct drop_node *ob
 	if (!snake)
 		return NULL;
 	also = privacy_snake_case(name, snake);
-	add_length(object, name);
-	add_length(object, also);
+	add_name(tree, object, name);
+	add_name(tree, object, also);
 	node = find_same(object, name, also);
 	if (node) {
 		if (!node->also.ptr && also.ptr)

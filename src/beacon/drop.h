@@ -15,14 +15,15 @@
 struct drop_node {
 	struct view name, also;     /* the second is snake_case; ptr NULL: there is none */
 	bool dropped;               /* it ends a path */
-	uint64_t lengths;           /* of the members' names, a bit each; the last: or longer */
+	struct json_names names;    /* of an object: what its members are called */
 	struct drop_node *members;  /* of an object: the first, */
 	struct drop_node *next;     /* and the one after it */
 	struct drop_node *elements; /* of an array: what all of them are */
 };
 
 struct drop_tree {
-	struct drop_node *root; /* NULL: there are no paths */
+	struct drop_node *root;  /* NULL: there are no paths */
+	struct json_names names; /* of all members in it */
 	struct arena storage;
 };
 
@@ -33,7 +34,7 @@ void drop_release(struct drop_tree *tree);
 /* False for most keys that no member has. */
 static inline bool drop_may_have(const struct drop_node *object, struct json_string key)
 {
-	return !key.plain || object->lengths >> (key.len < 63 ? key.len : 63) & 1;
+	return json_names_may_have(&object->names, key);
 }
 /* The member of this name: decoded and folded as the Faro receiver does it. */
 const struct drop_node *drop_find(const struct drop_node *object, struct json_string key);

@@ -12,8 +12,6 @@
 
 #include <stdlib.h>
 
-#include "beacon/redact.h"
-
 enum {
 	FIRST_CAPACITY = 64
 };
@@ -158,23 +156,26 @@ static struct view piece_before(const struct edits *edits, struct view in, size_
 }
 
 enum buf_result edits_apply_marked(const struct edits *edits, struct view in,
-				   const struct view *texts, struct buf *out, size_t *count)
+				   const struct view *texts, struct redact_marks *marks,
+				   struct buf *out, size_t *count)
 {
 	enum buf_result result;
 	size_t size = 0;
 
+	redact_rewind(marks);
 	for (size_t i = 0; i <= edits->count; i++) {
-		size += redact_size(piece_before(edits, in, i), count);
+		size += redact_size(marks, piece_before(edits, in, i), count);
 		if (i < edits->count)
 			size += texts[edits->list[i].text].len;
 	}
 	result = buf_reserve(out, size);
 	if (result != BUF_OK)
 		return result;
+	redact_rewind(marks);
 	for (size_t i = 0; i <= edits->count; i++) {
 		struct view piece = piece_before(edits, in, i);
 
-		out->len = (size_t)(redact_write(piece, out->data + out->len) - out->data);
+		out->len = (size_t)(redact_write(marks, piece, out->data + out->len) - out->data);
 		if (i < edits->count)
 			append_reserved(out, texts[edits->list[i].text].ptr,
 					texts[edits->list[i].text].len);

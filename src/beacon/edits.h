@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "beacon/redact.h"
 
 /* More than any SDK's beacon needs: it is enough for 1600 resources. Small enough (192 KiB) to keep
  * one list a thread outside of the byte budget. */
@@ -60,13 +61,14 @@ void edits_add(struct edits *edits, size_t offset, size_t removed, unsigned text
  *	for each item of it:
  *		edits_next_item(&edits, &items, comma);
  *		if it goes: edits_remove_item(&edits, &items, from, to);
+ *	items.any = the container has items;
  *	needs_comma = edits_end_items(&edits, &items, appends);
  *
  * Between these calls there may be edits inside of the item. Those of a removed item are dropped.
  */
 
 struct edits_items {
-	bool any;          /* an item has begun */
+	bool any;          /* there are items; known at the end */
 	bool kept;         /* an item was kept before the current run of removed items */
 	bool in_run;       /* the item before the last one was removed */
 	bool pending;      /* the last item is removed; it is not known yet which comma goes */
@@ -79,17 +81,17 @@ struct edits_items {
 /* Carries out a pending removal, now that the comma behind the item is known. */
 void edits_remove_pending(struct edits *edits, struct edits_items *items, size_t comma);
 
-/* An item begins. `comma` is the offset of the comma before it; any number for the first item. */
+/* An item begins. `comma` is the offset of the comma before it; 0 for the first item. Items that stay
+ * may be passed over without this, but none that follows a removed one. */
 static inline void edits_next_item(struct edits *edits, struct edits_items *items, size_t comma)
 {
 	items->in_run = items->pending;
 	if (items->pending) {
 		edits_remove_pending(edits, items, comma);
 	} else {
-		items->kept = items->any;
+		items->kept = comma > 0;
 		items->comma = comma;
 	}
-	items->any = true;
 	items->item_count = edits->fixed = edits->count;
 }
 /* Removes the item that was begun last: an array's element, or a member from its key on. `to` is
@@ -104,6 +106,7 @@ enum buf_result edits_apply(const struct edits *edits, struct view in, const str
 			    struct buf *out);
 /* The same, and writes out what is marked in it (redact.h); adds to *count how many places that is. */
 enum buf_result edits_apply_marked(const struct edits *edits, struct view in,
-				   const struct view *texts, struct buf *out, size_t *count);
+				   const struct view *texts, struct redact_marks *marks,
+				   struct buf *out, size_t *count);
 
 #endif

@@ -135,9 +135,9 @@ static enum buf_result apply(struct walk *walk, struct view in, const struct vie
 {
 	struct enricher *enricher = walk->enricher;
 
-	if (enricher->redactor &&
-	    redact_body(enricher->redactor, in, walk->spared, walk->spared_count) > 0)
-		return edits_apply_marked(&enricher->edits, in, texts, out,
+	if (enricher->redactor && redact_body(enricher->redactor, in, walk->spared,
+					      walk->spared_count, &enricher->marks) > 0)
+		return edits_apply_marked(&enricher->edits, in, texts, &enricher->marks, out,
 					  &walk->counts->redactions);
 	return edits_apply(&enricher->edits, in, texts, out);
 }
@@ -206,7 +206,10 @@ static bool init_privacy(struct enricher *enricher, const struct privacy *privac
 		if (!enricher->redactor)
 			return false;
 	}
-	return drop_init(&enricher->dropped, &privacy->drop_fields);
+	if (!drop_init(&enricher->dropped, &privacy->drop_fields))
+		return false;
+	enrich_rule_sets_add(enricher->rules, &enricher->dropped.names);
+	return true;
 }
 
 struct enricher *enricher_new(const struct labels *labels, const struct privacy *privacy)

@@ -93,24 +93,27 @@ static bool is_of_extension(struct view filename)
 }
 
 /* Frames begin where the error was thrown: the first that names a file decides. */
-static bool read_frames(const struct enrich_noise *noise, struct json *json)
+static bool throws_in_extension(const struct enrich_noise *noise, struct json frames)
 {
-	bool decided = false, found = false;
 	char decoded[FILENAME_BYTES];
 
-	if (!enter_if(json, JSON_ARRAY))
+	if (!enter_if(&frames, JSON_ARRAY))
 		return false;
-	while (json_element(json)) {
-		struct view filename;
+	while (json_element(&frames)) {
+		struct view filename = read_frame(noise, &frames, decoded);
 
-		if (decided) {
-			json_skip(json);
-			continue;
-		}
-		filename = read_frame(noise, json, decoded);
-		decided = filename.len > 0 && !is_one_of(filename, no_files, ARRAY_LEN(no_files));
-		found = decided && is_of_extension(filename);
+		if (filename.len > 0 && !is_one_of(filename, no_files, ARRAY_LEN(no_files)))
+			return is_of_extension(filename);
 	}
+	return false;
+}
+
+/* All at once is the fastest way to pass over many frames; few of them are read before. */
+static bool read_frames(const struct enrich_noise *noise, struct json *json)
+{
+	bool found = throws_in_extension(noise, *json);
+
+	json_skip(json);
 	return found;
 }
 

@@ -25,11 +25,9 @@ static void pass_object(struct walk *walk)
 	struct json_string key;
 
 	json_enter(&walk->json, JSON_OBJECT);
-	while (json_member(&walk->json, &key)) {
-		walk_next_item(walk, &items);
+	while (walk_next_of(walk, &items, &object->names, &key))
 		if (!walk_drop_member(walk, &items, object, key))
 			walk_pass(walk);
-	}
 	walk_close(walk, &items, false);
 }
 

@@ -116,23 +116,30 @@ void enrich_rule_sets_init(struct enrich_rule_set sets[ENRICH_LEVELS])
 	}
 }
 
-static enum json_match match(const struct enrich_rule *rule, struct json_string key)
+void enrich_rule_sets_add(struct enrich_rule_set sets[ENRICH_LEVELS],
+			  const struct json_names *names)
+{
+	for (size_t i = 0; i < ENRICH_LEVELS; i++)
+		json_names_join(&sets[i].names, names);
+}
+
+static enum json_match match(const struct enrich_rule *rule, const struct json_string *key)
 {
 	enum json_match found, also = JSON_DIFFERENT;
 
 	/* Fast path for most keys. */
-	if (key.plain && key.len != rule->name.len && key.len != rule->also.len)
+	if (key->plain && key->len != rule->name.len && key->len != rule->also.len)
 		return JSON_DIFFERENT;
-	if (key.len == rule->name.len && memcmp(key.ptr, rule->name.ptr, key.len) == 0)
+	if (key->len == rule->name.len && memcmp(key->ptr, rule->name.ptr, key->len) == 0)
 		return JSON_SAME;
-	found = json_string_match(key, rule->name);
+	found = json_string_match(*key, rule->name);
 	if (found != JSON_SAME && rule->also.ptr)
-		also = json_string_match(key, rule->also);
+		also = json_string_match(*key, rule->also);
 	return also > found ? also : found;
 }
 
 const struct enrich_rule *enrich_rule_find(const struct enrich_rule_set *set,
-					   struct json_string key, uint32_t *seen,
+					   const struct json_string *key, uint32_t *seen,
 					   enum enrich_key_fault *fault)
 {
 	for (unsigned i = 0; i < set->count; i++) {

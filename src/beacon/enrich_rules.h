@@ -87,16 +87,20 @@ enum enrich_key_fault {
 struct enrich_rule_set {
 	const struct enrich_rule *rules;
 	unsigned count;          /* at most 32: a bit each in *seen */
-	struct json_names names; /* tells most keys that have no rule */
+	struct json_names names; /* tells most keys that nobody asks for */
 };
 
 /* Fills in the sets of all levels. */
 void enrich_rule_sets_init(struct enrich_rule_set sets[ENRICH_LEVELS]);
 
+/* Adds names to `names` of all sets. */
+void enrich_rule_sets_add(struct enrich_rule_set sets[ENRICH_LEVELS],
+			  const struct json_names *names);
+
 /* Finds the rule for `key`, in any spelling; NULL if the receiver does not know the name. *seen
  * collects which rules of an object were found; begin each object with 0. */
 const struct enrich_rule *enrich_rule_find(const struct enrich_rule_set *set,
-					   struct json_string key, uint32_t *seen,
+					   const struct json_string *key, uint32_t *seen,
 					   enum enrich_key_fault *fault);
 
 /* A sentence for a body that json rejected: what is wrong and what to do. */

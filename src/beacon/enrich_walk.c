@@ -118,15 +118,12 @@ static bool has_wrong_type(struct walk *walk, const struct enrich_rule *rule)
 	return type != rule->takes && type != JSON_NULL && type != JSON_NONE;
 }
 
-/* The next member that may have a rule. */
+/* The next member that may have a rule, or be dropped. */
 static bool next_member(struct walk *walk, struct members *members, struct json_string *key)
 {
 	if (!members->items)
 		return json_named_member(&walk->json, &members->set->names, key);
-	if (!json_member(&walk->json, key))
-		return false;
-	walk_next_item(walk, members->items);
-	return true;
+	return walk_next_of(walk, members->items, &members->set->names, key);
 }
 
 /* Objects that hold items of the beacon, or what holds them. */
@@ -159,16 +156,6 @@ static bool drop_known(struct walk *walk, struct members *members, struct json_s
 	return true;
 }
 
-/* At the end of an object that has borrowed its items. */
-static bool give_items_back(struct walk *walk, struct members *members)
-{
-	const struct edits_items *items = members->items;
-	bool any = items->pending ? items->kept : items->any;
-
-	walk_close(walk, members->items, false);
-	return any;
-}
-
 const struct enrich_rule *walk_next_known(struct walk *walk, struct members *members)
 {
 	const struct enrich_rule *rule;
@@ -182,11 +169,7 @@ const struct enrich_rule *walk_next_known(struct walk *walk, struct members *mem
 		if (members->node && drop_may_have(members->node, key) &&
 		    drop_known(walk, members, key))
 			continue;
-		if (members->items && !json_names_may_have(&members->set->names, key)) {
-			walk_pass(walk);
-			continue;
-		}
-		rule = enrich_rule_find(members->set, key, &members->seen, &fault);
+		rule = enrich_rule_find(members->set, &key, &members->seen, &fault);
 		if (!rule) {
 			walk_pass(walk);
 		} else if (fault != KEY_GOOD) {
@@ -198,8 +181,8 @@ const struct enrich_rule *walk_next_known(struct walk *walk, struct members *mem
 			return rule;
 		}
 	}
-	members->any =
-		members->borrows_items ? give_items_back(walk, members) : !walk->json.was_empty;
+	members->any = members->borrows_items ? walk_close(walk, members->items, false)
+					      : !walk->json.was_empty;
 	return NULL;
 }
 
@@ -265,6 +248,17 @@ size_t walk_claimed_app(const struct walk *walk, const struct claim *claim)
 	return enrich_reserved_app(&walk->enricher->names, claim->string);
 }
 
+bool walk_next_of(struct walk *walk, struct edits_items *items, const struct json_names *names,
+		  struct json_string *key)
+{
+	/* The comma behind a removed member is that of the member behind it, whatever its name. */
+	if (items->pending ? !json_member(&walk->json, key)
+			   : !json_named_member(&walk->json, names, key))
+		return false;
+	walk_next_item(walk, items);
+	return true;
+}
+
 void walk_next_item(struct walk *walk, struct edits_items *items)
 {
 	edits_next_item(&walk->enricher->edits, items, walk->json.separator);
@@ -278,8 +272,10 @@ void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from)
 
 bool walk_close(struct walk *walk, struct edits_items *items, bool appends)
 {
-	bool comma = edits_end_items(&walk->enricher->edits, items, appends);
+	bool comma;
 
+	items->any = !walk->json.was_empty;
+	comma = edits_end_items(&walk->enricher->edits, items, appends);
 	check_edits(walk);
 	return comma;
 }

@@ -33,6 +33,7 @@ struct enricher {
 	struct enrich_noise noise;
 	struct drop_tree dropped;
 	struct redactor *redactor;                    /* NULL: nothing is redacted */
+	struct redact_marks marks;                    /* made by it */
 	struct edits_items items[JSON_MAX_DEPTH + 1]; /* lent to objects, by depth */
 	struct enrich_rule_set rules[ENRICH_LEVELS];
 	struct edits edits;
@@ -128,6 +129,9 @@ void walk_add_member(struct walk *walk, struct members *members, enum enrich_tex
 void walk_replace_next(struct walk *walk, enum enrich_text text);
 /* For containers whose items may be removed (edits.h): the cursor has come to the next item. */
 void walk_next_item(struct walk *walk, struct edits_items *items);
+/* Goes to the next member that may have one of the names, or another one. Those in between stay. */
+bool walk_next_of(struct walk *walk, struct edits_items *items, const struct json_names *names,
+		  struct json_string *key);
 /* Removes that item, which begins at `from` and has just been passed. */
 void walk_remove_item(struct walk *walk, struct edits_items *items, size_t from);
 /* Ends the container that was just left. `appends`: members will be added. Returns true if a comma

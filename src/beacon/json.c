@@ -285,6 +285,7 @@ bool json_enter(struct json *json, enum json_type type)
 		return fail_at(json, json->at, JSON_TOO_DEEP);
 	json->depth++;
 	json->fresh = true;
+	json->separator = 0;
 	json->at++;
 	return true;
 }
@@ -437,7 +438,13 @@ bool json_skip(struct json *json)
 
 void json_names_add(struct json_names *names, struct view name)
 {
-	names->letters[name.len] |= (uint32_t)1 << (name.ptr[0] & 31);
+	names->letters[json_names_length(name.len)] |= (uint32_t)1 << (name.ptr[0] & 31);
+}
+
+void json_names_join(struct json_names *names, const struct json_names *more)
+{
+	for (size_t i = 0; i < JSON_LENGTHS; i++)
+		names->letters[i] |= more->letters[i];
 }
 
 bool json_named_member(struct json *json, const struct json_names *names, struct json_string *key)

@@ -62,7 +62,7 @@ struct json {
 	bool fresh;             /* a container was just entered: no comma may follow */
 	bool was_empty;         /* the container that was left last had no items */
 	bool refuse_empty_keys; /* the caller may change it at any time */
-	size_t separator;       /* offset of the last comma before a member or element */
+	size_t separator;       /* offset of the comma before the last item; 0: it is first */
 };
 
 /* A string or key as written in the input; valid as long as the input is. */
@@ -86,21 +86,30 @@ bool json_enter(struct json *json, enum json_type type);
 /* Goes to the value of the innermost object's next member and returns its key. At the object's end:
  * leaves it and returns false. */
 bool json_member(struct json *json, struct json_string *key);
-/* Which keys may be one of several names. It knows them by length and first letter, without case.
- */
-struct json_names {
-	uint32_t letters[32]; /* for each length, a bit for each letter */
+
+enum {
+	JSON_LENGTHS = 32
 };
 
-/* `name` is ASCII, begins with a letter, and has less than 32 bytes. */
+/* Which keys may be one of several names. It knows them by length and first letter, without case: a bit
+ * for each letter. What is longer counts as the last length. */
+struct json_names {
+	uint32_t letters[JSON_LENGTHS];
+};
+
+static inline size_t json_names_length(size_t length)
+{
+	return length < JSON_LENGTHS ? length : JSON_LENGTHS - 1;
+}
+/* `name` is not empty. */
 void json_names_add(struct json_names *names, struct view name);
+/* Adds all that `more` has. */
+void json_names_join(struct json_names *names, const struct json_names *more);
 /* False for a key that is none of the names, in any spelling; true for most others as well if it is
- * not plain. */
+ * not plain. The key is one of the text: an empty one has its quote behind it. */
 static inline bool json_names_may_have(const struct json_names *names, struct json_string key)
 {
-	if (!key.plain)
-		return true;
-	return key.len > 0 && key.len < 32 && names->letters[key.len] >> (*key.ptr & 31) & 1;
+	return !key.plain || names->letters[json_names_length(key.len)] >> (*key.ptr & 31) & 1;
 }
 /* Like json_member(), but skips the members that are none of the names. */
 bool json_named_member(struct json *json, const struct json_names *names, struct json_string *key);

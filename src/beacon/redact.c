@@ -90,6 +90,24 @@ static const char *find_mark(const char *at, const char *end)
 	return at;
 }
 
+/* The same for a piece of the beacon; passes over strings without marks. */
+static const char *next_mark(struct redact_marks *marks, const char *at, const char *end)
+{
+	for (; marks->next < marks->count; marks->next++) {
+		struct view string = marks->strings[marks->next];
+		const char *from = string.ptr > at ? string.ptr : at;
+		const char *string_end = string.ptr + string.len;
+		const char *to = string_end < end ? string_end : end;
+		const char *mark = from < to ? find_mark(from, to) : to;
+
+		if (mark < to)
+			return mark;
+		if (string_end > end)
+			break;
+	}
+	return end;
+}
+
 static const char *pass_marked(const char *at, const char *end)
 {
 	do
@@ -98,12 +116,17 @@ static const char *pass_marked(const char *at, const char *end)
 	return at;
 }
 
-size_t redact_size(struct view marked, size_t *count)
+void redact_rewind(struct redact_marks *marks)
 {
-	const char *at = marked.ptr, *end = at + marked.len, *mark;
+	marks->next = 0;
+}
+
+size_t redact_size(struct redact_marks *marks, struct view piece, size_t *count)
+{
+	const char *at = piece.ptr, *end = at + piece.len, *mark;
 	size_t size = 0;
 
-	while ((mark = find_mark(at, end)) < end) {
+	while ((mark = next_mark(marks, at, end)) < end) {
 		size += (size_t)(mark - at) + written[(unsigned char)*mark].len;
 		at = pass_marked(mark, end);
 		(*count)++;
@@ -118,11 +141,11 @@ static char *copy(char *out, const char *bytes, size_t n)
 	return out + n;
 }
 
-char *redact_write(struct view marked, char *out)
+char *redact_write(struct redact_marks *marks, struct view piece, char *out)
 {
-	const char *at = marked.ptr, *end = at + marked.len, *mark;
+	const char *at = piece.ptr, *end = at + piece.len, *mark;
 
-	while ((mark = find_mark(at, end)) < end) {
+	while ((mark = next_mark(marks, at, end)) < end) {
 		struct view text = written[(unsigned char)*mark];
 
 		out = copy(out, at, (size_t)(mark - at));
@@ -237,12 +260,34 @@ static char *pass_back(const struct redact_text *text, char *floor, char *at, un
 	return at;
 }
 
+/* Fast path: most URLs are a whole string. The colon of the one that `text` begins with, if nothing ends
+ * it before `at`; or NULL. */
+static char *find_url_at_start(const struct redact_text *text, char *at)
+{
+	struct view left = {text->start, (size_t)(at - text->start)};
+	char *colon = text->start + 4;
+
+	if (!view_starts_with(left, VIEW_LITERAL("http:")) &&
+	    !view_starts_with(left, VIEW_LITERAL("https:")))
+		return NULL;
+	if (*colon == 's')
+		colon++;
+	if (at - colon < 3 || colon[1] != '/' || colon[2] != '/')
+		return NULL;
+	for (const char *c = colon; c < at; c++)
+		if (redact_bytes[(unsigned char)*c] & BYTE_ENDS_URL)
+			return NULL;
+	return colon;
+}
+
 /* The leftmost URL that begins between `floor` and `at`, and has not ended before `at`. */
 static struct found find_url(const struct redact_text *text, char *floor, char *at)
 {
-	struct found found = {NULL, false};
-	unsigned char right = 0, right2 = 0;
+	struct found found = {floor == text->start ? find_url_at_start(text, at) : NULL, false};
+	unsigned char right, right2 = 0;
 
+	if (found.url)
+		return found;
 	right = redact_char_at(text, at).c;
 	for (;;) {
 		struct redact_char before = {' ', 0}; /* at the string's start */

@@ -7,10 +7,12 @@
  * where it stands, with bytes that no JSON has, and is written out when the beacon is copied:
  *
  *	redactor = redactor_new(&privacy);
- *	if (redact_body(redactor, body, spared, count) > 0)
- *		redact_size(), redact_write() for each piece that is copied
+ *	if (redact_body(redactor, body, spared, count, &marks) > 0) {
+ *		redact_rewind(), redact_size() for each piece that is copied
+ *		redact_rewind(), redact_write() for each of them
+ *	}
  *
- * That costs no memory, however much there is to redact, and time in proportion to the body's length.
+ * That costs no more memory, however much there is to redact, and time in proportion to the body's length.
  * The result does not change when it is redacted again.
  */
 #ifndef FARO_BEACON_REDACT_H
@@ -27,15 +29,30 @@ struct redactor;
 struct redactor *redactor_new(const struct privacy *privacy);
 void redactor_free(struct redactor *redactor);
 
-/* Marks what is to go from the values of a text that is valid JSON, but from those that are spared:
- * pieces of it, in their order. Its bytes must be writable. Returns how many places that is. */
-size_t redact_body(const struct redactor *redactor, struct view body, const struct view *spared,
-		   size_t spared_count);
+enum {
+	REDACT_STRINGS_MAX = 512
+};
 
-/* How long a piece of the beacon is once its marks are written out. Adds their number to *count. No
- * piece may begin or end inside of a string. */
-size_t redact_size(struct view marked, size_t *count);
+/* The strings with marks, so that nothing else is searched for them. If there are more than this list
+ * can hold, its last item reaches from one to the end of them all. */
+struct redact_marks {
+	struct view strings[REDACT_STRINGS_MAX];
+	size_t count;
+	size_t next; /* the first that may have marks in the pieces to come */
+};
+
+/* Marks what is to go from the values of a text that is valid JSON, but from those that are spared:
+ * pieces of it, in their order. Its bytes must be writable. Fills in *marks, and returns how many
+ * places that is. */
+size_t redact_body(const struct redactor *redactor, struct view body, const struct view *spared,
+		   size_t spared_count, struct redact_marks *marks);
+
+/* The pieces come in the order of the beacon, and the next one is the first again. No piece begins or
+ * ends inside of a string. */
+void redact_rewind(struct redact_marks *marks);
+/* How long the next piece is once its marks are written out. Adds their number to *count. */
+size_t redact_size(struct redact_marks *marks, struct view piece, size_t *count);
 /* Writes it to `out`, which has room for that many bytes, and returns the end. */
-char *redact_write(struct view marked, char *out);
+char *redact_write(struct redact_marks *marks, struct view piece, char *out);
 
 #endif

@@ -18,7 +18,8 @@ struct body {
 	const char *done; /* nothing before it is looked at any more */
 	const struct view *spared;
 	size_t spared_count;
-	size_t marks;
+	struct redact_marks *marks;
+	size_t count; /* of marks */
 };
 
 static bool is_escaped(const char *floor, const char *at)
@@ -120,6 +121,26 @@ static const char *pass_to_pair_value(const struct body *body, const char *at)
 	return pass_token(body, value, VIEW_LITERAL("\""));
 }
 
+static void add_string(struct redact_marks *marks, struct json_string string)
+{
+	struct view *last = &marks->strings[REDACT_STRINGS_MAX - 1];
+
+	if (marks->count < REDACT_STRINGS_MAX)
+		marks->strings[marks->count++] = (struct view){string.ptr, string.len};
+	else
+		last->len = (size_t)(string.ptr + string.len - last->ptr);
+}
+
+static void redact(struct body *body, struct json_string string, enum redact_as as,
+		   const char *first)
+{
+	size_t count = redact_string(body->redactor, string, as, first);
+
+	body->count += count;
+	if (count > 0)
+		add_string(body->marks, string);
+}
+
 /* A string that is a key. `value` is behind the quote that opens its value, NULL if that is no
  * string, and may have to be read in another way than as text. */
 static void look_at_key(struct body *body, struct json_string key, const char *value)
@@ -132,7 +153,7 @@ static void look_at_key(struct body *body, struct json_string key, const char *v
 	close = closing_quote(body, value);
 	if (!close)
 		return;
-	body->marks += redact_string(body->redactor, string_between(value, close), as, value);
+	redact(body, string_between(value, close), as, value);
 	body->done = close + 1;
 }
 
@@ -162,7 +183,7 @@ static void look_at_string(struct body *body, const char *at)
 	else if (is_pair_key(body, string))
 		look_at_key(body, string, pass_to_pair_value(body, behind));
 	else if (!is_spared(body, string.ptr))
-		body->marks += redact_string(body->redactor, string, REDACT_AS_TEXT, at);
+		redact(body, string, REDACT_AS_TEXT, at);
 }
 
 /* Fast path: most of what is found is of no use. */
@@ -180,16 +201,18 @@ static bool is_of_use(const struct body *body, const char *at)
 }
 
 size_t redact_body(const struct redactor *redactor, struct view text, const struct view *spared,
-		   size_t spared_count)
+		   size_t spared_count, struct redact_marks *marks)
 {
 	struct body body = {.redactor = redactor,
 			    .start = text.ptr,
 			    .end = text.ptr + text.len,
 			    .done = text.ptr,
 			    .spared = spared,
-			    .spared_count = spared_count};
+			    .spared_count = spared_count,
+			    .marks = marks};
 	const char *at = body.start;
 
+	marks->count = marks->next = 0;
 	while ((at = redact_find(at, body.end)) < body.end) {
 		if (is_of_use(&body, at)) {
 			look_at_string(&body, at);
@@ -198,5 +221,5 @@ size_t redact_body(const struct redactor *redactor, struct view text, const stru
 			at++;
 		}
 	}
-	return body.marks;
+	return body.count;
 }

@@ -134,7 +134,7 @@ static bool is_found(const char *at, const char *end)
 		return true;
 	case '\\':
 	case '.':
-		return end - at > 1 && strchr("qftu", at[1]) && at[1];
+		return end - at > 1 && strchr("fpqtu", at[1]) && at[1];
 	default:
 		return false;
 	}
@@ -151,12 +151,13 @@ static inline __m128i found_in(const char *at)
 {
 	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
 	__m128i next = _mm_loadu_si128((const __m128i *)(const void *)(at + 1));
-	__m128i one = _mm_or_si128(_mm_or_si128(equals(bytes, '?'), equals(bytes, '#')),
-				   equals(bytes, '@'));
+	/* @ is behind ? in ASCII. Moved to the top of the signed bytes, they are all above 0x7d. */
+	__m128i moved = _mm_add_epi8(bytes, _mm_set1_epi8(0x7f - '@'));
+	__m128i one = _mm_or_si128(_mm_cmpgt_epi8(moved, _mm_set1_epi8(0x7d)), equals(bytes, '#'));
 	__m128i two = _mm_or_si128(equals(bytes, '\\'), equals(bytes, '.'));
-	/* t and u differ in the lowest bit. */
-	__m128i t_or_u = equals(_mm_and_si128(next, _mm_set1_epi8(~1)), 't');
-	__m128i second = _mm_or_si128(_mm_or_si128(equals(next, 'q'), equals(next, 'f')), t_or_u);
+	/* p, q, t and u differ in two bits. */
+	__m128i pqtu = equals(_mm_and_si128(next, _mm_set1_epi8(~5)), 'p');
+	__m128i second = _mm_or_si128(pqtu, equals(next, 'f'));
 
 	return _mm_or_si128(one, _mm_and_si128(two, second));
 }

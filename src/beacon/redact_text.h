@@ -37,8 +37,8 @@ struct redact_char redact_char_before(const struct redact_text *text, const char
 /* Finds out which JSON in JSON the text before `at` is, for the control characters there. `at` must
  * not decrease. */
 void redact_text_go_to(struct redact_text *text, char *at);
-/* The first byte from `at` on that is ?, # or @, or a backslash or dot before q, f, t or u: of \\u, and of
- * .q, .f and .t, by which keys are found. */
+/* The first byte from `at` on that is ?, # or @, or a backslash or dot before f, p, q, t or u: of \\u, and
+ * of .q, .f and .t, by which keys are found. Nobody needs p; it is cheaper to find it, too. */
 const char *redact_find(const char *at, const char *end);
 
 /* A bit for what a byte may mean. */

@@ -47,15 +47,17 @@ static bool is_valid(struct view text)
 static struct view redact(const struct redactor *redactor, const char *in, char *out)
 {
 	size_t len = strlen(in), count = 0, size;
+	struct redact_marks marks;
 	char *body = malloc(len);
 	char *end;
 
 	if (!body)
 		abort();
 	memcpy(body, in, len);
-	redact_body(redactor, (struct view){body, len}, NULL, 0);
-	size = redact_size((struct view){body, len}, &count);
-	end = redact_write((struct view){body, len}, out);
+	redact_body(redactor, (struct view){body, len}, NULL, 0, &marks);
+	size = redact_size(&marks, (struct view){body, len}, &count);
+	redact_rewind(&marks);
+	end = redact_write(&marks, (struct view){body, len}, out);
 	if ((size_t)(end - out) != size)
 		fail("another size than was said", (struct view){in, len}, (struct view){out, size},
 		     NULL);

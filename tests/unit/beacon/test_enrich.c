@@ -1013,9 +1013,9 @@ static void test_rules__each_row_is_found(void **state)
 			uint32_t seen = 0;
 
 			assert_true(json_names_may_have(&set->names, key));
-			assert_ptr_equal(enrich_rule_find(set, key, &seen, &fault), rule);
+			assert_ptr_equal(enrich_rule_find(set, &key, &seen, &fault), rule);
 			assert_int_equal(fault, KEY_GOOD);
-			assert_ptr_equal(enrich_rule_find(set, key, &seen, &fault), rule);
+			assert_ptr_equal(enrich_rule_find(set, &key, &seen, &fault), rule);
 			assert_int_equal(fault, KEY_REPEATED);
 		}
 	}

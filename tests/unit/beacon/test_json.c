@@ -657,6 +657,67 @@ static void test_named_member__malformed_among_the_others__rejected_at_the_byte(
 	}
 }
 
+static void test_names__joined__know_both_and_longer_keys(void **state)
+{
+	static const char longer[] = "a name that is longer than thirty-one bytes";
+	static const struct {
+		const char *key;
+		bool plain, found;
+	} rows[] = {
+		{"key", true, true},
+		{"KEY", true, true},
+		{"a name that has just thirty-one", true, true}, /* it may be the longer one */
+		{longer, true, true},
+		{"b name that is longer than thirty-one bytes", true, false},
+		{"kez.", true, false},
+		{"a key", true, false},
+		{"\"", true, false},
+		{"other", false, true},
+	};
+	struct json_names names = {{0}}, more = {{0}};
+
+	(void)state;
+	json_names_add(&names, VIEW_LITERAL("key"));
+	json_names_add(&more, view_of(longer));
+	json_names_join(&names, &more);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct json_string key = {
+			.ptr = rows[i].key, .len = strlen(rows[i].key), .plain = rows[i].plain};
+
+		if (json_names_may_have(&names, key) != rows[i].found)
+			fail_msg("%s", rows[i].key);
+	}
+	assert_false(json_names_may_have(&names, (struct json_string){.ptr = "\"", .plain = true}));
+}
+
+static void test_separator__of_the_first_item__is_0(void **state)
+{
+	static const char text[] = "{\"a\":[1,2],\"b\":[[3,4]],\"c\":{}}";
+	static const size_t wanted[] = {0, 10, 22};
+	struct json_string key;
+	struct json json;
+	size_t found = 0;
+
+	(void)state;
+	json_init(&json, view_of(text));
+	assert_true(json_enter(&json, JSON_OBJECT));
+	for (; json_member(&json, &key); found++) {
+		assert_int_equal(json.separator, wanted[found]);
+		if (json_peek(&json) == JSON_OBJECT) {
+			assert_true(json_skip(&json));
+			continue;
+		}
+		assert_true(json_enter(&json, JSON_ARRAY));
+		assert_true(json_element(&json));
+		assert_int_equal(json.separator, 0);
+		assert_true(json_skip(&json));
+		while (json_element(&json))
+			assert_true(json_skip(&json));
+	}
+	assert_int_equal(found, ARRAY_LEN(wanted));
+	assert_true(json_finish(&json));
+}
+
 static void test_container__left__tells_whether_it_was_empty(void **state)
 {
 	static const struct {
@@ -747,6 +808,8 @@ int main(void)
 		cmocka_unit_test(test_named_member__passes_the_others_and_checks_them),
 		cmocka_unit_test(
 			test_named_member__malformed_among_the_others__rejected_at_the_byte),
+		cmocka_unit_test(test_names__joined__know_both_and_longer_keys),
+		cmocka_unit_test(test_separator__of_the_first_item__is_0),
 		cmocka_unit_test(test_container__left__tells_whether_it_was_empty),
 		cmocka_unit_test(test_hex__any_byte_at_any_place__only_digits_are_read),
 		cmocka_unit_test(test_hex__another_length__not_read),

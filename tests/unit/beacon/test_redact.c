@@ -61,7 +61,8 @@ static struct redactor *make(const char *kinds)
 static char *redact(const struct redactor *redactor, const char *in, const struct view *spared,
 		    size_t spared_count)
 {
-	size_t len = strlen(in), count = 0, size, marks;
+	size_t len = strlen(in), count = 0, size, made;
+	struct redact_marks marks;
 	char *body = malloc(len + 1), *out;
 	struct view shifted[8], text;
 
@@ -70,12 +71,13 @@ static char *redact(const struct redactor *redactor, const char *in, const struc
 	for (size_t i = 0; i < spared_count; i++)
 		shifted[i] = (struct view){body + (spared[i].ptr - in), spared[i].len};
 	text = (struct view){body, len};
-	marks = redact_body(redactor, text, shifted, spared_count);
-	size = redact_size(text, &count);
-	assert_true(count <= marks && (count > 0) == (marks > 0));
+	made = redact_body(redactor, text, shifted, spared_count, &marks);
+	size = redact_size(&marks, text, &count);
+	assert_true(count <= made && (count > 0) == (made > 0));
 	out = malloc(size + 1);
 	assert_non_null(out);
-	assert_ptr_equal(redact_write(text, out), out + size);
+	redact_rewind(&marks);
+	assert_ptr_equal(redact_write(&marks, text, out), out + size);
 	out[size] = '\0';
 	free(body);
 	return out;
@@ -322,6 +324,47 @@ static void test_spared_values__stay(void **state)
 	redactor_free(redactor);
 }
 
+/* Pieces are copied one by one, and some are left out. */
+static void test_marks__of_more_strings_than_are_listed__written_in_every_piece(void **state)
+{
+	static const char item[] = "\"/a?token=1\",\"/b?token=2\",\"/c?a\",",
+			  as[] = "\"/a?token=REDACTED\",\"/b?token=REDACTED\",\"/c?a\",";
+	enum {
+		ITEMS = REDACT_STRINGS_MAX,
+		LEN = sizeof(item) - 1,
+		AS_LEN = sizeof(as) - 1
+	};
+	struct redactor *redactor = make("secrets");
+	char *body = malloc(ITEMS * LEN + 2), out[AS_LEN];
+	struct redact_marks marks;
+	size_t count = 0;
+
+	(void)state;
+	assert_non_null(body);
+	body[0] = '[';
+	for (size_t i = 0; i < ITEMS; i++)
+		memcpy(body + 1 + i * LEN, item, LEN);
+	body[ITEMS * LEN] = ']';
+	assert_int_equal(
+		redact_body(redactor, (struct view){body, ITEMS * LEN + 1}, NULL, 0, &marks),
+		2 * ITEMS);
+	body[ITEMS * LEN] = ',';
+	for (size_t i = 0; i < ITEMS; i += 1 + i % 3)
+		assert_int_equal(
+			redact_size(&marks, (struct view){body + 1 + i * LEN, LEN}, &count),
+			AS_LEN);
+	redact_rewind(&marks);
+	for (size_t i = 0; i < ITEMS; i += 1 + i % 3, count -= 2) {
+		struct view piece = {body + 1 + i * LEN, LEN};
+
+		assert_ptr_equal(redact_write(&marks, piece, out), out + AS_LEN);
+		assert_memory_equal(out, as, AS_LEN);
+	}
+	assert_int_equal(count, 0);
+	free(body);
+	redactor_free(redactor);
+}
+
 /* Each character is read a few times at most, whatever stands around it. */
 static void test_hostile_strings__work__in_proportion_to_their_length(void **state)
 {
@@ -394,6 +437,8 @@ int main(void)
 		cmocka_unit_test(test_escapes__read_as_what_they_mean__on_every_level),
 		cmocka_unit_test(test_keys__say_what_a_value_is),
 		cmocka_unit_test(test_spared_values__stay),
+		cmocka_unit_test(
+			test_marks__of_more_strings_than_are_listed__written_in_every_piece),
 		cmocka_unit_test(test_hostile_strings__work__in_proportion_to_their_length),
 	};
 

@@ -337,6 +337,38 @@ static void test_ingest__status_pages__are_for_reading(void **state)
 	request_release(&request);
 }
 
+/* What one beacon is told from another by may be just what is taken away. */
+static void test_ingest__hash__of_beacons_that_redaction_makes_equal__differs(void **state)
+{
+	static const char *const bodies[] = {
+		"{\"meta\":{},\"logs\":[{\"message\":\"/a?token=1\"}]}",
+		"{\"meta\":{},\"logs\":[{\"message\":\"/a?token=2\"}]}",
+	};
+	static struct view words[] = {VIEW_CONSTANT("secrets")};
+	struct request requests[ARRAY_LEN(bodies)];
+
+	(void)state;
+	ingest_release(&ingest);
+	config.privacy.redact = (struct config_list){words, ARRAY_LEN(words)};
+	assert_true(ingest_init(&ingest, &config, &memory));
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+		load(&requests[i], &(struct envelope){.body = bodies[i]});
+		requests[i].forwarded.idempotency_key = VIEW_LITERAL("key");
+		assert_true(ingest_label(&ingest, &requests[i]));
+		assert_int_equal(requests[i].counts.redactions, 1);
+		ingest_clear_body(&ingest);
+	}
+	assert_int_equal(requests[0].labelled.len, requests[1].labelled.len);
+	assert_memory_equal(requests[0].labelled.data, requests[1].labelled.data,
+			    requests[0].labelled.len);
+	assert_memory_not_equal(&requests[0].hash, &requests[1].hash, sizeof(requests[0].hash));
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
+		request_release(&requests[i]);
+	ingest_release(&ingest);
+	config.privacy.redact.count = 0;
+	assert_true(ingest_init(&ingest, &config, &memory));
+}
+
 static void test_ingest__hash__of_the_key_and_the_body_as_received(void **state)
 {
 	struct dedup_hash expected = dedup_hash(VIEW_LITERAL("key"), VIEW_LITERAL(BEACON));
@@ -505,6 +537,7 @@ int main(void)
 			test_ingest__cross_origin__is_answered_for_the_allowed_origin_only),
 		cmocka_unit_test(test_ingest__the_receivers_word__becomes_the_reply),
 		cmocka_unit_test(test_ingest__status_pages__are_for_reading),
+		cmocka_unit_test(test_ingest__hash__of_beacons_that_redaction_makes_equal__differs),
 		cmocka_unit_test(test_ingest__hash__of_the_key_and_the_body_as_received),
 		cmocka_unit_test(test_ingest__address__stamped_and_forwarded_each_in_its_form),
 		cmocka_unit_test(test_ingest__no_memory_for_the_body__is_overload),
