@@ -278,6 +278,8 @@ scenario("Ctrl-C in a terminal reaches the command once, and the responder outla
 	writeFileSync(stage.path("run.sh"), `exec "$FARO" --supervise -- sh -c '${command[2].replaceAll("'", "'\\''")}'\n`);
 	const process = stage.run("a terminal", "script", ["-qefc", `exec sh ${stage.path("run.sh")}`, "/dev/null"],
 		{ env: { ...env, FARO: ingestBinary }, stdio: ["pipe", "pipe", "pipe"] });
+	/* The command and the responder write on one terminal, in any order. */
+	await process.said(/ready/);
 	await process.said(/event=started/);
 	process.child.stdin.write("\x03");
 	await process.said(/got INT/);
