@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What throughput does not show: a slow receiver, overload, memory after a burst, one CGI process,
-an outage of the receiver.
+an outage of the receiver, the map of crawlers.
 
 Each scenario → list of rows {"what", "value", "goal", "reached"}, and a list of failures: an answer or
 a count that is wrong. A missed goal is not a failure; `bench/run --goals` makes it one.
@@ -13,6 +13,7 @@ import subprocess
 import time
 
 from . import load, throughput
+from .crawlers import crawlers
 from .outage import outage
 from .procs import wait_until
 from .stage import OUR_ENV, FastReceiver, Missing, SlowReceiver, Stage
@@ -223,4 +224,9 @@ def spool(put_up, directory, _binary, beacons, seconds):
     return outage(put_up, directory, beacons, seconds, row)
 
 
-ALL = {"slow": slow, "overload": overload, "memory": memory, "cgi": cgi, "outage": spool}
+def crawler_map(put_up, directory, binary, beacons, seconds):
+    """nginx looks at each User-Agent."""
+    return crawlers(put_up, directory, binary, beacons, seconds, row)
+
+
+ALL = {"slow": slow, "overload": overload, "memory": memory, "cgi": cgi, "outage": spool, "crawlers": crawler_map}

@@ -274,11 +274,14 @@ class Stage:
         path = os.path.join(directory, "socket")
         access_log = env.pop("BENCH_ACCESS_LOG", None)
         log = ACCESS_LOG.format(path=access_log) if access_log else "access_log off;"
+        location, http = shipped("faro-location.conf"), shipped("faro-http.conf", path)
+        if env.pop("BENCH_CRAWLERS", None):
+            location = re.sub("include .*faro-request.*;", "fastcgi_param FARO_IGNORE $faro_crawler;", location)
+            http += shipped("faro-crawlers.conf")
         application = Process("application", [
             self.binary, "--listen", "unix:" + path, "--listen-mode", "0666"],
             directory, self._ours(env))
-        return self._behind_nginx(name, directory, shipped("faro-location.conf"), application, path,
-                                  shipped("faro-http.conf", path), log)
+        return self._behind_nginx(name, directory, location, application, path, http, log)
 
     def sidecar(self, name, directory, env):
         """As in a container of its own: spawn-fcgi, the socket in a directory that both mount."""
