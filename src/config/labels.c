@@ -30,6 +30,16 @@ void labels_complain(struct labels_build *build, bool fatal, const char *setting
 	build->complain(build->arg, setting, problem, fatal);
 }
 
+bool labels_are_too_many(struct labels_build *build, const char *setting, const char *what,
+			 size_t count, int max)
+{
+	if (count <= (size_t)max)
+		return false;
+	labels_complain(build, true, setting, "has %zu %s; at most %d are possible", count, what,
+			max);
+	return true;
+}
+
 void *labels_alloc(struct labels_build *build, size_t size)
 {
 	void *bytes = arena_alloc(&build->labels->storage, size);
@@ -154,11 +164,8 @@ static void choose_apps(struct labels_build *build)
 	struct view list = view_of(build->source->app_names), item;
 	size_t n = view_count_items(list);
 
-	if (n > LABELS_LIST_MAX) {
-		labels_complain(build, true, APP_NAMES, "has %zu names; at most %d are possible", n,
-				LABELS_LIST_MAX);
+	if (labels_are_too_many(build, APP_NAMES, "names", n, LABELS_LIST_MAX))
 		return;
-	}
 	labels->apps = labels_alloc(build, (n ? n : 1) * sizeof(*labels->apps));
 	if (!labels->apps)
 		return;
@@ -224,11 +231,8 @@ static void choose_labels(struct labels_build *build)
 	struct view list = view_of(build->source->label_attributes), item;
 	size_t n = view_count_items(list);
 
-	if (n > LABELS_LIST_MAX) {
-		labels_complain(build, true, LABEL_ATTRIBUTES,
-				"has %zu keys; at most %d are possible", n, LABELS_LIST_MAX);
+	if (labels_are_too_many(build, LABEL_ATTRIBUTES, "keys", n, LABELS_LIST_MAX))
 		return;
-	}
 	labels->attributes = labels_alloc(build, n * sizeof(*labels->attributes));
 	labels->unset_session_keys = labels_alloc(build, n * sizeof(*labels->unset_session_keys));
 	while (!build->out_of_memory && view_next_item(&list, &item)) {

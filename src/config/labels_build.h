@@ -42,6 +42,12 @@ struct labels_build {
 void labels_complain(struct labels_build *build, bool fatal, const char *setting, const char *fmt,
 		     ...) __attribute__((format(printf, 4, 5)));
 
+/* Complains of a list that has more than `max` items, where `what` names them ("keys"). */
+bool labels_are_too_many(struct labels_build *build, const char *setting, const char *what,
+			 size_t count, int max);
+/* As much of a key as a complaint shows. */
+int labels_shown_len(struct view key);
+
 /* Zeroed; NULL without memory. */
 void *labels_alloc(struct labels_build *build, size_t size);
 /* With a NUL behind it. */

@@ -83,15 +83,14 @@ bool labels_same_when_queried(struct view a, struct view b)
 	return a.len == b.len;
 }
 
-/* As much of the key as a complaint shows. */
-static int shown_len(struct view key)
+int labels_shown_len(struct view key)
 {
 	return (int)(key.len < LABELS_VALUE_MAX_BYTES ? key.len : LABELS_VALUE_MAX_BYTES);
 }
 
 bool labels_may_label(struct labels_build *build, struct view key)
 {
-	int n = shown_len(key);
+	int n = labels_shown_len(key);
 
 	if (!reaches_log_line(key))
 		labels_complain(
@@ -118,6 +117,6 @@ bool labels_has_value(struct labels_build *build, struct view key)
 		return true;
 	labels_complain(build, false, LABEL_ATTRIBUTES,
 			"%.*s is not stamped: it has no value in " RESOURCE_ATTRIBUTES,
-			shown_len(key), key.ptr);
+			labels_shown_len(key), key.ptr);
 	return false;
 }

@@ -123,11 +123,10 @@ static void add_attribute(struct labels_build *build, const char *setting, struc
 static void add_listed(struct labels_build *build, struct view key)
 {
 	const char *problem = key_problem(key);
-	int shown = (int)(key.len < LABELS_VALUE_MAX_BYTES ? key.len : LABELS_VALUE_MAX_BYTES);
 
 	if (problem)
-		labels_complain(build, true, REQUEST_ATTRIBUTES, "%.*s %s", shown, key.ptr,
-				problem);
+		labels_complain(build, true, REQUEST_ATTRIBUTES, "%.*s %s", labels_shown_len(key),
+				key.ptr, problem);
 	else
 		add_attribute(build, REQUEST_ATTRIBUTES, key);
 }
@@ -157,11 +156,8 @@ void labels_choose_request_attributes(struct labels_build *build)
 	struct view list = view_of(build->source->request_attributes), item;
 	size_t n = view_count_items(list);
 
-	if (n > LABELS_REQUEST_MAX) {
-		labels_complain(build, true, REQUEST_ATTRIBUTES,
-				"has %zu keys; at most %d are possible", n, LABELS_REQUEST_MAX);
+	if (labels_are_too_many(build, REQUEST_ATTRIBUTES, "keys", n, LABELS_REQUEST_MAX))
 		return;
-	}
 	labels->request_attributes =
 		labels_alloc(build, (n + 1) * sizeof(*labels->request_attributes));
 	while (!build->out_of_memory && view_next_item(&list, &item))
