@@ -11,7 +11,7 @@ import { post } from "./lib/client.mjs";
 import { fakeResponder } from "./lib/fastcgi.mjs";
 import { makeDirectory, nginx, replace, snippet } from "./lib/nginx.mjs";
 import { startExample, writeExample } from "./lib/request_example.mjs";
-import { scenario } from "./lib/stage.mjs";
+import { freePort, scenario } from "./lib/stage.mjs";
 import { makeImage, render, startImage } from "./lib/templates.mjs";
 
 const CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
@@ -74,7 +74,9 @@ scenario("templates: an image that has faro-request.conf tells the same", async 
 
 scenario("nginx -t takes the example with Debian's module", async (stage) => {
 	const dir = makeDirectory(stage, "example");
-	writeFileSync(join(dir, "nginx.conf"), writeExample(dir, { socket: stage.path("faro.sock"), port: 1, statusPort: 2 }));
+	/* It binds them, which below 1024 is root's right. */
+	const [port, statusPort] = [await freePort(), await freePort()];
+	writeFileSync(join(dir, "nginx.conf"), writeExample(dir, { socket: stage.path("faro.sock"), port, statusPort }));
 	const { code, stderr } = await stage.finish("nginx -t", "nginx", ["-t", "-p", dir, "-c", join(dir, "nginx.conf"), "-e", "stderr"]);
 	assert.equal(code, 0, stderr);
 	assert.doesNotMatch(stderr, /\[(warn|error|emerg)\]/);
