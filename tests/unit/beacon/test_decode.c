@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "beacon/decode.h"
+#include "fakes/sources.h"
 
 /* zlib's deflater makes the input, as another implementation than ours.
  * --wrap=libdeflate_alloc_decompressor: fails where a test wants it to. */
@@ -328,22 +329,11 @@ static void test_decode__what_a_browser_is_told__names_every_coding(void **state
 	}
 }
 
-/* $srcdir is set by `make check`. */
 static bool file_says(const char *name, const char *text)
 {
 	static char content[1 << 18];
-	const char *dir = getenv("srcdir");
-	char path[4096];
-	size_t len;
-	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/%s", dir ? dir : ".", name);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	len = fread(content, 1, sizeof(content) - 1, file);
-	content[len] = '\0';
-	fclose(file);
-	return strstr(content, text) != NULL;
+	return strstr(read_source(name, content, sizeof(content)), text) != NULL;
 }
 
 static void test_decode__manual_and_guide__name_every_coding(void **state)

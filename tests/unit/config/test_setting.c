@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table of settings and the list of options, row by row, and man/faro-ingest.8, which has to
- * say the same. What fails names the setting. The page is read below the environment variable
- * srcdir, as automake sets it.
+ * say the same. What fails names the setting.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,23 +13,19 @@
 #include <cJSON.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "config/arguments.h"
+#include "fakes/sources.h"
+#include "fakes/start_line.h"
 
 static char page[131072];
 
 static int read_page(void **state)
 {
-	const char *srcdir = getenv("srcdir");
-	char path[512];
-	long n;
-
 	(void)state;
-	snprintf(path, sizeof(path), "%s/man/faro-ingest.8", srcdir ? srcdir : ".");
-	n = read_small_file(path, page, sizeof(page) - 1, NULL);
-	return n > 0 ? 0 : -1;
+	read_source("man/faro-ingest.8", page, sizeof(page));
+	return 0;
 }
 
 static void test_rows__each__is_complete(void **state)
@@ -107,25 +102,6 @@ static void test_help__each_shape_of_a_row__exact(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (!strstr(help, parts[i]))
 			fail_msg("--help lacks:%s", parts[i]);
-}
-
-/* The log line "started". */
-static const char *start_line(const struct config *config)
-{
-	static char line[8192];
-	int kept = dup(STDERR_FILENO);
-	FILE *file = tmpfile();
-	size_t n;
-
-	dup2(fileno(file), STDERR_FILENO);
-	config_log_start(config);
-	dup2(kept, STDERR_FILENO);
-	close(kept);
-	rewind(file);
-	n = fread(line, 1, sizeof(line) - 1, file);
-	line[n] = '\0';
-	fclose(file);
-	return line;
 }
 
 static void test_start_line__each_setting__has_its_key(void **state)
@@ -269,31 +245,14 @@ static void test_manual__options__are_those_of_the_list(void **state)
 	assert_int_equal(entries, option_count);
 }
 
-/* The cases that the chart's values are held to as well, below the environment variable srcdir. */
-static cJSON *read_sizes(void)
-{
-	static char text[16384];
-	const char *srcdir = getenv("srcdir");
-	char path[512];
-	cJSON *file;
-	long n;
-
-	snprintf(path, sizeof(path), "%s/tests/system/sizes.json", srcdir ? srcdir : ".");
-	n = read_small_file(path, text, sizeof(text), NULL);
-	assert_in_range(n, 1, sizeof(text) - 1);
-	file = cJSON_ParseWithLength(text, (size_t)n);
-	assert_non_null(file);
-	return file;
-}
-
-/* One beacon of the greatest size has to fit, where another setting is the case. */
+/* Where another setting is the case, one beacon of the greatest size has to fit. */
 static void test_bytes__cases_of_the_chart_too__each(void **state)
 {
 	static const char *const others[][2] = {{"FARO_MAX_BODY_BYTES", "1"},
 						{"FARO_MAX_DECODED_BYTES", "1"},
 						{"FARO_MAX_MEMORY_BYTES", "2GiB"}};
 	static char program[] = "faro-ingest";
-	cJSON *file = read_sizes();
+	cJSON *file = read_cases("tests/system/sizes.json");
 	FILE *errors = fopen("/dev/null", "w");
 	size_t count = 0;
 	const cJSON *one;

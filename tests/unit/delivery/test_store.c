@@ -307,11 +307,6 @@ static void test_begin__not_open__failed(void **state)
 
 /* --- what is no database of ours ---------------------------------------------------------------*/
 
-static void path_of(char *path, size_t size, const char *name)
-{
-	snprintf(path, size, "%s/%s", directory, name);
-}
-
 /* Reads whatever is there as replay does. What is read is what was written. */
 static int read_all(void)
 {
@@ -363,14 +358,6 @@ static void execute(const char *sql)
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
-}
-
-static bool is_there(const char *name)
-{
-	char path[160];
-
-	path_of(path, sizeof(path), name);
-	return access(path, F_OK) == 0;
 }
 
 /* With one record in it, and `sql` done to it. */
@@ -569,48 +556,19 @@ static void test_quarantine__counted_too_high__emptied_and_counted_anew(void **s
 
 /* --- damage ------------------------------------------------------------------------------------*/
 
-static size_t read_file(const char *name, char **bytes)
+static int damage_and_use(const char *name, struct bytes file, int round)
 {
-	char path[160];
-	struct stat st;
-	FILE *file;
-
-	path_of(path, sizeof(path), name);
-	*bytes = NULL;
-	file = fopen(path, "r");
-	if (!file)
-		return 0;
-	assert_int_equal(fstat(fileno(file), &st), 0);
-	*bytes = malloc((size_t)st.st_size + 1);
-	assert_int_equal(fread(*bytes, 1, (size_t)st.st_size, file), st.st_size);
-	fclose(file);
-	return (size_t)st.st_size;
-}
-
-static void write_file(const char *name, const char *bytes, size_t size)
-{
-	char path[160];
-	FILE *file;
-
-	path_of(path, sizeof(path), name);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	assert_int_equal(fwrite(bytes, 1, size, file), size);
-	fclose(file);
-}
-
-static int damage_and_use(const char *name, char *bytes, size_t size, int round)
-{
-	size_t at = (size_t)(((uint64_t)size - 1) * (uint64_t)round / DAMAGES);
+	size_t at = (size_t)(((uint64_t)file.size - 1) * (uint64_t)round / DAMAGES);
+	char bit = (char)(1 << round % 8);
 	int found;
 
 	store_free(store);
 	if (round % 4 == 3) {
-		write_file(name, bytes, at);
+		write_file(name, file.data, at);
 	} else {
-		bytes[at] = (char)(bytes[at] ^ (1 << round % 8));
-		write_file(name, bytes, size);
-		bytes[at] = (char)(bytes[at] ^ (1 << round % 8));
+		file.data[at] ^= bit;
+		write_file(name, file.data, file.size);
+		file.data[at] ^= bit;
 	}
 	store = open_new(64 << 20);
 	assert_int_equal(open_or_salvage(store), STORE_OK);
@@ -629,8 +587,7 @@ static int damage_and_use(const char *name, char *bytes, size_t size, int round)
 
 static void test_damage__database_cut_or_flipped_at_200_places__serves(void **state)
 {
-	char *bytes;
-	size_t size;
+	struct bytes database;
 	int found = 0, whole = 0;
 
 	(void)state;
@@ -638,10 +595,10 @@ static void test_damage__database_cut_or_flipped_at_200_places__serves(void **st
 		assert_int_equal(put(n), STORE_OK);
 	reopen();
 	store_free(store);
-	size = read_file("spool.db", &bytes);
+	database = read_file("spool.db");
 	store = open_new(64 << 20);
 	for (int round = 0; round < DAMAGES; round++) {
-		int n = damage_and_use("spool.db", bytes, size, round);
+		int n = damage_and_use("spool.db", database, round);
 
 		found += n;
 		whole += n >= RECORDS - 1;
@@ -652,30 +609,29 @@ static void test_damage__database_cut_or_flipped_at_200_places__serves(void **st
 	/* Most flips are in bodies, and cost one record. */
 	assert_true(whole > DAMAGES / 2);
 	assert_true(found > RECORDS * DAMAGES / 2);
-	free(bytes);
+	free(database.data);
 }
 
 /* As after a power cut: the log is read up to where it is whole. */
 static void test_damage__log_cut_or_flipped__serves(void **state)
 {
-	char *db, *wal;
-	size_t db_size, wal_size;
+	struct bytes database, log;
 
 	(void)state;
 	for (int n = 0; n < 20; n++)
 		assert_int_equal(put(n), STORE_OK);
-	db_size = read_file("spool.db", &db);
-	wal_size = read_file("spool.db-wal", &wal);
-	assert_true(wal_size > 0);
+	database = read_file("spool.db");
+	log = read_file("spool.db-wal");
+	assert_true(log.size > 0);
 	for (int round = 0; round < DAMAGES; round++) {
 		store_free(store);
 		remove_files();
 		store = open_new(64 << 20);
-		write_file("spool.db", db, db_size);
-		damage_and_use("spool.db-wal", wal, wal_size, round);
+		write_file("spool.db", database.data, database.size);
+		damage_and_use("spool.db-wal", log, round);
 	}
-	free(db);
-	free(wal);
+	free(database.data);
+	free(log.data);
 }
 
 /* --- a disk that fails -------------------------------------------------------------------------*/

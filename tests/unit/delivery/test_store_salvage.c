@@ -41,14 +41,6 @@ static bool can_be_read[MANY], found[MANY];
 
 /* --- files -------------------------------------------------------------------------------------*/
 
-static bool is_there(const char *name)
-{
-	char path[160];
-
-	path_of(path, sizeof(path), name);
-	return access(path, F_OK) == 0;
-}
-
 static void assert_file(const char *name, struct bytes expected)
 {
 	struct bytes bytes = read_file(name);

@@ -8,7 +8,6 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -19,12 +18,6 @@
 
 enum {
 	MAX_BYTES = 64 << 20
-};
-
-/* A file as it was. */
-struct bytes {
-	char *data;
-	size_t size;
 };
 
 static struct store *store;
@@ -58,41 +51,6 @@ static int tear_down(void **state)
 	database = (struct bytes){NULL, 0};
 	buf_release(&body);
 	return remove_directory();
-}
-
-static void path_of(char *path, size_t size, const char *name)
-{
-	snprintf(path, size, "%s/%s", directory, name);
-}
-
-static struct bytes read_file(const char *name)
-{
-	struct bytes bytes = {NULL, 0};
-	char path[160];
-	struct stat st;
-	FILE *file;
-
-	path_of(path, sizeof(path), name);
-	file = fopen(path, "r");
-	if (!file)
-		return bytes;
-	assert_int_equal(fstat(fileno(file), &st), 0);
-	bytes = (struct bytes){malloc((size_t)st.st_size + 1), (size_t)st.st_size};
-	assert_int_equal(fread(bytes.data, 1, bytes.size, file), bytes.size);
-	fclose(file);
-	return bytes;
-}
-
-static void write_file(const char *name, const char *data, size_t size)
-{
-	char path[160];
-	FILE *file;
-
-	path_of(path, sizeof(path), name);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	assert_int_equal(fwrite(data, 1, size, file), size);
-	fclose(file);
 }
 
 /* That database in the place of all that was there, and a store that is to be opened. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/text.h"
+#include "fakes/sources.h"
 #include "ingest/origin.h"
 
 static struct view allowed[] = {{"https://partner.example", 23}};
@@ -108,23 +109,6 @@ static void test_origin__cors__says_nothing_where_no_origin_is_allowed(void **st
 	assert_false(request.reply.vary_origin);
 }
 
-/* The cases that nginx's map is held to as well, below the environment variable srcdir. */
-static cJSON *read_cases(void)
-{
-	static char text[65536];
-	const char *srcdir = getenv("srcdir");
-	char path[512];
-	cJSON *file;
-	long n;
-
-	snprintf(path, sizeof(path), "%s/tests/system/origins.json", srcdir ? srcdir : ".");
-	n = read_small_file(path, text, sizeof(text), NULL);
-	assert_in_range(n, 1, sizeof(text) - 1);
-	file = cJSON_ParseWithLength(text, (size_t)n);
-	assert_non_null(file);
-	return file;
-}
-
 /* What a page of another site gets: it may send only where its origin is in the list. */
 static void expect_allowed(const struct config *list, const char *name, const cJSON *origins,
 			   bool expected)
@@ -148,7 +132,7 @@ static void test_origin__cases_of_nginx_too__each(void **state)
 {
 	static char program[] = "faro-ingest", url[] = "--upstream-url=http://a", printing[] = "-t";
 	char *argv[] = {program, url, printing, NULL};
-	cJSON *file = read_cases();
+	cJSON *file = read_cases("tests/system/origins.json");
 	FILE *errors = fopen("/dev/null", "w");
 	size_t count = 0;
 	const cJSON *one;
