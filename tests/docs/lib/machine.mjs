@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A machine of its own for commands that use fixed ports and places: the network has lo alone, /run and nginx's logs are
- * empty, /etc/nginx is a copy, and whatever is started ends with the shell. It takes root, as the commands themselves do.
+ * empty, /etc/nginx is a copy, and whatever is started ends with the shell. It takes root, as the commands themselves do;
+ * what root makes is in memory, so that a user can remove the rest.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 
@@ -11,8 +12,10 @@ const PRELUDE = `
 ip link set lo up
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=755 tmpfs /var/log/nginx
-cp -a /etc/nginx "$0/etc-nginx"
-mount --bind "$0/etc-nginx" /etc/nginx
+mount -t tmpfs -o mode=755 tmpfs /mnt
+cp -a /etc/nginx /mnt
+mount --bind /mnt/nginx /etc/nginx
+umount /mnt
 mount --bind "$0/hosts" /etc/hosts
 exec bash -e -o pipefail "$0/session"
 `;
