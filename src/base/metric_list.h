@@ -9,9 +9,11 @@
 
 /* Families of several series, which stand together. A row names its family without FAMILY_. */
 #define FAMILY_REJECTED "rejected_total", "Requests answered with an error, by reason."
-#define FAMILY_ACCEPTED "accepted_total", "Beacons answered 202, by what the promise rests on."
-#define FAMILY_IGNORED  "ignored_total", "Requests that FARO_IGNORE left out, by reason."
-#define FAMILY_ITEMS    "items_total", "Items in the beacons that the receiver took, by kind."
+#define FAMILY_ACCEPTED                                                                        \
+	"accepted_total", "Beacons answered 202: taken by the receiver, stored in the spool, " \
+			  "known already, or left out by policy."
+#define FAMILY_IGNORED "ignored_total", "Requests that FARO_IGNORE left out, by reason."
+#define FAMILY_ITEMS   "items_total", "Items in the beacons that the receiver took, by kind."
 #define FAMILY_DROPPED_ITEMS \
 	"dropped_items_total", "Items that were removed from beacons, by reason."
 #define FAMILY_REQUESTS "upstream_requests_total", "Requests to the receiver, by outcome."
@@ -39,10 +41,10 @@ METRIC_SERIES(ITEMS_EVENT, ITEMS, "kind=\"event\"")
 METRIC_SERIES(ITEMS_MEASUREMENT, ITEMS, "kind=\"measurement\"")
 METRIC_SERIES(ITEMS_SPAN, ITEMS, "kind=\"span\"")
 
-METRIC_COUNTER(RECEIVED_BYTES, "received_bytes_total", "Body bytes as they came from browsers.")
-METRIC_COUNTER(DECODED_BYTES, "decoded_bytes_total", "Body bytes after inflating.")
+METRIC_COUNTER(RECEIVED_BYTES, "received_bytes_total", "Bytes of beacons as browsers sent them.")
+METRIC_COUNTER(DECODED_BYTES, "decoded_bytes_total", "Bytes of the same beacons after inflating.")
 METRIC_COUNTER(SPOOFED, "spoofed_total",
-	       "Claims of browsers about labels that were replaced or removed.")
+	       "Labels that browsers sent and may not set; they were replaced or removed.")
 
 METRIC_SERIES(DROPPED_BAD_SPAN, DROPPED_ITEMS, "reason=\"bad_span\"")
 METRIC_SERIES(DROPPED_EXTENSION, DROPPED_ITEMS, "reason=\"extension\"")
@@ -73,22 +75,28 @@ METRIC_COUNTER(SPOOL_MOVED_ASIDE, "spool_moved_aside_total",
 METRIC_COUNTER(DUPLICATES, "duplicates_total",
 	       "Beacons that came again with their Idempotency-Key and were not relayed again.")
 
-METRIC_GAUGE(INFLIGHT, "inflight", "Beacons being worked on.")
-METRIC_GAUGE(INFLIGHT_BYTES, "inflight_bytes", "Bytes held for beacons, of FARO_MAX_MEMORY_BYTES.")
+METRIC_GAUGE(INFLIGHT, "inflight",
+	     "Beacons that wait for the receiver or the spool now; "
+	     "if it stays high, the receiver is slow.")
+METRIC_GAUGE(INFLIGHT_BYTES, "inflight_bytes",
+	     "Memory that beacons take now, in bytes; at FARO_MAX_MEMORY_BYTES browsers get 429.")
 /* It begins as 1: nothing is known to be wrong before the first request. */
 METRIC_GAUGE(UPSTREAM_UP, "upstream_up",
-	     "1 if the receiver answered the last request to it, else 0.")
+	     "1 if the receiver answered the last request to it, with any status, else 0.")
 METRIC_GAUGE(UPSTREAM_REFUSES, "upstream_misconfigured",
-	     "1 while the receiver refuses this relay (401, 403, 404, certificate), else 0.")
+	     "1 while the receiver refuses all beacons (401, 403, 404, certificate), else 0; "
+	     "check URL and key.")
 METRIC_GAUGE(BREAKER_OPEN, "breaker_open",
-	     "1 while the receiver is left alone after failures, else 0.")
-METRIC_GAUGE(SPOOL_RECORDS, "spool_records", "Beacons in the spool that wait for the receiver.")
-METRIC_GAUGE(SPOOL_QUARANTINED, "spool_quarantined", "Beacons in the spool's quarantine.")
+	     "1 while the receiver fails and new beacons go straight to the spool, else 0.")
+METRIC_GAUGE(SPOOL_RECORDS, "spool_records", "Beacons in the spool that wait to be delivered.")
+METRIC_GAUGE(SPOOL_QUARANTINED, "spool_quarantined",
+	     "Beacons that failed too often: kept to look at, and not sent again.")
 METRIC_GAUGE(SPOOL_BYTES, "spool_bytes",
-	     "Bytes of the spool's database, its log, and copies that were moved aside.")
-METRIC_GAUGE(SPOOL_MAX_BYTES, "spool_max_bytes", "FARO_SPOOL_MAX_BYTES; 0: there is no spool.")
+	     "Bytes of the spool's files: database, log, and what was moved aside.")
+METRIC_GAUGE(SPOOL_MAX_BYTES, "spool_max_bytes",
+	     "What spool_bytes may reach (FARO_SPOOL_MAX_BYTES); 0 without a spool.")
 METRIC_GAUGE(SPOOL_OLDEST_SECONDS, "spool_oldest_seconds",
-	     "Age of the oldest beacon in the spool; 0: there is none.")
+	     "Age of the oldest beacon that waits in the spool, in seconds; 0 if none waits.")
 
 #undef FAMILY_REJECTED
 #undef FAMILY_ACCEPTED
