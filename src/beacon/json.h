@@ -27,7 +27,8 @@
 #include "base/buf.h"
 
 enum {
-	JSON_MAX_DEPTH = 64
+	JSON_MAX_DEPTH = 64,
+	JSON_ROOM = 128, /* four times what is compared at once */
 };
 
 enum json_error {
@@ -57,6 +58,7 @@ enum json_type {
 
 struct json {
 	const char *start, *at, *end;
+	const char *roomy; /* before it, JSON_ROOM bytes can be read at once */
 	enum json_error error;
 	unsigned depth;
 	bool fresh;             /* a container was just entered: no comma may follow */

@@ -71,23 +71,17 @@ void redact_mark(struct redact_text *text, char *from, char *to, enum redact_mar
 	text->marks++;
 }
 
+static ALWAYS_INLINE lanes_bits marks_in(const char *at)
+{
+	lanes bytes = lanes_load(at);
+
+	return lanes_mask(lanes_below(bytes, MARK_USERINFO + 1) & lanes_above(bytes, 0));
+}
+
 /* The first marked byte, or the end. No text of JSON has bytes below a tab. */
 static const char *find_mark(const char *at, const char *end)
 {
-#if JSON_WIDE
-	for (; end - at >= 16; at += 16) {
-		__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-		__m128i low = _mm_cmplt_epi8(bytes, _mm_set1_epi8(MARK_USERINFO + 1));
-		__m128i high = _mm_cmpgt_epi8(bytes, _mm_setzero_si128());
-		unsigned mask = (unsigned)_mm_movemask_epi8(_mm_and_si128(low, high));
-
-		if (mask != 0)
-			return at + __builtin_ctz(mask);
-	}
-#endif
-	while (at < end && (unsigned char)*at > MARK_USERINFO)
-		at++;
-	return at;
+	FIND(at, end, marks_in, (unsigned char)*at <= MARK_USERINFO);
 }
 
 /* The same for a piece of the beacon; passes over strings without marks. */

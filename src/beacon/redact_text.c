@@ -8,7 +8,8 @@
 #include "beacon/redact_text.h"
 
 #include "base/text.h"
-#include "beacon/json_loops.h"
+#include "beacon/json_avx2.h"
+#include "beacon/redact_find.h"
 
 #define BOTH    (BYTE_IN_URL | BYTE_BEFORE_URL)
 #define ENDS    (BOTH | BYTE_ENDS_URL)
@@ -124,61 +125,9 @@ void redact_text_go_to(struct redact_text *text, char *at)
 	text->quotes_at = at;
 }
 
-/* What the wide loop finds, byte by byte. */
-static bool is_found(const char *at, const char *end)
-{
-	switch (*at) {
-	case '?':
-	case '#':
-	case '@':
-		return true;
-	case '\\':
-	case '.':
-		return end - at > 1 && strchr("fpqtu", at[1]) && at[1];
-	default:
-		return false;
-	}
-}
-
-#if JSON_WIDE
-static __m128i equals(__m128i bytes, char c)
-{
-	return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c));
-}
-
-/* Not 0 for each of 16 bytes that is found; the one behind them is read, too. */
-static inline __m128i found_in(const char *at)
-{
-	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-	__m128i next = _mm_loadu_si128((const __m128i *)(const void *)(at + 1));
-	/* @ is behind ? in ASCII. Moved to the top of the signed bytes, they are all above 0x7d. */
-	__m128i moved = _mm_add_epi8(bytes, _mm_set1_epi8(0x7f - '@'));
-	__m128i one = _mm_or_si128(_mm_cmpgt_epi8(moved, _mm_set1_epi8(0x7d)), equals(bytes, '#'));
-	__m128i two = _mm_or_si128(equals(bytes, '\\'), equals(bytes, '.'));
-	/* p, q, t and u differ in two bits. */
-	__m128i pqtu = equals(_mm_and_si128(next, _mm_set1_epi8(~5)), 'p');
-	__m128i second = _mm_or_si128(pqtu, equals(next, 'f'));
-
-	return _mm_or_si128(one, _mm_and_si128(two, second));
-}
-#endif
-
 const char *redact_find(const char *at, const char *end)
 {
-#if JSON_WIDE
-	for (; end - at > 32; at += 32) {
-		__m128i low = found_in(at), high = found_in(at + 16);
-		unsigned mask;
-
-		if (LIKELY(_mm_movemask_epi8(_mm_or_si128(low, high)) == 0))
-			continue;
-		mask = (unsigned)_mm_movemask_epi8(low) | (unsigned)_mm_movemask_epi8(high) << 16;
-		return at + __builtin_ctz(mask);
-	}
-#endif
-	while (at < end && !is_found(at, end))
-		at++;
-	return at;
+	return loops_avx2 ? redact_find_avx2(at, end) : find_redactable(at, end);
 }
 
 bool redact_is_word(unsigned char c)

@@ -3,7 +3,8 @@
  * For run.mjs: one line a text with what json and enrich say of it.
  *
  * Input: texts, each behind its length as four bytes, lowest first. Output per text: json's word on
- * it as a value of any type, then enrich's verdict on it as a beacon and the offset.
+ * it as a value of any type, then enrich's verdict on it as a beacon and the offset. With
+ * --without-avx2, the loops for AVX2 are not used.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "beacon/enrich.h"
 #include "beacon/enrich_labels.h"
 #include "beacon/json.h"
+#include "beacon/json_avx2.h"
 
 static const char *scan_word(struct view text)
 {
@@ -63,11 +65,13 @@ static bool read_text(struct buf *text)
 	return true;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct enricher *enricher = enricher_new(&test_labels, NULL);
 	struct buf text, out;
 
+	if (argc > 1 && strcmp(argv[1], "--without-avx2") == 0)
+		loops_use_avx2(false);
 	if (!enricher)
 		return 1;
 	buf_init(&text, (size_t)64 << 20, NULL);

@@ -5,7 +5,7 @@
  *	npm ci && node --test run.mjs
  *
  * Builds driver.c by itself (CC, CFLAGS are heeded), once with the wide loops and once with the
- * plain ones. With JSON_SUITE_DIR=DIR the cases are read from DIR/*.json as raw bytes, all 318.
+ * plain ones; the first is run with all that the processor has, and without AVX2. With JSON_SUITE_DIR=DIR the cases are read from DIR/*.json as raw bytes, all 318.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -58,10 +58,10 @@ async function loadCases() {
 }
 
 /* "scan as-beacon as-member" for each case. */
-function ask(driver, cases) {
+function ask(driver, cases, ...args) {
 	const input = Buffer.concat(cases.flatMap(([, bytes]) =>
 		[framed(bytes), framed(asMember(bytes))]));
-	const { status, stdout, stderr } = spawnSync(driver, { input, encoding: 'utf8' });
+	const { status, stdout, stderr } = spawnSync(driver, args, { input, encoding: 'utf8' });
 	assert.equal(status, 0, stderr);
 	const words = stdout.trimEnd().split('\n').map((line) => line.split(' '));
 	assert.equal(words.length, 2 * cases.length);
@@ -70,9 +70,9 @@ function ask(driver, cases) {
 
 const cases = await loadCases();
 
-for (const [loops, flags] of [['wide', []], ['plain', ['-DJSON_PLAIN']]]) {
+for (const [loops, flags, ...args] of [['widest', []], ['wide', [], '--without-avx2'], ['plain', ['-DJSON_PLAIN']]]) {
 	test(`${cases.length} cases with the ${loops} loops: each as pinned`, () => {
-		const found = ask(build(`driver-${loops}`, ...flags), cases);
+		const found = ask(build(`driver-${loops}`, ...flags), cases, ...args);
 		const wrong = cases.map(([name], i) => [name, verdicts[name], found[i]])
 			.filter(([, pinned, now]) => pinned !== now);
 		assert.deepEqual(wrong, [], 'name, pinned, found');

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json: what it accepts, where it points when it does not, and Go's key folding. Built twice, the
- * second time with -DJSON_PLAIN, so that both sets of loops are tested. */
+/* json: what it accepts, where it points when it does not, and Go's key folding. Run with each set of
+ * loops: this is built a second time with -DJSON_PLAIN, and without it is run for AVX2 as well. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "base/text.h"
 #include "beacon/json.h"
+#include "beacon/json_avx2.h"
 
 struct scan {
 	enum json_error error;
@@ -60,8 +62,10 @@ struct row {
  * behind it. */
 static void check_rows(const struct row *rows, size_t count)
 {
-	char pad[48];
+	char pad[48], behind[2 * JSON_ROOM + 1];
 
+	memset(behind, ' ', sizeof(behind));
+	behind[sizeof(behind) - 1] = '\0';
 	for (size_t i = 0; i < count; i++) {
 		for (size_t n = 0; n < sizeof(pad); n++) {
 			struct scan found;
@@ -76,10 +80,11 @@ static void check_rows(const struct row *rows, size_t count)
 					 (int)found.error, found.offset);
 			if (rows[i].error == JSON_TRUNCATED)
 				continue;
-			found = scan_between(pad, rows[i].text, "                                ");
-			if (found.error != rows[i].error)
-				fail_msg("row %zu, %zu before, space behind: error %d", i, n,
-					 (int)found.error);
+			found = scan_between(pad, rows[i].text, behind);
+			if (found.error != rows[i].error ||
+			    (rows[i].error != JSON_OK && found.offset != n + rows[i].offset))
+				fail_msg("row %zu, %zu before, space behind: error %d at %zu", i, n,
+					 (int)found.error, found.offset);
 		}
 	}
 }
@@ -787,6 +792,123 @@ static void test_hex__another_length__not_read(void **state)
 	assert_false(reads_hex("\"0123456789abcdefx", 18, 16, &is_zero));
 }
 
+/* What a walk over a text finds: all that a caller can see, as one number. */
+static uint64_t walk_members(struct json *json, const struct json_names *names)
+{
+	struct json_string key;
+	uint64_t sum = 0;
+
+	if (json_peek(json) != JSON_OBJECT) {
+		json_skip(json);
+	} else {
+		json_enter(json, JSON_OBJECT);
+		while (json_named_member(json, names, &key)) {
+			sum = sum * 31 + key.offset + key.len + key.plain + json->separator;
+			sum = sum * 31 + json_offset(json) + walk_members(json, names);
+		}
+		sum = sum * 31 + json->was_empty;
+	}
+	return sum * 31 + json_offset(json) + json->error;
+}
+
+static uint64_t walk(struct view text, bool refuse_empty_keys)
+{
+	struct json_names names = {{0}};
+	struct json json;
+	uint64_t sum;
+
+	json_names_add(&names, VIEW_LITERAL("ab"));
+	json_names_add(&names, VIEW_LITERAL("name"));
+	json_init(&json, text);
+	json.refuse_empty_keys = refuse_empty_keys;
+	sum = walk_members(&json, &names);
+	return sum * 31 + json.error;
+}
+
+/* Changes a few bytes to such as matter to JSON. */
+static size_t mutate(char *text, size_t len, unsigned *random)
+{
+	static const char bytes[] = "\"\"\"\\{}[]::,,,0019-.eE tfnuab\n\x1f\x7f\x80\xc3\xa9";
+
+	for (unsigned n = rand_r(random) % 4; n > 0 && len > 1; n--) {
+		size_t at = (size_t)rand_r(random) % len;
+
+		if (rand_r(random) % 3 > 0) {
+			text[at] = bytes[(size_t)rand_r(random) % (sizeof(bytes) - 1)];
+		} else {
+			memmove(text + at, text + at + 1, len - at - 1);
+			len--;
+		}
+	}
+	return len;
+}
+
+/* A short text is read with care, one with much behind it by the fast paths: they must agree. */
+static void test_fast_paths__any_text__find_the_same(void **state)
+{
+	static const char *const seeds[] = {
+		"{\"ab\":\"cd\",\"x\":[{\"name\":\"y\",\"n\":12},[],[1,\"2\"]],\"name\":0,\"z\":{\"q\":-1.5e3}}",
+		"[[\"a\",\"b\"],[{\"k\":{\"l\":[0,10,4294967296]}}],{\"\":1},true,null,{},[[[]]]]",
+		"{\"name\":\"0123456789012345678901234567890123456789\",\"ab\":{\"ab\":[\"\xc3\xa9\\n\"]}}",
+		"{\"a\": 1, \"name\" :[\t{\"ab\":false}] ,\"s\":\"\\u00e9\",\"t\":[1.5,100,\"\"]}",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]",
+	};
+	unsigned random = 1;
+
+	(void)state;
+	for (int i = 0; i < 200000; i++) {
+		const char *seed = seeds[i % (int)ARRAY_LEN(seeds)];
+		char text[3 * JSON_ROOM];
+		size_t len = strlen(seed);
+		struct scan careful, fast;
+
+		assert_true(len <= JSON_ROOM);
+		memset(text, ' ', sizeof(text));
+		memcpy(text, seed, len);
+		len = mutate(text, len, &random);
+		careful = scan_exact((struct view){text, len});
+		memset(text + len, ' ', sizeof(text) - len);
+		fast = scan_exact((struct view){text, sizeof(text)});
+		if (careful.error == JSON_TRUNCATED)
+			continue;
+		if (careful.error != JSON_OK)
+			assert_int_equal(fast.offset, careful.offset);
+		if (fast.error != careful.error)
+			fail_msg("%.*s: %d, not %d", (int)len, text, (int)fast.error,
+				 (int)careful.error);
+		assert_true(walk((struct view){text, len}, i & 1) ==
+			    walk((struct view){text, sizeof(text)}, i & 1));
+	}
+}
+
+#if defined(__x86_64__) && !defined(JSON_PLAIN)
+
+static void test_loops__of_avx2__chosen_where_the_processor_has_it(void **state)
+{
+	char *line = NULL;
+	size_t size = 0;
+	bool has_it = false;
+	FILE *file = fopen("/proc/cpuinfo", "re");
+
+	(void)state;
+	assert_non_null(file);
+	while (getline(&line, &size, file) >= 0)
+		has_it = has_it || (strncmp(line, "flags", 5) == 0 && strstr(line, " avx2 ") &&
+				    strstr(line, " bmi1 ") && strstr(line, " bmi2 "));
+	free(line);
+	fclose(file);
+	assert_int_equal(loops_avx2, has_it);
+	assert_int_equal(loops_use_avx2(true), has_it);
+}
+
+static int use_baseline(void **state)
+{
+	(void)state;
+	return loops_use_avx2(false) ? 0 : -1;
+}
+
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -816,7 +938,18 @@ int main(void)
 		cmocka_unit_test(test_match__folds_as_go_does),
 		cmocka_unit_test(test_compare__after_decoding),
 		cmocka_unit_test(test_decode__cut__is_longer_than_what_it_is_compared_with),
+		cmocka_unit_test(test_fast_paths__any_text__find_the_same),
 	};
+#if defined(__x86_64__) && !defined(JSON_PLAIN)
+	const struct CMUnitTest choice[] = {
+		cmocka_unit_test(test_loops__of_avx2__chosen_where_the_processor_has_it),
+	};
+	int failed = cmocka_run_group_tests(choice, NULL, NULL);
 
+	if (loops_avx2)
+		failed += cmocka_run_group_tests_name("AVX2", tests, NULL, NULL);
+	return failed + cmocka_run_group_tests_name("SSE2", tests, use_baseline, NULL);
+#else
 	return cmocka_run_group_tests(tests, NULL, NULL);
+#endif
 }
