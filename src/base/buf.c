@@ -59,6 +59,16 @@ void buf_release(struct buf *buf)
 	buf_init(buf, buf->max, buf->budget);
 }
 
+void buf_hand_over(struct buf *from, struct buf *to)
+{
+	if (from->len > 0 || to->cap > 0 || from->cap > to->max)
+		return;
+	to->data = from->data;
+	to->cap = from->cap;
+	from->data = NULL;
+	from->cap = 0;
+}
+
 void buf_shrink(struct buf *buf, size_t keep)
 {
 	if (buf->cap > keep)

@@ -89,6 +89,9 @@ static inline void buf_clear(struct buf *buf)
 {
 	buf->len = 0;
 }
+/* Where one buffer is empty and the other has no memory: the other gets that of the first, unless it
+ * is more than its maximum. Both draw on the same budget. */
+void buf_hand_over(struct buf *from, struct buf *to);
 /* Forgets the content and, where the capacity is above `keep`, frees it. */
 void buf_shrink(struct buf *buf, size_t keep);
 /* Grows the capacity to `extra` bytes behind data[len]. The content is unchanged on any failure. */

@@ -262,8 +262,8 @@ static void handle_request(struct connection *connection)
 		exchange->request.body_state = BODY_STALLED;
 	connection->due_us = INT64_MAX;
 	all->last_request_us = all->loop->now_us;
+	exchange_end_body(exchange);
 	next = ingest_begin(all->ingest, &exchange->request);
-	buf_release(&exchange->body);
 	if (next == INGEST_RELAY)
 		deliver(connection);
 	else

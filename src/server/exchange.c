@@ -3,7 +3,9 @@
  * DESIGN: one read(2) usually brings a whole beacon, so its body is read into the one buffer that
  * ingest keeps warm, and an exchange has none of its own. Where a request is not whole after what
  * was there to read, what came of its body leaves with the exchange (suspend), and comes back with
- * the next piece (resume); the buffers change places, and no byte is copied for it.
+ * the next piece (resume); the buffers change places, and no byte is copied for it. The others then
+ * read into the memory that the exchange has for its labelled body, and it gets that back for what
+ * it lent: fresh pages would cost more than reading into them.
  *
  * The limit is the budget that all bodies draw on: what exceeds it is BODY_OVER_BUDGET.
  */
@@ -114,14 +116,22 @@ void exchange_suspend(struct exchange_pool *pool, struct exchange *exchange)
 	struct buf *lent = &pool->ingest->body;
 	bool fills = exchange->body.cap > 0 || lent->len >= lent->cap / 2;
 
-	if (request->body_state == BODY_WHOLE && fills)
+	if (request->body_state == BODY_WHOLE && fills) {
 		swap_bodies(exchange, lent);
-	else if (request->body_state == BODY_WHOLE &&
-		 buf_append(&exchange->body, lent->data, lent->len) != BUF_OK)
+		buf_hand_over(&request->labelled, lent);
+	} else if (request->body_state == BODY_WHOLE &&
+		   buf_append(&exchange->body, lent->data, lent->len) != BUF_OK) {
 		request->body_state = BODY_OVER_BUDGET;
+	}
 	if (request->body_state != BODY_WHOLE)
 		buf_release(&exchange->body);
 	ingest_clear_body(pool->ingest);
+}
+
+void exchange_end_body(struct exchange *exchange)
+{
+	buf_hand_over(&exchange->body, &exchange->request.labelled);
+	buf_release(&exchange->body);
 }
 
 void exchange_init_pool(struct exchange_pool *pool, struct loop *loop, struct ingest *ingest)

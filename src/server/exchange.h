@@ -46,5 +46,7 @@ void exchange_put(struct exchange_pool *pool, struct exchange *exchange);
 
 void exchange_resume(struct exchange_pool *pool, struct exchange *exchange);
 void exchange_suspend(struct exchange_pool *pool, struct exchange *exchange);
+/* No more of the body comes, and ingest has it. */
+void exchange_end_body(struct exchange *exchange);
 
 #endif

@@ -97,6 +97,43 @@ static void test_buf__budget__is_charged_for_the_capacity_and_gets_it_back(void 
 	assert_int_equal(budget_used(&budget), 0);
 }
 
+static void test_buf_hand_over__memory_of_an_empty_one__goes_to_one_without(void **state)
+{
+	static const struct {
+		size_t len, cap, max;
+		bool handed;
+	} rows[] = {
+		{0, 0, 5000, true},
+		{0, 0, 4999, false},
+		{1, 0, 5000, false},
+		{0, 1, 5000, false},
+	};
+	struct budget budget;
+
+	(void)state;
+	budget_init(&budget, 100000);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf from, to;
+		const char *data;
+		size_t used;
+
+		buf_init(&from, 10000, &budget);
+		buf_init(&to, rows[i].max, &budget);
+		assert_int_equal(buf_reserve(&from, 5000), BUF_OK);
+		assert_int_equal(buf_reserve(&to, rows[i].cap), BUF_OK);
+		from.len = rows[i].len;
+		data = from.data;
+		used = budget_used(&budget);
+		buf_hand_over(&from, &to);
+		assert_int_equal(to.data == data, rows[i].handed);
+		assert_int_equal(from.cap, rows[i].handed ? 0 : 5000);
+		assert_int_equal(budget_used(&budget), used);
+		buf_release(&from);
+		buf_release(&to);
+		assert_int_equal(budget_used(&budget), 0);
+	}
+}
+
 static void test_budget__limits(void **state)
 {
 	struct budget budget;
@@ -153,6 +190,7 @@ int main(void)
 		cmocka_unit_test(test_buf__append_up_to_the_maximum__no_byte_more),
 		cmocka_unit_test(test_buf__failure__leaves_the_content),
 		cmocka_unit_test(test_buf__budget__is_charged_for_the_capacity_and_gets_it_back),
+		cmocka_unit_test(test_buf_hand_over__memory_of_an_empty_one__goes_to_one_without),
 		cmocka_unit_test(test_budget__limits),
 		cmocka_unit_test(test_buf_printf__text_that_fits_exactly__needs_a_byte_for_its_nul),
 		cmocka_unit_test(test_view__comparisons),

@@ -37,7 +37,7 @@ void loop_timer_add(struct loop *of, struct loop_timer *timer)
 
 void ingest_init_request(struct ingest *of, struct request *request)
 {
-	request_init(request, &of->body, BODY_MAX, of->memory);
+	request_init(request, &of->body, 2 * BODY_MAX, of->memory);
 }
 
 void ingest_trim(struct ingest *of)
@@ -223,6 +223,53 @@ static void test_suspend__half_a_body__leaves_and_comes_back(void **state)
 	}
 }
 
+/* The others read into the memory of the labelled body meanwhile, and no more is needed. */
+static void test_suspend__with_memory_for_the_labelled_body__lends_it(void **state)
+{
+	struct exchange *exchange = exchange_take(&pool);
+	const char *labelled, *body;
+	size_t used;
+
+	(void)state;
+	assert_int_equal(buf_reserve(&exchange->request.labelled, 5000), BUF_OK);
+	receive(exchange, BODY_MAX);
+	labelled = exchange->request.labelled.data;
+	body = ingest.body.data;
+	used = budget_used(&memory);
+	for (int times = 0; times < 2; times++) {
+		exchange_suspend(&pool, exchange);
+		assert_ptr_equal(ingest.body.data, labelled);
+		assert_int_equal(ingest.body.len, 0);
+		assert_int_equal(exchange->request.labelled.cap, 0);
+		exchange_resume(&pool, exchange);
+		assert_ptr_equal(ingest.body.data, body);
+		assert_int_equal(ingest.body.len, BODY_MAX);
+	}
+	exchange_end_body(exchange);
+	assert_ptr_equal(exchange->request.labelled.data, labelled);
+	assert_int_equal(exchange->body.cap, 0);
+	assert_int_equal(budget_used(&memory), used);
+	ingest_clear_body(&ingest);
+	exchange_put(&pool, exchange);
+}
+
+/* Else a body could grow beyond its own maximum. */
+static void test_suspend__more_memory_than_a_body_may_have__keeps_it(void **state)
+{
+	struct exchange *exchange = exchange_take(&pool);
+
+	(void)state;
+	assert_int_equal(buf_reserve(&exchange->request.labelled, BODY_MAX + 1), BUF_OK);
+	receive(exchange, BODY_MAX);
+	exchange_suspend(&pool, exchange);
+	assert_int_equal(ingest.body.cap, 0);
+	assert_int_equal(exchange->request.labelled.cap, BODY_MAX + 1);
+	exchange_resume(&pool, exchange);
+	exchange_end_body(exchange);
+	ingest_clear_body(&ingest);
+	exchange_put(&pool, exchange);
+}
+
 static void test_suspend__no_room_or_refused_already__holds_no_memory(void **state)
 {
 	struct exchange *exchange = exchange_take(&pool);
@@ -258,6 +305,8 @@ int main(void)
 		TEST(test_trim__unused_for_a_second__all_is_given_back_once),
 		TEST(test_trim__traffic__only_what_it_does_not_need_goes),
 		TEST(test_suspend__half_a_body__leaves_and_comes_back),
+		TEST(test_suspend__with_memory_for_the_labelled_body__lends_it),
+		TEST(test_suspend__more_memory_than_a_body_may_have__keeps_it),
 		TEST(test_suspend__no_room_or_refused_already__holds_no_memory),
 	};
 
