@@ -80,10 +80,43 @@ static void take_value(struct fcgi_pairs *pairs, struct view *bytes, struct fcgi
 		end_value(pairs, intake);
 }
 
+bool fcgi_pairs_are_whole(const struct fcgi_pairs *pairs)
+{
+	return pairs->stage == PAIR_NAME_LENGTH && pairs->length_bytes_left == 0;
+}
+
+/* Takes a pair that is there as a whole, with lengths of one byte, as nearly all are: nothing of it
+ * has to be remembered. False: the next pair is another one. */
+static bool take_whole_pair(struct fcgi_pairs *pairs, struct view *bytes,
+			    struct fcgi_intake *intake, fcgi_variable_of *variable_of)
+{
+	const unsigned char *lengths = (const unsigned char *)bytes->ptr;
+	const char *name = bytes->ptr + 2;
+	size_t pair_len;
+
+	if (bytes->len < 2 || ((lengths[0] | lengths[1]) & 0x80) != 0)
+		return false;
+	pair_len = 2U + lengths[0] + lengths[1];
+	if (bytes->len < pair_len)
+		return false;
+	pairs->name_len = lengths[0];
+	pairs->value_len = lengths[1];
+	pairs->variable = variable_of(pairs, intake, (struct view){name, pairs->name_len});
+	if (pairs->variable && pairs->value_len <= pairs->variable->room_bytes)
+		memcpy(room_of(intake, pairs->variable), name + pairs->name_len, pairs->value_len);
+	end_value(pairs, intake);
+	bytes->ptr += pair_len;
+	bytes->len -= pair_len;
+	return true;
+}
+
 bool fcgi_pairs_feed(struct fcgi_pairs *pairs, struct view bytes, struct fcgi_intake *intake,
 		     fcgi_variable_of *variable_of)
 {
 	while (bytes.len > 0) {
+		if (fcgi_pairs_are_whole(pairs) &&
+		    take_whole_pair(pairs, &bytes, intake, variable_of))
+			continue;
 		switch (pairs->stage) {
 		case PAIR_NAME_LENGTH:
 		case PAIR_VALUE_LENGTH:
@@ -102,9 +135,4 @@ bool fcgi_pairs_feed(struct fcgi_pairs *pairs, struct view bytes, struct fcgi_in
 		}
 	}
 	return true;
-}
-
-bool fcgi_pairs_are_whole(const struct fcgi_pairs *pairs)
-{
-	return pairs->stage == PAIR_NAME_LENGTH && pairs->length_bytes_left == 0;
 }

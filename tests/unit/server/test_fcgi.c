@@ -612,6 +612,35 @@ static void test_fcgi__values_that_are_too_long__are_refused_and_cost_no_other(v
 	expect_text("key=- ");
 }
 
+/* One byte too many, in a pair that comes whole or not: it would stand in the next one's room. */
+static void test_fcgi__a_value_that_is_too_long_by_a_byte__leaves_the_next_one(void **state)
+{
+	static const size_t steps[] = {5000, 3};
+	const struct request_variable *next;
+	char filling[17];
+	struct view value;
+	size_t at;
+
+	(void)state;
+	memset(filling, 'x', sizeof(filling));
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		buf_clear(&wire);
+		put_begin(1, FCGI_RESPONDER, FCGI_KEEP_CONN);
+		at = wire.len;
+		put_pair("FARO_IGNORE", "crawler", 7, false);
+		put_pair("FARO_ENDPOINT", filling, sizeof(filling), false);
+		put_stream(FCGI_PARAMS, 1, at, steps[i]);
+		transcript_release(&seen);
+		transcript_init(&seen, BODY_MAX, NULL);
+		assert_true(transcript_feed(&seen, (struct view){wire.data, wire.len}));
+		next = request_find_variable(&seen.request, VIEW_LITERAL("FARO_IGNORE"));
+		assert_int_equal(next->room, sizeof(filling) - 1);
+		assert_true(request_refuses(&seen.request, REQUEST_ENDPOINT));
+		memcpy(&value, (char *)&seen.request + next->member, sizeof(value));
+		assert_true(view_equals(value, VIEW_LITERAL("crawler")));
+	}
+}
+
 static void test_fcgi__a_value_given_twice__the_last_one_counts(void **state)
 {
 	static const char filling[1000];
@@ -816,6 +845,7 @@ int main(void)
 		TEST(test_fcgi__facts_of_the_web_server__keep_their_room),
 		TEST(test_fcgi__values__each_has_room_of_its_own),
 		TEST(test_fcgi__values_that_are_too_long__are_refused_and_cost_no_other),
+		TEST(test_fcgi__a_value_that_is_too_long_by_a_byte__leaves_the_next_one),
 		TEST(test_fcgi__a_value_given_twice__the_last_one_counts),
 		TEST(test_fcgi__asides_have_a_limit_between_two_replies),
 		TEST(test_fcgi__what_is_ignored_has_a_limit_between_two_replies),
