@@ -25,7 +25,7 @@ static const char *const texts[STATEMENTS] = {
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
 	[INSERT] = "INSERT INTO records(" STORE_COLUMNS ") VALUES(" STORE_PLACEHOLDERS ")",
-	[NEXT] = "SELECT " STORE_COLUMNS " FROM records WHERE id > ?1 ORDER BY id LIMIT 1",
+	[NEXT] = "SELECT " STORE_COLUMNS " FROM records WHERE id > ?1 ORDER BY id",
 	[NEXT_TWO] = "SELECT id FROM records WHERE id > ?1 ORDER BY id LIMIT 2",
 	[PEEK] = "SELECT id, clock_s FROM records WHERE id > ?1 ORDER BY id LIMIT 1",
 	[LATEST] = "SELECT clock_s, hash FROM records ORDER BY id DESC LIMIT ?1",
@@ -100,6 +100,7 @@ static void close_database(struct store *store, bool as_it_is)
 	else
 		sqlite3_close(store->db);
 	store->db = NULL;
+	store->is_reading = false;
 }
 
 void store_free(struct store *store)
@@ -116,6 +117,7 @@ void store_free(struct store *store)
 
 void store_trim(struct store *store)
 {
+	store_end_reading(store);
 	buf_release(&store->packed);
 	if (store->db)
 		sqlite3_db_release_memory(store->db);
@@ -160,6 +162,7 @@ int64_t store_bytes(const struct store *store)
 
 static void undo_transaction(struct store *store)
 {
+	store_end_reading(store);
 	for (size_t i = 0; i < STATEMENTS; i++)
 		sqlite3_reset(store->statements[i]);
 	if (!sqlite3_get_autocommit(store->db))
@@ -384,8 +387,10 @@ enum store_result store_open(struct store *store)
 int store_begin_transaction(struct store *store)
 {
 	int64_t pages = 0, unused = 0, log_bytes = spool_dir_log_bytes(&store->dir);
-	int code = store_run(store, BEGIN);
+	int code;
 
+	store_end_reading(store);
+	code = store_run(store, BEGIN);
 	/* The log is longer while somebody else reads for long. */
 	if (log_bytes < STORE_LOG_RESERVE_BYTES)
 		log_bytes = STORE_LOG_RESERVE_BYTES;

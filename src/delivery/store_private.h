@@ -55,7 +55,9 @@ struct store {
 	struct spool_clock clock; /* runs on while the store is closed */
 	struct counters counters; /* as committed */
 	struct counters next;     /* as of the transaction */
-	int64_t used_bytes;       /* of the transaction, estimated */
+	bool is_reading;          /* NEXT stands on a row, whose id is read_id */
+	int64_t read_id;
+	int64_t used_bytes; /* of the transaction, estimated */
 	int64_t room_bytes;
 	struct libdeflate_compressor *deflater;
 	struct libdeflate_decompressor *inflater;
@@ -66,6 +68,11 @@ struct store {
 int store_run(struct store *store, enum statement which);
 /* A statement with one row of numbers; SQLITE_NOTFOUND without a row. */
 int store_read_row(struct store *store, enum statement which, int64_t *columns, int count);
+
+/* The next store_next() looks for its record anew. While a statement reads, the log cannot be begun
+ * anew, and what others write is not seen. So this is called before anything is written, and by
+ * store_peek(), which the spool calls each second. */
+void store_end_reading(struct store *store);
 
 int store_begin_transaction(struct store *store);
 int store_commit_transaction(struct store *store);

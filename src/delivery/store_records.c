@@ -252,18 +252,40 @@ static int check_order(struct store *store, int64_t after, int64_t id)
 	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
+void store_end_reading(struct store *store)
+{
+	if (store->is_reading)
+		sqlite3_reset(store->statements[NEXT]);
+	store->is_reading = false;
+}
+
+/* One statement reads many records, as long as each is asked for behind the one before. */
+static int step_to_next(struct store *store, int64_t after)
+{
+	sqlite3_stmt *row = store->statements[NEXT];
+	int code;
+
+	if (store->is_reading && store->read_id != after)
+		store_end_reading(store);
+	if (!store->is_reading)
+		sqlite3_bind_int64(row, 1, after);
+	store->is_reading = true;
+	code = sqlite3_step(row);
+	if (code == SQLITE_ROW)
+		store->read_id = sqlite3_column_int64(row, COLUMN_ID);
+	else
+		store_end_reading(store);
+	return code;
+}
+
 enum store_result store_next(struct store *store, int64_t after, struct spool_record *record,
 			     struct buf *body)
 {
-	sqlite3_stmt *row = store->statements[NEXT];
 	enum store_result result = STORE_NONE;
-	int code;
+	int code = step_to_next(store, after);
 
-	sqlite3_bind_int64(row, 1, after);
-	code = sqlite3_step(row);
 	if (code == SQLITE_ROW)
-		result = read_record(store, row, record, body);
-	sqlite3_reset(row);
+		result = read_record(store, store->statements[NEXT], record, body);
 	if (result == STORE_DAMAGED)
 		code = check_order(store, after, record->id);
 	return code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE
@@ -276,6 +298,7 @@ enum store_result store_peek(struct store *store, int64_t after, int64_t *id, in
 	int64_t columns[2] = {0, 0};
 	int code;
 
+	store_end_reading(store);
 	sqlite3_bind_int64(store->statements[PEEK], 1, after);
 	code = store_read_row(store, PEEK, columns, 2);
 	/* Damage may have made the count wrong: where there is nothing, it is none. */

@@ -147,6 +147,63 @@ static void test_records__put_and_read__as_they_were_and_in_order(void **state)
 	assert_int_equal(store_next(store, last, &record, &body), STORE_OK);
 }
 
+/* One statement may read many records; what is written between two of them is seen all the same. */
+static void test_next__written_or_ended_between_two__as_it_is_then(void **state)
+{
+	struct spool_record record;
+	int64_t ids[3];
+
+	(void)state;
+	for (int n = 0; n < 3; n++) {
+		assert_int_equal(put(n), STORE_OK);
+		ids[n] = store_last_id(store);
+	}
+	assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
+	assert_int_equal(end_record(ids[1], STORE_DELIVERED), STORE_OK);
+	assert_int_equal(store_next(store, ids[0], &record, &body), STORE_OK);
+	assert_true(record.id == ids[2] && is_the_same(&record, 2));
+	assert_int_equal(put(3), STORE_OK);
+	assert_int_equal(store_next(store, ids[2], &record, &body), STORE_OK);
+	assert_true(record.id == store_last_id(store) && is_the_same(&record, 3));
+	assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
+	assert_true(record.id == ids[0] && is_the_same(&record, 0));
+}
+
+/* What an operator's sqlite3 says to a wish to begin the log anew: 1 while it is read. */
+static int begin_log_anew(void)
+{
+	char path[160];
+	sqlite3 *db;
+	int code;
+
+	snprintf(path, sizeof(path), "%s/spool.db", directory);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "SELECT count(*) FROM records", NULL, NULL, NULL),
+			 SQLITE_OK);
+	code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sqlite3_close(db);
+	return code == SQLITE_BUSY;
+}
+
+static void
+test_next__read_one_behind_the_other__log_is_let_go_at_the_end_or_by_a_peek(void **state)
+{
+	struct spool_record record;
+	int64_t id, stored_s;
+
+	(void)state;
+	assert_int_equal(put(0), STORE_OK);
+	assert_int_equal(put(1), STORE_OK);
+	assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
+	assert_int_equal(begin_log_anew(), 1);
+	assert_int_equal(store_peek(store, INT64_MIN, &id, &stored_s), STORE_OK);
+	assert_int_equal(begin_log_anew(), 0);
+	assert_int_equal(store_next(store, 0, &record, &body), STORE_OK);
+	assert_int_equal(store_next(store, record.id, &record, &body), STORE_OK);
+	assert_int_equal(store_next(store, record.id, &record, &body), STORE_NONE);
+	assert_int_equal(begin_log_anew(), 0);
+}
+
 static void test_trim__open_or_not__less_memory_and_the_same_records(void **state)
 {
 	struct store *closed = open_new(64 << 20);
@@ -745,6 +802,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_records__put_and_read__as_they_were_and_in_order),
+		TEST(test_next__written_or_ended_between_two__as_it_is_then),
+		TEST(test_next__read_one_behind_the_other__log_is_let_go_at_the_end_or_by_a_peek),
 		TEST(test_trim__open_or_not__less_memory_and_the_same_records),
 		TEST(test_headers__too_long_to_be_forwarded__left_out),
 		TEST(test_finished__each_end__gone_or_in_quarantine),
