@@ -429,7 +429,9 @@ enum store_result store_begin(struct store *store)
 
 enum store_result store_commit(struct store *store)
 {
-	int code = store_commit_transaction(store);
+	/* A full store is not written to, nor waited for, for each beacon that it refuses. */
+	bool is_empty = store->next.last_id == store->counters.last_id;
+	int code = is_empty ? store_run(store, ROLLBACK) : store_commit_transaction(store);
 
 	buf_shrink(&store->packed, 256 * 1024);
 	return code == SQLITE_OK ? STORE_OK : store_failed(store, code);

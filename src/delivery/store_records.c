@@ -110,6 +110,13 @@ static int64_t cost(size_t packed_len)
 	return (int64_t)packed_len + (packed_len < 1000 ? 256 : STORE_PAGE_BYTES);
 }
 
+static bool has_room(const struct store *store, size_t packed_len)
+{
+	/* On the disk twice: in the log, and once more when that is copied back. */
+	return store->used_bytes + cost(packed_len) <= (int64_t)store->options.max_bytes &&
+	       2 * cost(packed_len) <= store->room_bytes;
+}
+
 enum store_result store_insert(struct store *store, const struct spool_record *given)
 {
 	struct spool_record record = *given;
@@ -117,11 +124,11 @@ enum store_result store_insert(struct store *store, const struct spool_record *g
 	int64_t now_us = wall_clock_us();
 	int code;
 
-	if (!pack(store, record.body))
+	/* Where even the smallest has no room, nothing is deflated for nothing. */
+	if (!has_room(store, 0) || !pack(store, record.body))
 		return STORE_FULL;
 	packed = (struct view){store->packed.data, store->packed.len};
-	if (store->used_bytes + cost(packed.len) > (int64_t)store->options.max_bytes ||
-	    2 * cost(packed.len) > store->room_bytes)
+	if (!has_room(store, packed.len))
 		return STORE_FULL;
 	leave_out_long(&record.forwarded.session_id);
 	leave_out_long(&record.forwarded.idempotency_key);
@@ -136,7 +143,6 @@ enum store_result store_insert(struct store *store, const struct spool_record *g
 	if (code != SQLITE_OK)
 		return store_failed(store, code);
 	store->used_bytes += cost(packed.len);
-	/* Once to the log, and once more when that is copied back. */
 	store->room_bytes -= 2 * cost(packed.len);
 	store->next.records++;
 	store->next.last_id = record.id;

@@ -796,6 +796,28 @@ static void test_sync__full_or_normal__each_commit_or_each_checkpoint(void **sta
 	}
 }
 
+static void test_sync__full_store__none_for_what_is_refused(void **state)
+{
+	long before;
+
+	(void)state;
+	store_free(store);
+	store = open_new(1 << 20);
+	assert_int_equal(store_open(store), STORE_OK);
+	while (put(RECORDS) == STORE_OK) {
+	}
+	/* Where there is none for a large one, there may be room for a small one. */
+	while (put(0) == STORE_OK) {
+	}
+	before = faulty_vfs_syncs();
+	assert_int_equal(put(0), STORE_FULL);
+	assert_int_equal(put(RECORDS), STORE_FULL);
+	assert_int_equal(faulty_vfs_syncs(), before);
+	assert_int_equal(end_record(store_last_id(store), STORE_DELIVERED), STORE_OK);
+	assert_true(faulty_vfs_syncs() > before);
+	assert_int_equal(put(0), STORE_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -823,6 +845,7 @@ int main(void)
 		TEST(test_damage__log_cut_or_flipped__serves),
 		TEST(test_faults__each_call_once_and_for_ever__no_false_promise_and_healed),
 		TEST(test_sync__full_or_normal__each_commit_or_each_checkpoint),
+		TEST(test_sync__full_store__none_for_what_is_refused),
 	};
 
 	faulty_vfs_install();
