@@ -61,11 +61,29 @@ size_t request_parameters_room(const struct request_parameters *parameters)
 	return parameters->count * LABELS_VALUE_MAX_BYTES;
 }
 
+size_t request_body_room(const struct request *request, void **place)
+{
+	const struct buf *body = request->body;
+
+	if (request->body_state != BODY_WHOLE || body->len == body->cap)
+		return 0;
+	*place = body->data + body->len;
+	return body->cap - body->len;
+}
+
+static enum buf_result append(struct buf *body, const char *bytes, size_t n)
+{
+	if (body->len == body->cap || bytes != body->data + body->len)
+		return buf_append(body, bytes, n);
+	body->len += n;
+	return BUF_OK;
+}
+
 void request_append_body(struct request *request, const void *bytes, size_t n)
 {
 	if (request->body_state != BODY_WHOLE)
 		return;
-	switch (buf_append(request->body, bytes, n)) {
+	switch (append(request->body, bytes, n)) {
 	case BUF_OK:
 		break;
 	case BUF_TOO_LARGE:

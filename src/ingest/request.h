@@ -122,8 +122,11 @@ void request_clear(struct request *request);
 void request_release(struct request *request);
 
 /* Appends bytes to the body and updates body_state. While that is not BODY_WHOLE, bytes are
- * dropped. */
+ * dropped. Those that stand in the body's room already are not copied. */
 void request_append_body(struct request *request, const void *bytes, size_t n);
+/* Where the next bytes of the body can be written before they are appended; returns for how many
+ * there is room now. Nothing is allocated for it, so a peer has no more memory than it filled. */
+size_t request_body_room(const struct request *request, void **place);
 
 /* NULL: it means nothing here. */
 const struct request_variable *request_find_variable(const struct request *request,

@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -32,8 +33,10 @@
 #include "server/connection_private.h"
 
 enum {
-	/* Reads before others have their turn: a megabyte. */
-	READS_A_TURN = 16,
+	/* Bytes that are read before others have their turn. */
+	TURN_BYTES = 1024 * 1024,
+	/* So much of a body is worth a call that reads nothing else. */
+	LONG_BYTES = 8 * 1024,
 	PEER_MAX_US = 5 * 1000 * 1000,
 	REPLY_BYTES = 4096,
 };
@@ -329,23 +332,52 @@ static void feed(struct connection *connection, struct view bytes)
 		connection->close = CLOSE_WHEN_SENT;
 }
 
+/* Where the next bytes go: those of a body to their place in it, as far as that has room already, the
+ * others to the input. Behind a long piece of a body only the next record's header is read, so that
+ * the content of that record goes to its place as well. */
+static void plan_read(const struct connection *connection, struct iovec parts[2])
+{
+	const struct fcgi_stream *stream = &connection->stream;
+	size_t ahead = fcgi_body_ahead(stream), room = 0;
+
+	if (ahead > 0)
+		room = request_body_room(&connection->exchange->request, &parts[0].iov_base);
+	parts[0].iov_len = ahead < room ? ahead : room;
+	parts[1].iov_base = connection->all->input;
+	parts[1].iov_len = CONNECTION_INPUT_BYTES;
+	if (ahead >= LONG_BYTES && ahead <= room)
+		parts[1].iov_len = stream->padding_left + FCGI_HEADER_BYTES;
+}
+
+static void feed_parts(struct connection *connection, const struct iovec parts[2], size_t n)
+{
+	size_t placed = n < parts[0].iov_len ? n : parts[0].iov_len;
+
+	feed(connection, (struct view){parts[0].iov_base, placed});
+	feed(connection, (struct view){parts[1].iov_base, n - placed});
+}
+
 /* True: there may be more. */
 static bool read_input(struct connection *connection)
 {
-	char *input = connection->all->input;
+	size_t taken = 0;
 
-	for (int turn = 0; turn < READS_A_TURN && is_reading(connection); turn++) {
-		ssize_t n = recv(connection->watch.fd, input, CONNECTION_INPUT_BYTES, 0);
+	while (taken < TURN_BYTES && is_reading(connection)) {
+		struct iovec parts[2] = {{NULL, 0}};
+		ssize_t n;
 
+		plan_read(connection, parts);
+		n = readv(connection->watch.fd, parts, ARRAY_LEN(parts));
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return false;
 		if (n <= 0) {
 			handle_incomplete(connection);
 			return false;
 		}
-		feed(connection, (struct view){input, (size_t)n});
-		if (n < CONNECTION_INPUT_BYTES)
+		feed_parts(connection, parts, (size_t)n);
+		if ((size_t)n < parts[0].iov_len + parts[1].iov_len)
 			return false;
+		taken += (size_t)n;
 	}
 	return is_reading(connection);
 }

@@ -9,7 +9,9 @@
 #include "server/connection.h"
 
 enum {
-	CONNECTION_INPUT_BYTES = 64 * 1024, /* of one read, and of what comes early */
+	/* Of one read beside what is read to its place, and of what comes early. Most requests are
+	 * shorter; what it takes of a longer one's body is copied. */
+	CONNECTION_INPUT_BYTES = 20 * 1024,
 };
 
 /* A connection only ever goes down this list. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DESIGN: one read(2) usually brings a whole beacon, so its body is read into the one buffer that
+ * DESIGN: one turn usually brings a whole beacon, so its body is read into the one buffer that
  * ingest keeps warm, and an exchange has none of its own. Where a request is not whole after what
  * was there to read, what came of its body leaves with the exchange (suspend), and comes back with
  * the next piece (resume); the buffers change places, and no byte is copied for it. The others then

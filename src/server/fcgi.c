@@ -379,6 +379,11 @@ bool fcgi_end_early(struct fcgi_stream *stream, struct fcgi_intake *intake)
 	return true;
 }
 
+size_t fcgi_body_ahead(const struct fcgi_stream *stream)
+{
+	return stream->content_for == FCGI_FOR_BODY ? stream->content_left : 0;
+}
+
 bool fcgi_is_at_rest(const struct fcgi_stream *stream)
 {
 	return stream->phase == FCGI_NO_REQUEST && stream->header_have == 0;

@@ -104,6 +104,9 @@ enum fcgi_event fcgi_feed(struct fcgi_stream *stream, struct fcgi_intake *intake
  * request is to be answered. False: there is none. */
 bool fcgi_end_early(struct fcgi_stream *stream, struct fcgi_intake *intake);
 
+/* How many bytes of the request's body come next, before anything else. */
+size_t fcgi_body_ahead(const struct fcgi_stream *stream);
+
 /* Nothing is half read. */
 bool fcgi_is_at_rest(const struct fcgi_stream *stream);
 

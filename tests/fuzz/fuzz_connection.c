@@ -25,8 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
 	PEERS_MAX = 3,
-	PIECES_MAX = 64,         /* of what is written at a time */
-	WRITTEN_MAX = 60 * 1024, /* below what a waiting connection keeps (INPUT_BYTES) */
+	PIECES_MAX = 64, /* of what is written at a time */
+	WRITTEN_MAX = 60 * 1024,
 	PEER_MAX_US = 5 * 1000 * 1000,
 	STALL_US = 250 * 1000,
 	/* A slow peer has its time twice, to write and to read; what it leaves is trimmed. */
@@ -34,9 +34,10 @@ enum {
 	AMPLE_BYTES = 1 << 20,
 };
 
+/* A body may be so long that it is read to its place without what follows it. */
 static struct config config = {.path = "/faro",
-			       .max_body_bytes = 3000,
-			       .max_decoded_bytes = 6000,
+			       .max_body_bytes = 12000,
+			       .max_decoded_bytes = 24000,
 			       .upstream_max_inflight = 16};
 static struct loop loop;
 static struct ingest ingest;

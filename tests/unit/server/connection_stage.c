@@ -224,21 +224,34 @@ void hang_up(size_t peer)
 char wire[WIRE_BYTES];
 size_t wire_len;
 
-static void put(unsigned type, struct view content)
+static void put_padded(unsigned type, struct view content, size_t padding)
 {
 	const unsigned char header[8] = {1,
 					 (unsigned char)type,
 					 0,
 					 1,
 					 (unsigned char)(content.len >> 8),
-					 (unsigned char)content.len};
+					 (unsigned char)content.len,
+					 (unsigned char)padding};
 
-	assert_true(wire_len + sizeof(header) + content.len <= sizeof(wire));
+	assert_true(wire_len + sizeof(header) + content.len + padding <= sizeof(wire));
 	memcpy(wire + wire_len, header, sizeof(header));
 	wire_len += sizeof(header);
 	if (content.len > 0)
 		memcpy(wire + wire_len, content.ptr, content.len);
 	wire_len += content.len;
+	memset(wire + wire_len, 0, padding);
+	wire_len += padding;
+}
+
+static void put(unsigned type, struct view content)
+{
+	put_padded(type, content, 0);
+}
+
+void put_piece(struct view content, size_t padding)
+{
+	put_padded(FCGI_STDIN, content, padding);
 }
 
 void put_head(char flags)

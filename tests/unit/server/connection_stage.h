@@ -35,7 +35,8 @@ enum {
 	DUE_STEP_US = 100 * 1000,
 	BODY_MAX = 256 * 1024,
 	BIG_BYTES = 1000 * 1000, /* more than a socket holds */
-	INPUT_BYTES = 64 * 1024, /* of a read, and of what is kept early */
+	INPUT_BYTES = 20 * 1024, /* of a read, and of what is kept early */
+	LONG_BYTES = 8 * 1024,   /* of a body, which are read without what follows them */
 	PEERS = 8,
 	WIRE_BYTES = 512 * 1024,
 };
@@ -71,6 +72,8 @@ void hang_up(size_t peer);
 /* What a web server writes. */
 void put_head(char flags);
 void put_body(struct view body);
+/* One record of it. */
+void put_piece(struct view content, size_t padding);
 void put_request(const char *body, char flags);
 void put_question(void);
 /* What was put goes out. */

@@ -81,6 +81,151 @@ static void test_body__in_two_reads__is_whole(void **state)
 	EXPECT(peer, expected);
 }
 
+/* --- a body that is read to its place ----------------------------------------------------------*/
+
+/* Letters in an order that does not repeat. */
+static void fill(char *text, size_t n)
+{
+	unsigned random = 1;
+
+	for (size_t i = 0; i < n; i++) {
+		random = random * 1103515245U + 12345U;
+		text[i] = (char)('A' + (random >> 16) % 26);
+	}
+}
+
+/* So that the next one finds room for as much. */
+static void warm_up(size_t peer, size_t n)
+{
+	static char body[BODY_MAX + 1];
+
+	memset(body, 'w', n);
+	body[n] = '\0';
+	put_request(body, FCGI_KEEP_CONN);
+	send_wire(peer);
+	read_answers(peer);
+}
+
+/* Sends the wire's bytes up to there, those that are not sent yet, and has them read. */
+static size_t send_up_to(size_t peer, size_t from, size_t to)
+{
+	to = to < wire_len ? to : wire_len;
+	if (to <= from)
+		return from;
+	assert_int_equal(send(peers[peer], wire + from, to - from, MSG_NOSIGNAL), to - from);
+	turn_until_idle();
+	return to;
+}
+
+/* Records of one size, in pieces that end a byte before, at and behind each border of theirs. */
+static void send_in_pieces(size_t peer, size_t at, size_t content, size_t padding)
+{
+	size_t sent = send_up_to(peer, 0, at - 1);
+
+	for (; at < wire_len; at += 8 + content + padding) {
+		const size_t borders[] = {at, at + 8, at + 8 + content, at + 8 + content + padding};
+
+		for (size_t i = 0; i < ARRAY_LEN(borders); i++)
+			for (int more = -1; more <= 1; more++)
+				sent = send_up_to(peer, sent, borders[i] + (size_t)more);
+	}
+	send_up_to(peer, sent, wire_len);
+	wire_len = 0;
+}
+
+static void test_body__in_records_and_pieces_of_any_size__is_whole(void **state)
+{
+	static const size_t contents[] = {
+		1,           100,       LONG_BYTES - 1,  LONG_BYTES,      LONG_BYTES + 1,
+		INPUT_BYTES, 32 * 1024, INPUT_BYTES - 9, INPUT_BYTES + 1, 65535};
+	static const size_t paddings[] = {0, 1, 255};
+	static char body[90 * 1000 + 1], expected[sizeof(body) + 10];
+	size_t peer = connect_peer();
+
+	(void)state;
+	fill(body, sizeof(body) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(contents) * ARRAY_LEN(paddings) * 2; i++) {
+		size_t content = contents[i / 6], padding = paddings[i / 2 % 3];
+		size_t len = content < 1000 ? 30 * content : sizeof(body) - 1, head;
+
+		put_head(FCGI_KEEP_CONN);
+		head = wire_len;
+		for (size_t at = 0; at < len; at += content)
+			put_piece((struct view){body + at, len - at < content ? len - at : content},
+				  padding);
+		put_piece(VIEW_LITERAL(""), padding);
+		if (i % 2 == 0)
+			send_in_pieces(peer, head, content, padding);
+		else
+			send_wire(peer);
+		snprintf(expected, sizeof(expected), "re:%.*s;", (int)len, body);
+		EXPECT(peer, expected);
+	}
+}
+
+static void test_body__read_to_its_place__keeps_its_limit(void **state)
+{
+	static char body[BODY_MAX + 2];
+	size_t peer = connect_peer();
+	char expected[32];
+
+	(void)state;
+	memset(body, 'a', sizeof(body));
+	for (size_t len = BODY_MAX - 1; len <= BODY_MAX + 1; len++) {
+		size_t sent = 0;
+
+		warm_up(peer, 100 * 1000);
+		put_head(FCGI_KEEP_CONN);
+		put_body((struct view){body, len});
+		put_piece(VIEW_LITERAL(""), 0);
+		/* In what the socket has room for. */
+		while (sent < wire_len)
+			sent = send_up_to(peer, sent, sent + 60 * 1000);
+		wire_len = 0;
+		snprintf(expected, sizeof(expected), "%zu bytes;", len + 3);
+		EXPECT(peer, len <= BODY_MAX ? expected : "too large;");
+	}
+}
+
+static void test_body__read_to_its_place__ends_in_the_middle__is_broken(void **state)
+{
+	static char body[65535];
+
+	(void)state;
+	for (size_t left = 1; left < 4; left++) {
+		size_t peer = connect_peer();
+
+		warm_up(peer, 100 * 1000);
+		put_head(FCGI_KEEP_CONN);
+		put_piece((struct view){body, sizeof(body)}, 2);
+		wire_len -= left;
+		send_wire(peer);
+		EXPECT(peer, "");
+		shutdown(peers[peer], SHUT_WR);
+		EXPECT(peer, "broken;end");
+	}
+}
+
+/* What a record says that it has is not what came. */
+static void test_body__only_announced__costs_no_memory(void **state)
+{
+	static char content[65535];
+	size_t peer = connect_peer(), used;
+
+	(void)state;
+	put_head(FCGI_KEEP_CONN);
+	put_piece((struct view){content, sizeof(content)}, 0);
+	wire_len -= sizeof(content) - 1;
+	send_wire(peer);
+	used = budget_used(&memory);
+	for (int i = 0; i < 10; i++) {
+		wire_len = 1;
+		send_wire(peer);
+		assert_true(budget_used(&memory) <= used + 4096);
+	}
+	hang_up(peer);
+}
+
 static void test_keep_off__closed_after_the_answer(void **state)
 {
 	static const char *const bodies[][2] = {
@@ -396,6 +541,10 @@ int main(void)
 		TEST(test_request__in_one_byte_pieces__answered_when_whole),
 		TEST(test_requests__in_turns_on_two_connections__keep_their_bodies),
 		TEST(test_body__in_two_reads__is_whole),
+		TEST(test_body__in_records_and_pieces_of_any_size__is_whole),
+		TEST(test_body__read_to_its_place__keeps_its_limit),
+		TEST(test_body__read_to_its_place__ends_in_the_middle__is_broken),
+		TEST(test_body__only_announced__costs_no_memory),
 		TEST(test_keep_off__closed_after_the_answer),
 		TEST(test_question__answered_without_an_exchange),
 		TEST(test_other_protocol__dropped),
