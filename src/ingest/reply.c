@@ -2,8 +2,8 @@
 #include "ingest/reply.h"
 
 #include <cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/metrics.h"
@@ -94,6 +94,15 @@ static void log_rejection(const struct reply *reply, const struct row *row)
 						     {.key = NULL}});
 }
 
+/* Each beacon that is accepted comes by here with an empty one, for which snprintf(3) is too much. */
+static void copy_detail(struct reply *reply, const char *detail)
+{
+	size_t len = strnlen(detail, sizeof(reply->detail) - 1);
+
+	memcpy(reply->detail, detail, len);
+	reply->detail[len] = '\0';
+}
+
 void reply_set(struct reply *reply, enum verdict verdict, const char *detail, unsigned *random)
 {
 	const struct row *row = &rows[verdict];
@@ -103,7 +112,7 @@ void reply_set(struct reply *reply, enum verdict verdict, const char *detail, un
 	if (reply->status == 0)
 		reply->status = (int)row->status;
 	reply->reason = row->reason;
-	snprintf(reply->detail, sizeof(reply->detail), "%s", detail);
+	copy_detail(reply, detail);
 	if (row->retry_after && reply->retry_after_s == 0)
 		reply->retry_after_s = jittered_retry_s(random);
 	if (row->metric != NO_METRIC)

@@ -236,6 +236,25 @@ static void test_reply__every_verdict__has_all_its_parts(void **state)
 			check_verdict(&listed[i], NULL);
 }
 
+static void test_reply__a_detail_that_is_too_long__is_cut(void **state)
+{
+	char detail[sizeof(((struct reply *)0)->detail) + 1];
+	unsigned random = 1;
+
+	(void)state;
+	for (size_t len = sizeof(detail) - 3; len < sizeof(detail); len++) {
+		struct reply reply = {0};
+		size_t kept = len < sizeof(reply.detail) - 1 ? len : sizeof(reply.detail) - 1;
+
+		memset(reply.detail, 'x', sizeof(reply.detail));
+		memset(detail, 'd', len);
+		detail[len] = '\0';
+		reply_set(&reply, VERDICT_BAD_JSON, detail, &random);
+		assert_memory_equal(reply.detail, detail, kept);
+		assert_int_equal(reply.detail[kept], '\0');
+	}
+}
+
 static void test_reply__statuses_that_are_passed_on__are_ours_too(void **state)
 {
 	static const int statuses[] = {
@@ -257,6 +276,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reply__printed__to_the_byte),
 		cmocka_unit_test(test_reply__every_verdict__has_all_its_parts),
+		cmocka_unit_test(test_reply__a_detail_that_is_too_long__is_cut),
 		cmocka_unit_test(test_reply__statuses_that_are_passed_on__are_ours_too),
 	};
 
