@@ -127,11 +127,19 @@ static void show_gauges(struct spool *spool)
 	metrics_set(METRIC_SPOOL_BYTES, store_bytes(spool->store));
 }
 
+static void warn_full(const struct spool *spool)
+{
+	log_limited(LOG_WARN, "spool_full",
+		    "The spool is full and takes no more beacons; fix the "
+		    "receiver, raise FARO_SPOOL_MAX_BYTES, or free the disk.",
+		    LOG_NUM("bytes", store_bytes(spool->store)));
+}
+
 static void commit_batch(struct loop_timer *timer)
 {
 	struct spool *spool = container_of(timer, struct spool, commit_timer);
 	struct spool_put *put = take_batch(spool), *next;
-	bool failed = insert_all(spool, put) == SPOOL_FAILED;
+	bool failed = insert_all(spool, put) == SPOOL_FAILED, full = false;
 
 	spool->trimmed = false;
 	show_gauges(spool);
@@ -139,16 +147,14 @@ static void commit_batch(struct loop_timer *timer)
 		next = (struct spool_put *)(void *)put->message.next;
 		if (failed)
 			put->result = SPOOL_FAILED;
-		if (put->result == SPOOL_FULL)
-			log_limited(LOG_WARN, "spool_full",
-				    "The spool is full and takes no more beacons; fix the "
-				    "receiver, raise FARO_SPOOL_MAX_BYTES, or free the disk.",
-				    LOG_NUM("bytes", store_bytes(spool->store)));
+		full = full || put->result == SPOOL_FULL;
 		if (put->result == SPOOL_STORED && put->got_error)
 			replay_stored(spool->replay, put->record.id);
 		put->message.open = on_batch_answer;
 		mailbox_post(put->mailbox, &put->message);
 	}
+	if (full)
+		warn_full(spool);
 	if (spool->waiting)
 		timer->due_us = spool->loop.now_us;
 	replay_wake(spool->replay);

@@ -124,8 +124,8 @@ enum store_result store_insert(struct store *store, const struct spool_record *g
 	int64_t now_us = wall_clock_us();
 	int code;
 
-	/* Where even the smallest has no room, nothing is deflated for nothing. */
-	if (!has_room(store, 0) || !pack(store, record.body))
+	/* The last two pages are left free, so that a full store need not deflate what it refuses. */
+	if (!has_room(store, STORE_PAGE_BYTES) || !pack(store, record.body))
 		return STORE_FULL;
 	packed = (struct view){store->packed.data, store->packed.len};
 	if (!has_room(store, packed.len))
