@@ -75,6 +75,12 @@ SHIPPED_SOCKET = "unix:/run/faro-ingest/faro.sock"
 ACCESS_LOG = "log_format bench '$status $request_time'; access_log {path} bench;"
 
 
+def count_fsyncs(path):
+    """What goes before a command so that strace leaves a table of its fsyncs there, when it has ended.
+    No other call is held up by it."""
+    return [need("strace", "strace"), "-f", "-c", "-w", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o", path]
+
+
 def shipped(name, socket_path=None):
     """One of our own nginx snippets, with the socket of this run and the limits that the peers have:
     as many kept connections, and no temporary file for a large plain body."""
@@ -274,11 +280,12 @@ class Stage:
         path = os.path.join(directory, "socket")
         access_log = env.pop("BENCH_ACCESS_LOG", None)
         log = ACCESS_LOG.format(path=access_log) if access_log else "access_log off;"
+        counts = env.pop("BENCH_FSYNCS", None)
         location, http = shipped("faro-location.conf"), shipped("faro-http.conf", path)
         if env.pop("BENCH_CRAWLERS", None):
             location = re.sub("include .*faro-request.*;", "fastcgi_param FARO_IGNORE $faro_crawler;", location)
             http += shipped("faro-crawlers.conf")
-        application = Process("application", [
+        application = Process("application", (count_fsyncs(counts) if counts else []) + [
             self.binary, "--listen", "unix:" + path, "--listen-mode", "0666"],
             directory, self._ours(env))
         return self._behind_nginx(name, directory, location, application, path, http, log)
