@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DESIGN. The rows of one level stand together, and there are few, so a level is searched row by
- * row. Most keys have no rule; their length and first letter tell (json_names).
+ * row. Most keys have no rule; their length, first and last letter tell (json_names).
  */
 #include "beacon/enrich_rules.h"
 

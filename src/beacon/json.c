@@ -24,6 +24,13 @@
 #include "beacon/json_avx2.h"
 #include "beacon/json_pass.h"
 
+#define FOUR(x) x, x, x, x
+#define LANES_32(x)                                                                    \
+	{                                                                              \
+		FOUR(x), FOUR(x), FOUR(x), FOUR(x), FOUR(x), FOUR(x), FOUR(x), FOUR(x) \
+	}
+const struct loops_of_stops loops_of_stops = {LANES_32(2), LANES_32(0x21), LANES_32('\\')};
+
 void json_init(struct json *json, struct view in)
 {
 	if (!in.ptr)
@@ -34,30 +41,20 @@ void json_init(struct json *json, struct view in)
 		fail_at(json, in.ptr, JSON_BOM);
 }
 
-enum json_type json_peek(struct json *json)
-{
-	char c;
+const unsigned char json_types[256] = {
+	['{'] = JSON_OBJECT, ['['] = JSON_ARRAY,  ['"'] = JSON_STRING, ['t'] = JSON_TRUE,
+	['f'] = JSON_FALSE,  ['n'] = JSON_NULL,   ['-'] = JSON_NUMBER, ['0'] = JSON_NUMBER,
+	['1'] = JSON_NUMBER, ['2'] = JSON_NUMBER, ['3'] = JSON_NUMBER, ['4'] = JSON_NUMBER,
+	['5'] = JSON_NUMBER, ['6'] = JSON_NUMBER, ['7'] = JSON_NUMBER, ['8'] = JSON_NUMBER,
+	['9'] = JSON_NUMBER,
+};
 
+enum json_type json_peek_slowly(struct json *json)
+{
 	if (json_failed(json))
 		return JSON_NONE;
 	json->at = pass_space(json, json->at);
-	c = byte_at(json, json->at);
-	switch (c) {
-	case '{':
-		return JSON_OBJECT;
-	case '[':
-		return JSON_ARRAY;
-	case '"':
-		return JSON_STRING;
-	case 't':
-		return JSON_TRUE;
-	case 'f':
-		return JSON_FALSE;
-	case 'n':
-		return JSON_NULL;
-	default:
-		return is_digit(c) || c == '-' ? JSON_NUMBER : JSON_NONE;
-	}
+	return (enum json_type)json_types[(unsigned char)byte_at(json, json->at)];
 }
 
 size_t json_offset(const struct json *json)
@@ -82,8 +79,12 @@ bool json_enter(struct json *json, enum json_type type)
 
 bool json_member(struct json *json, struct json_string *key)
 {
-	const char *at;
+	const char *at = json->at;
 
+	if (LIKELY(quick_member(json, &at, key))) {
+		json->at = pass_space(json, at);
+		return true;
+	}
 	if (!go_to_item(json, '}'))
 		return false;
 	at = pass_key(json, json->at, key);
@@ -94,6 +95,13 @@ bool json_member(struct json *json, struct json_string *key)
 
 bool json_element(struct json *json)
 {
+	const char *at = json->at;
+
+	if (LIKELY(can_be_quick(json) && are_two(at, ',', '{'))) {
+		json->separator = (size_t)(at - json->start);
+		json->at = at + 1;
+		return true;
+	}
 	if (!go_to_item(json, ']'))
 		return false;
 	/* A comma with nothing after it must not look like an element. */
@@ -118,14 +126,20 @@ bool json_read_string(struct json *json, struct json_string *string)
 	return true;
 }
 
+static NOINLINE bool skip_baseline(struct json *json)
+{
+	return skip(json);
+}
+
 bool json_skip(struct json *json)
 {
-	return loops_avx2 ? json_skip_avx2(json) : skip(json);
+	return LIKELY(loops_avx2) ? json_skip_avx2(json) : skip_baseline(json);
 }
 
 void json_names_add(struct json_names *names, struct view name)
 {
-	names->letters[json_names_length(name.len)] |= (uint32_t)1 << (name.ptr[0] & 31);
+	names->letters[json_names_length(name.len)] |= (uint32_t)1
+						       << json_names_bit(name.ptr, name.len);
 }
 
 void json_names_join(struct json_names *names, const struct json_names *more)
@@ -134,28 +148,33 @@ void json_names_join(struct json_names *names, const struct json_names *more)
 		names->letters[i] |= more->letters[i];
 }
 
+static NOINLINE bool named_member_baseline(struct json *json, const struct json_names *names,
+					   struct json_string *key)
+{
+	return named_member(json, names, key);
+}
+
 bool json_named_member(struct json *json, const struct json_names *names, struct json_string *key)
 {
-	return loops_avx2 ? json_named_member_avx2(json, names, key)
-			  : named_member(json, names, key);
+	return LIKELY(loops_avx2) ? json_named_member_avx2(json, names, key)
+				  : named_member_baseline(json, names, key);
 }
 
 bool json_read_hex(struct json *json, size_t digits, bool *is_zero)
 {
 	const char *at = json->at;
-	uint64_t eight, any = 0;
+	lanes_bits other = 0;
 
 	if (json_failed(json) || (size_t)(json->end - at) < digits + 2 || at[0] != '"' ||
 	    at[digits + 1] != '"')
 		return false;
-	for (size_t i = 1; i < digits; i += sizeof(eight)) {
-		memcpy(&eight, at + i, sizeof(eight));
-		if (!are_hex_digits(eight))
+	for (size_t i = 1; i < digits; i += LANES) {
+		if (not_hex_in(at + i) != 0)
 			return false;
-		any |= eight ^ 0x3030303030303030u; /* eight times '0' */
+		other |= lanes_mask(lanes_equal(lanes_load(at + i), '0')) ^ LANES_ALL;
 	}
 	json->at = at + digits + 2;
-	*is_zero = any == 0;
+	*is_zero = other == 0;
 	return true;
 }
 

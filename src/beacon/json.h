@@ -77,8 +77,18 @@ struct json_string {
 
 void json_init(struct json *json, struct view in);
 
+extern const unsigned char json_types[256]; /* enum json_type by a value's first byte */
+enum json_type json_peek_slowly(struct json *json);
 /* Skips white space and tells the type of the next value by its first byte; does not check it. */
-enum json_type json_peek(struct json *json);
+static inline enum json_type json_peek(struct json *json)
+{
+	/* White space begins no value, and an error may be anywhere. */
+	enum json_type type = json->at < json->end && json->error == JSON_OK
+				      ? (enum json_type)json_types[(unsigned char)*json->at]
+				      : JSON_NONE;
+
+	return type != JSON_NONE ? type : json_peek_slowly(json);
+}
 /* After json_peek(): where the next value begins. After a value was read, skipped or left: the byte
  * after it. After an error: where it is. */
 size_t json_offset(const struct json *json);
@@ -93,11 +103,17 @@ enum {
 	JSON_LENGTHS = 32
 };
 
-/* Which keys may be one of several names. It knows them by length and first letter, without case: a bit
- * for each letter. What is longer counts as the last length. */
+/* Which keys may be one of several names. It knows them by length, and by the sum of the first and the
+ * last letter, without case: a bit for each. What is longer counts as the last length. */
 struct json_names {
 	uint32_t letters[JSON_LENGTHS];
 };
+
+/* `len` may be 0 where a byte stands before and behind. */
+static inline unsigned json_names_bit(const char *name, size_t len)
+{
+	return ((unsigned)name[0] + (unsigned)name[len - 1]) & 31;
+}
 
 static inline size_t json_names_length(size_t length)
 {
@@ -108,10 +124,11 @@ void json_names_add(struct json_names *names, struct view name);
 /* Adds all that `more` has. */
 void json_names_join(struct json_names *names, const struct json_names *more);
 /* False for a key that is none of the names, in any spelling; true for most others as well if it is
- * not plain. The key is one of the text: an empty one has its quote behind it. */
+ * not plain. The key is one of the text, so an empty one stands between its quotes. */
 static inline bool json_names_may_have(const struct json_names *names, struct json_string key)
 {
-	return !key.plain || names->letters[json_names_length(key.len)] >> (*key.ptr & 31) & 1;
+	return !key.plain ||
+	       names->letters[json_names_length(key.len)] >> json_names_bit(key.ptr, key.len) & 1;
 }
 /* Like json_member(), but skips the members that are none of the names. */
 bool json_named_member(struct json *json, const struct json_names *names, struct json_string *key);

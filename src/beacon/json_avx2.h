@@ -30,6 +30,12 @@ static inline bool loops_use_avx2(bool use)
 
 #endif
 
+/* Lanes for stops_in(). They are ready in memory, in a file where gcc does not see them: it would make
+ * each of them anew, by three instructions, for every string. */
+extern const struct loops_of_stops {
+	char flip[32], first_other[32], backslash[32];
+} loops_of_stops;
+
 /* Only where loops_avx2 is set. As json.h has them, */
 bool json_skip_avx2(struct json *json);
 bool json_named_member_avx2(struct json *json, const struct json_names *names,

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "beacon/json_avx2.h"
 
 #if defined(JSON_PLAIN)
 #define LANES 8
@@ -78,6 +79,11 @@ static ALWAYS_INLINE lanes lanes_above(lanes bytes, char c)
 	return ~lanes_below(bytes, (char)(c + 1));
 }
 
+static ALWAYS_INLINE lanes lanes_between(lanes bytes, char first, char last)
+{
+	return lanes_above(bytes, (char)(first - 1)) & lanes_below(bytes, (char)(last + 1));
+}
+
 static ALWAYS_INLINE lanes lanes_of(char c)
 {
 	return LANES_ONES * (unsigned char)c;
@@ -97,15 +103,9 @@ static ALWAYS_INLINE size_t lanes_first(uint64_t mask)
 
 typedef signed char lanes __attribute__((vector_size(LANES)));
 
-/* What is made here is kept in a register, where the compiler would make it anew for each step. */
 static ALWAYS_INLINE lanes lanes_of(char c)
 {
-	lanes all = (lanes){0} + (signed char)c;
-
-#if defined(__x86_64__)
-	__asm__("" : "+x"(all));
-#endif
-	return all;
+	return (lanes){0} + (signed char)c;
 }
 
 static ALWAYS_INLINE lanes lanes_equal(lanes bytes, char c)
@@ -122,6 +122,15 @@ static ALWAYS_INLINE lanes lanes_below(lanes bytes, char c)
 static ALWAYS_INLINE lanes lanes_above(lanes bytes, char c)
 {
 	return (lanes)(bytes > lanes_of(c));
+}
+
+/* Moves them to the top of the signed bytes, so that one comparison finds them. */
+static ALWAYS_INLINE lanes lanes_between(lanes bytes, char first, char last)
+{
+	typedef unsigned char moved __attribute__((vector_size(LANES)));
+	lanes top = (lanes)((moved)bytes + (moved)lanes_of((char)(0x7f - last)));
+
+	return (lanes)(top > lanes_of((char)(0x7f - last + first - 1)));
 }
 
 #if LANES == 32
@@ -192,12 +201,27 @@ static inline bool is_stop(char c)
 
 /* Turning over one bit puts the quote at 0x20, next to the control characters, and what stood between
  * them behind it: two comparisons find all stops. */
+#if LANES == 32
+
+static ALWAYS_INLINE lanes_bits stops_in(const char *at)
+{
+	lanes bytes = lanes_load(at);
+	lanes flipped = bytes ^ lanes_load(loops_of_stops.flip);
+
+	return lanes_mask((lanes)(lanes_load(loops_of_stops.first_other) > flipped) |
+			  (lanes)(bytes == lanes_load(loops_of_stops.backslash)));
+}
+
+#else
+
 static ALWAYS_INLINE lanes_bits stops_in(const char *at)
 {
 	lanes bytes = lanes_load(at);
 
 	return lanes_mask(lanes_below(bytes ^ lanes_of(2), 0x21) | lanes_equal(bytes, '\\'));
 }
+
+#endif
 
 static ALWAYS_INLINE lanes_bits not_spaces_in(const char *at)
 {
@@ -211,7 +235,15 @@ static ALWAYS_INLINE lanes_bits not_digits_in(const char *at)
 {
 	lanes bytes = lanes_load(at);
 
-	return lanes_mask(lanes_below(bytes, '0') | lanes_above(bytes, '9'));
+	return lanes_mask(lanes_between(bytes, '0', '9')) ^ LANES_ALL;
+}
+
+static ALWAYS_INLINE lanes_bits not_hex_in(const char *at)
+{
+	lanes bytes = lanes_load(at), lower = bytes | lanes_of(0x20);
+	lanes digit = lanes_between(bytes, '0', '9'), letter = lanes_between(lower, 'a', 'f');
+
+	return lanes_mask(digit | letter) ^ LANES_ALL;
 }
 
 /* ---- loops ---- */
@@ -242,18 +274,6 @@ static inline const char *find_not_space(const char *at, const char *end)
 static inline const char *find_not_digit(const char *at, const char *end)
 {
 	FIND(at, end, not_digits_in, !is_digit(*at));
-}
-
-/* Are all eight bytes hexadecimal digits? In no step does one byte borrow from the next: the top
- * bit of each is set first, and then tells whether the byte was large enough. */
-static inline bool are_hex_digits(uint64_t eight)
-{
-	const uint64_t ones = 0x0101010101010101u, tops = ones << 7;
-	uint64_t plain = eight | tops, lower = plain | ones * 0x20;
-	uint64_t digits = (plain - ones * '0') & ~(plain - ones * ('9' + 1));
-	uint64_t letters = (lower - ones * 'a') & ~(lower - ones * ('f' + 1));
-
-	return ((digits | letters) & ~eight & tops) == tops;
 }
 
 #endif

@@ -512,18 +512,23 @@ static ALWAYS_INLINE bool skip(struct json *json)
 	return at != NULL;
 }
 
+static ALWAYS_INLINE bool can_be_quick(const struct json *json)
+{
+	return json->at < json->roomy && !json->fresh && !json_failed(json);
+}
+
 /* From behind a member's value to the value of the next one, whose key is *key. */
-static ALWAYS_INLINE bool quick_member(const struct json *json, const char **at,
-				       struct json_string *key)
+static ALWAYS_INLINE bool quick_member(struct json *json, const char **at, struct json_string *key)
 {
 	const char *name = *at + 2, *value = name;
 
-	if (*at >= json->roomy || !are_two(*at, ',', '"') || !quick_key(json, &value))
+	if (!can_be_quick(json) || !are_two(*at, ',', '"') || !quick_key(json, &value))
 		return false;
 	*key = (struct json_string){.ptr = name,
 				    .len = (size_t)(value - 2 - name),
 				    .offset = (size_t)(name - 1 - json->start),
 				    .plain = true};
+	json->separator = key->offset - 1;
 	*at = value;
 	return true;
 }
@@ -534,11 +539,9 @@ static ALWAYS_INLINE bool named_member(struct json *json, const struct json_name
 	struct json_string found;
 	const char *at;
 
-	while (!json_failed(json)) {
+	for (;;) {
 		at = json->at;
-		if (LIKELY(!json->fresh && quick_member(json, &at, &found))) {
-			json->separator = found.offset - 1;
-		} else {
+		if (UNLIKELY(!quick_member(json, &at, &found))) {
 			if (!go_to_item(json, '}'))
 				return false;
 			at = pass_key(json, json->at, &found);
@@ -555,7 +558,6 @@ static ALWAYS_INLINE bool named_member(struct json *json, const struct json_name
 			return false;
 		json->at = at;
 	}
-	return false;
 }
 
 #endif

@@ -254,6 +254,23 @@ static char *pass_back(const struct redact_text *text, char *floor, char *at, un
 	return at;
 }
 
+/* What may end a URL, but for \, which is an escape of something. */
+static ALWAYS_INLINE lanes_bits url_ends_in(const char *at)
+{
+	lanes bytes = lanes_load(at);
+	lanes quotes = lanes_equal(bytes, '"') | lanes_equal(bytes, '\'') | lanes_equal(bytes, '`');
+	lanes others = lanes_equal(bytes, '<') | lanes_equal(bytes, '>') | lanes_equal(bytes, ')') |
+		       lanes_equal(bytes, ' ');
+
+	return lanes_mask(quotes | others | lanes_equal(bytes, '\\') |
+			  (lanes_below(bytes, ' ') & lanes_above(bytes, 0)));
+}
+
+static const char *find_url_end(const char *at, const char *end)
+{
+	FIND(at, end, url_ends_in, redact_bytes[(unsigned char)*at] & BYTE_ENDS_URL);
+}
+
 /* Fast path: most URLs are a whole string. The colon of the one that `text` begins with, if nothing ends
  * it before `at`; or NULL. */
 static char *find_url_at_start(const struct redact_text *text, char *at)
@@ -268,10 +285,7 @@ static char *find_url_at_start(const struct redact_text *text, char *at)
 		colon++;
 	if (at - colon < 3 || colon[1] != '/' || colon[2] != '/')
 		return NULL;
-	for (const char *c = colon; c < at; c++)
-		if (redact_bytes[(unsigned char)*c] & BYTE_ENDS_URL)
-			return NULL;
-	return colon;
+	return find_url_end(colon, at) == at ? colon : NULL;
 }
 
 /* The leftmost URL that begins between `floor` and `at`, and has not ended before `at`. */
@@ -345,12 +359,26 @@ static char *redact_around(const struct redactor *redactor, struct redact_text *
 	return at + c.len;
 }
 
+/* Fast path: a URL that is the whole string needs to be read only from its first ? or # on. `at` is the
+ * first character that matters; where only one of the two does, the other may stand before it. Returns
+ * the URL's end, or NULL where it has to be read from the beginning. */
+static char *redact_from_first(const struct redactor *redactor, struct redact_text *text, char *at,
+			       struct redact_char c)
+{
+	char *url = NULL;
+
+	if (c.c != '@' && redact_matters(redactor, '?') && redact_matters(redactor, '#'))
+		url = find_url_at_start(text, at);
+	return url ? redact_url_from(redactor, text, url, at) : NULL;
+}
+
 static void redact_text(const struct redactor *redactor, struct redact_text *text, char *at)
 {
-	char *floor = text->start;
+	char *floor = text->start, *first = at;
 
 	while ((at += redact_find(at, text->end) - at) < text->end) {
 		struct redact_char c;
+		char *behind = NULL;
 
 		/* Of an escape's backslashes, the last one was found. */
 		while (*at == '\\' && at > floor && at[-1] == '\\')
@@ -361,7 +389,11 @@ static void redact_text(const struct redactor *redactor, struct redact_text *tex
 			continue;
 		}
 		redact_text_go_to(text, at);
-		floor = at = redact_around(redactor, text, floor, at, c);
+		if (at == first)
+			behind = redact_from_first(redactor, text, at, c);
+		if (!behind)
+			behind = redact_around(redactor, text, floor, at, c);
+		floor = at = behind;
 	}
 }
 

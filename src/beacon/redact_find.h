@@ -30,8 +30,8 @@ static inline bool is_redactable(const char *at, const char *end)
 static ALWAYS_INLINE lanes redactable_in(const char *at)
 {
 	lanes bytes = lanes_load(at), next = lanes_load(at + 1);
-	/* @ is behind ? in ASCII, and nothing but these two is left between the two limits. */
-	lanes one = (lanes_above(bytes, '>') & lanes_below(bytes, 'A')) | lanes_equal(bytes, '#');
+	/* @ is behind ? in ASCII. */
+	lanes one = lanes_between(bytes, '?', '@') | lanes_equal(bytes, '#');
 	lanes two = lanes_equal(bytes, '\\') | lanes_equal(bytes, '.');
 	/* p, q, t and u differ in two bits. */
 	lanes pqtu = lanes_equal(next & lanes_of(~5), 'p');

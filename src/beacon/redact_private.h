@@ -57,6 +57,10 @@ size_t redact_string(const struct redactor *redactor, struct json_string string,
 char *redact_url(const struct redactor *redactor, struct redact_text *text, char *at,
 		 enum redact_as as, bool bounded);
 
+/* The same for a URL in a text, but from its first ? or # on: before `at`, there is no @ either. */
+char *redact_url_from(const struct redactor *redactor, struct redact_text *text, char *begin,
+		      char *at);
+
 /* Redacts the e-mail address around the @ at `at`, whose local part does not begin before `floor`.
  * Returns the address's end, or where the @ ends if there is none. */
 char *redact_email(struct redact_text *text, char *floor, char *at);

@@ -257,13 +257,10 @@ static char *begin_url(struct url *url, char *at, enum redact_as as)
 	return at;
 }
 
-char *redact_url(const struct redactor *redactor, struct redact_text *text, char *at,
-		 enum redact_as as, bool bounded)
+static char *read_url(struct url *url, char *at, bool bounded)
 {
-	struct url url = {.redactor = redactor, .text = text, .part = PART_PATH};
-	char *begin = at;
+	struct redact_text *text = url->text;
 
-	at = begin_url(&url, at, as);
 	while (at < text->end) {
 		unsigned means = redact_bytes[(unsigned char)*at];
 		struct redact_char c = {(unsigned char)*at, 1};
@@ -280,8 +277,29 @@ char *redact_url(const struct redactor *redactor, struct redact_text *text, char
 		if (bounded && (means & BYTE_ENDS_URL) &&
 		    redact_ends_url(c.c, redact_peek(text, at + c.len)))
 			break;
-		at = take_char(&url, c.c, at, at + c.len);
+		at = take_char(url, c.c, at, at + c.len);
 	}
+	return at;
+}
+
+char *redact_url(const struct redactor *redactor, struct redact_text *text, char *at,
+		 enum redact_as as, bool bounded)
+{
+	struct url url = {.redactor = redactor, .text = text, .part = PART_PATH};
+	char *begin = at;
+
+	at = read_url(&url, begin_url(&url, at, as), bounded);
 	end_url(&url, begin, at, bounded);
+	return at;
+}
+
+char *redact_url_from(const struct redactor *redactor, struct redact_text *text, char *begin,
+		      char *at)
+{
+	struct url url = {
+		.redactor = redactor, .text = text, .part = PART_PATH, .address_floor = at};
+
+	at = read_url(&url, at, true);
+	end_url(&url, begin, at, true);
 	return at;
 }

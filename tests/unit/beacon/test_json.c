@@ -671,10 +671,11 @@ static void test_names__joined__know_both_and_longer_keys(void **state)
 	} rows[] = {
 		{"key", true, true},
 		{"KEY", true, true},
-		{"a name that has just thirty-one", true, true}, /* it may be the longer one */
+		{"a name of just thirty-one bytes", true, true}, /* it may be the longer one */
 		{longer, true, true},
 		{"b name that is longer than thirty-one bytes", true, false},
 		{"kez.", true, false},
+		{"kex", true, false},
 		{"a key", true, false},
 		{"\"", true, false},
 		{"other", false, true},
@@ -692,7 +693,8 @@ static void test_names__joined__know_both_and_longer_keys(void **state)
 		if (json_names_may_have(&names, key) != rows[i].found)
 			fail_msg("%s", rows[i].key);
 	}
-	assert_false(json_names_may_have(&names, (struct json_string){.ptr = "\"", .plain = true}));
+	assert_false(json_names_may_have(&names,
+					 (struct json_string){.ptr = "\"\"" + 1, .plain = true}));
 }
 
 static void test_separator__of_the_first_item__is_0(void **state)
