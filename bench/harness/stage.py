@@ -112,6 +112,12 @@ def need(program, package):
     return path
 
 
+def node(home):
+    """The Node that package.json of the Express peer names, since undici needs a newer one than Debian has."""
+    found = glob.glob(os.path.join(home, "node_modules/node-linux-*/bin/node"))
+    return found[0] if found else need("node", "nodejs")
+
+
 class Nginx(Process):
     def __init__(self, directory, name, server, http="", main="", modules="", workers=2, env=None,
                  log="access_log off;", port=None):
@@ -253,7 +259,7 @@ class Stage:
         # Node looks for modules from where the file is.
         shutil.copy(os.path.join(HERE, "peers/express/server.js"), home)
         path = os.path.join(directory, "socket")
-        application = Process("application", [need("node", "nodejs"), os.path.join(home, "server.js")],
+        application = Process("application", [node(home), os.path.join(home, "server.js")],
                               directory, dict(PEER_ENV, SOCKET=path, RECEIVER_URL=self.collect_url(),
                                               CLIENT=name.rpartition("-")[2], NODE_ENV="production"))
         return self._behind_nginx(name, directory, PROXY % ("faro/collect", ""), application, path)
