@@ -25,6 +25,10 @@ class Body:
         with open(self.path, "rb") as file:
             self.bytes = file.read()
 
+    def inflated(self):
+        """The same beacon without its coding."""
+        return self if self.coding == "plain" else Body(os.path.dirname(self.path), self.size, "plain")
+
 
 def wrk(url, body, seconds, connections=CONNECTIONS, pause_ms=None, threads=1):
     """A closed loop; → requests, seconds, p50_ms, p99_ms, max_ms, http_errors, socket_errors.

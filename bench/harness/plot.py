@@ -7,16 +7,25 @@ from xml.sax.saxutils import escape
 from .stage import TITLES
 
 SIZES = (("small gzip", "3 KB"), ("medium gzip", "18 KB"), ("large gzip", "230 KB"))
-ORDER = ("include", "sidecar", "lua", "express-undici", "express-fetch", "fastapi")
+ORDER = ("floor", "include", "sidecar", "lua", "express-undici", "express-fetch", "fastapi")
 LEFT, RIGHT, ROW, BAR, TOP = 220, 60, 46, 10, 56
 WIDTH = 760
 SHADES = ("1", ".72", ".46")
-OURS, PEERS, INK = "#1a7f5a", "#8a8f98", "#57606a"
+STYLE = """<style>
+.ink { fill: #57606a } .paper { fill: #fff } .ours { fill: #1a7f5a } .peer { fill: #8a8f98 }
+.grid { stroke: #57606a; stroke-opacity: .25 }
+.line0, .line1 { fill: none; stroke-width: 1.6; stroke: #1a7f5a } .line1 { stroke: #8a8f98 }
+.dot0 { fill: #1a7f5a } .dot1 { fill: #8a8f98 }
+@media (prefers-color-scheme: dark) {
+.ink { fill: #adb5bf } .paper { fill: #15191f } .ours, .dot0 { fill: #3fb886 } .line0 { stroke: #3fb886 }
+.grid { stroke: #adb5bf }
+}
+</style>"""
 
 
 def draw(results):
     names = [n for n in ORDER if any(n in results.get(body, {}) for body, _ in SIZES)]
-    ratios = {(n, body): results[body][n]["cpu_us_to_raw"] for n in names for body, _ in SIZES
+    ratios = {(n, body): results[body][n]["cpu_us_to_raw"]["median"] for n in names for body, _ in SIZES
               if n in results.get(body, {}) and results[body][n]["cpu_us_to_raw"]}
     top = 10 ** math.ceil(math.log10(max(ratios.values(), default=10)))
     height = TOP + ROW * len(names) + 34
@@ -25,9 +34,9 @@ def draw(results):
         return LEFT + (WIDTH - LEFT - RIGHT) * math.log10(max(ratio, 1)) / math.log10(top)
 
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-             f'font-family="system-ui, sans-serif" font-size="12" fill="{INK}" role="img" '
+             f'font-family="system-ui, sans-serif" font-size="12" class="ink" role="img" '
              'aria-label="CPU per beacon as a multiple of nginx proxy_pass">',
-             f'<rect width="{WIDTH}" height="{height}" rx="6" fill="#fff"/>',
+             STYLE, f'<rect width="{WIDTH}" height="{height}" rx="6" class="paper"/>',
              text(16, 20, "CPU per beacon, nginx and application, as a multiple of plain proxy_pass",
                   size=14),
              text(16, 38, "gzip bodies; shorter is better; logarithmic")]
@@ -35,7 +44,7 @@ def draw(results):
     for power in range(int(math.log10(top)) + 1):
         at = x(10 ** power)
         parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{height - 28}" '
-                     f'stroke="{INK}" stroke-opacity=".25"/>')
+                     'class="grid"/>')
         parts.append(text(at, height - 12, f"{10 ** power}&#215;", anchor="middle"))
     for i, name in enumerate(names):
         y = TOP + i * ROW + 6
@@ -48,16 +57,16 @@ def draw(results):
 
 
 def bar(x, y, name, ratio, opacity):
-    colour = OURS if name in ("include", "sidecar") else PEERS
+    colour = "ours" if name in ("include", "sidecar") else "peer"
     return [f'<rect x="{LEFT}" y="{y:.1f}" width="{max(x(ratio) - LEFT, 1):.1f}" height="{BAR}" rx="2" '
-            f'fill="{colour}" fill-opacity="{opacity}"/>',
+            f'class="{colour}" fill-opacity="{opacity}"/>',
             text(x(ratio) + 4, y + BAR - 1, f"{ratio:.3g}", size=10)]
 
 
 def legend():
     for j, (_, label) in enumerate(SIZES):
         at = WIDTH - 210 + j * 66
-        yield (f'<rect x="{at}" y="30" width="10" height="10" rx="2" fill="{INK}" '
+        yield (f'<rect x="{at}" y="30" width="10" height="10" rx="2" class="ink" '
                f'fill-opacity="{SHADES[j]}"/>')
         yield text(at + 14, 39, label, size=11)
 

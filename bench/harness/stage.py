@@ -37,7 +37,7 @@ worker_rlimit_nofile 16384;
 pid {directory}/{name}.pid;
 error_log stderr warn;
 {main}
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
     {log}
     client_max_body_size 6m;
@@ -120,13 +120,13 @@ def node(home):
 
 class Nginx(Process):
     def __init__(self, directory, name, server, http="", main="", modules="", workers=2, env=None,
-                 log="access_log off;", port=None):
+                 log="access_log off;", port=None, connections=4096):
         self.port = port or free_port()
         path = os.path.join(directory, name + ".conf")
         with open(path, "w") as conf:
             conf.write(NGINX.format(
                 directory=directory, name=name, port=self.port, workers=workers, server=server,
-                http=http, main=main, modules=modules, log=log,
+                http=http, main=main, modules=modules, log=log, connections=connections,
                 user="user root;" if os.geteuid() == 0 else ""))
         super().__init__(name, [need("nginx", "nginx-light"), "-c", path, "-p", directory],
                          directory, env)
@@ -199,6 +199,10 @@ class Candidate:
     def __init__(self, name, nginx, application=None):
         self.name, self.nginx, self.application = name, nginx, application
 
+    def sent(self, body):
+        """What this candidate is sent in a round with this body."""
+        return body.inflated() if self.name == "floor" else body
+
     @property
     def url(self):
         return f"http://127.0.0.1:{self.nginx.port}/faro/collect"
@@ -227,11 +231,11 @@ class Stage:
         return f"http://127.0.0.1:{self.receiver_port}/collect"
 
     def _behind_nginx(self, name, directory, location, application, socket_path, http=None,
-                      log="access_log off;"):
+                      **nginx_options):
         """Waits for the application's socket, then puts nginx in front of it."""
         wait_for_socket(application, socket_path, 20)
         nginx = Nginx(directory, "nginx", location,
-                      http or UPSTREAM.format(address="unix:" + socket_path), log=log)
+                      http or UPSTREAM.format(address="unix:" + socket_path), **nginx_options)
         return Candidate(name, nginx, application)
 
     def raw(self, name, directory, _env):
@@ -287,6 +291,7 @@ class Stage:
         access_log = env.pop("BENCH_ACCESS_LOG", None)
         log = ACCESS_LOG.format(path=access_log) if access_log else "access_log off;"
         counts = env.pop("BENCH_FSYNCS", None)
+        connections = int(env.pop("BENCH_NGINX_CONNECTIONS", 4096))
         location, http = shipped("faro-location.conf"), shipped("faro-http.conf", path)
         if env.pop("BENCH_CRAWLERS", None):
             location = re.sub("include .*faro-request.*;", "fastcgi_param FARO_IGNORE $faro_crawler;", location)
@@ -294,7 +299,8 @@ class Stage:
         application = Process("application", (count_fsyncs(counts) if counts else []) + [
             self.binary, "--listen", "unix:" + path, "--listen-mode", "0666"],
             directory, self._ours(env))
-        return self._behind_nginx(name, directory, location, application, path, http, log)
+        return self._behind_nginx(name, directory, location, application, path, http, log=log,
+                                  connections=connections)
 
     def sidecar(self, name, directory, env):
         """As in a container of its own: spawn-fcgi, the socket in a directory that both mount."""
@@ -310,6 +316,7 @@ class Stage:
 
 STARTERS = {
     "raw": Stage.raw,
+    "floor": Stage.raw,
     "lua": Stage.lua,
     "include": Stage.include,
     "include-2": Stage.include,
@@ -320,6 +327,7 @@ STARTERS = {
 }
 TITLES = {
     "raw": "nginx proxy_pass (no inflate, no labels)",
+    "floor": "the floor: proxy_pass of the inflated body",
     "lua": "Lua in nginx (lua-zlib, lua-cjson)",
     "include": "faro-ingest, include",
     "include-2": "faro-ingest, include, 2 workers",

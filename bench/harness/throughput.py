@@ -2,7 +2,7 @@
 """The main measurement: each candidate, each body, several rounds in turn; medians of the rounds.
 
 Absolute times drift on a shared machine, so the candidates take turns within a round, and what counts
-is the ratio to raw proxy_pass of the same round. CPU of wrk and of the receiver is not counted.
+is the ratio to raw proxy_pass and to the floor in the same round, by its median with least and most. CPU of wrk and of the receiver is not counted.
 """
 
 import statistics
@@ -60,7 +60,8 @@ def measure(candidate, receiver, body, seconds, warm_seconds=1, **wrk_options):
     connections = wrk_options.get("connections", load.CONNECTIONS)
     beacons = max(posts, 1)
     return {
-        "beacons_per_s": result["requests"] / result["seconds"],
+        "beacons_per_s": (result["requests"] - result["http_errors"]) / result["seconds"],
+        "refused": result["http_errors"],
         "p50_ms": result["p50_ms"], "p99_ms": result["p99_ms"],
         "nginx_us": cpu["nginx"] / beacons,
         "application_us": cpu.get("application", 0) / beacons,
@@ -101,7 +102,7 @@ def run(names, bodies, rounds, seconds, directory, binary, installed):
             for body in bodies:
                 turn = list(candidates)
                 for name in turn[number % len(turn):] + turn[:number % len(turn)]:
-                    sample = measure(candidates[name], receiver, body, seconds)
+                    sample = measure(candidates[name], receiver, candidates[name].sent(body), seconds)
                     samples[body.name][name].append(sample)
                     print(f"[{time.monotonic() - started:5.0f} s] round {number + 1}/{rounds} "
                           f"{body.name:13s} {name:15s} {sample['beacons_per_s']:8.0f}/s "
@@ -117,6 +118,8 @@ def run(names, bodies, rounds, seconds, directory, binary, installed):
 MEDIANS = ("beacons_per_s", "p50_ms", "p99_ms", "nginx_us", "application_us", "cpu_us")
 # Bodies come in order of size, and memory is rarely given back: only the first round tells it apart.
 FIRST_ROUND = ("peak_kib", "anon_kib", "application_anon_kib")
+RATIOS = (("cpu_us", "raw"), ("cpu_us", "floor"), ("cpu_us", "lua"), ("cpu_us", "express-undici"),
+          ("beacons_per_s", "raw"))
 
 
 def summarise(samples):
@@ -126,18 +129,17 @@ def summarise(samples):
         for name, runs in by_name.items():
             row = {key: statistics.median(r[key] for r in runs) for key in MEDIANS}
             row.update({key: runs[0][key] for key in FIRST_ROUND})
+            for key, other in RATIOS:
+                row[f"{key}_to_{other}"] = ratio(by_name, name, key, other)
             row["failed"] = sorted({problem for r in runs for problem in r["failed"]})
             failures += [f"{name}, {body}: {problem}" for problem in row["failed"]]
             results[body][name] = row
-        for name, row in results[body].items():
-            for key in ("cpu_us", "beacons_per_s", "p50_ms", "p99_ms", "peak_kib"):
-                row[key + "_to_raw"] = ratio_to_raw(by_name, name, key)
     return results, failures
 
 
-def ratio_to_raw(by_name, name, key):
-    """The median of the ratios within each round; None where raw was not measured."""
-    if "raw" not in by_name:
+def ratio(by_name, name, key, other):
+    """Median, least and most of the ratios within each round; None where the other was not measured."""
+    if other not in by_name:
         return None
-    return statistics.median(run[key] / max(raw[key], 1e-9)
-                             for run, raw in zip(by_name[name], by_name["raw"]))
+    ratios = [run[key] / max(peer[key], 1e-9) for run, peer in zip(by_name[name], by_name[other])]
+    return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
