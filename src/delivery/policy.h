@@ -135,6 +135,8 @@ enum {
 enum {
 	QUARANTINE_RECORDS_MAX = 1000,
 	QUARANTINE_DIVISOR = 8, /* its share of FARO_SPOOL_MAX_BYTES */
+	/* When the disk did not let the too old ones go, they are tried again after this. */
+	QUARANTINE_PAUSE_US = 60 * 1000 * 1000,
 };
 
 /* --- duplicates --------------------------------------------------------------------------------*/

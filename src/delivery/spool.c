@@ -41,7 +41,9 @@ struct spool {
 	struct message drain_message, stop_message;
 	int64_t deadline_us; /* written before stop_message is posted */
 	int64_t reopen_us;
-	bool trimmed; /* unused memory was returned, and no record has come since */
+	int64_t max_age_s;
+	int64_t expire_us; /* the quarantine is not looked at before */
+	bool trimmed;      /* unused memory was returned, and no record has come since */
 	bool ended;
 };
 
@@ -190,6 +192,17 @@ static void show_age(struct spool *spool, int64_t now_s)
 	metrics_set(METRIC_SPOOL_OLDEST_SECONDS, age_s);
 }
 
+/* What fails may close the store, which replay needs open; so it is not tried again each second. */
+static void expire_quarantine(struct spool *spool)
+{
+	int64_t now_us = loop_now_us();
+
+	if (!store_is_open(spool->store) || now_us < spool->expire_us)
+		return;
+	if (store_expire_quarantine(spool->store, spool->max_age_s) != STORE_OK)
+		spool->expire_us = now_us + QUARANTINE_PAUSE_US;
+}
+
 /* Once, when the last record is gone: unused memory is returned to the system. */
 static void free_unused(struct spool *spool)
 {
@@ -213,6 +226,7 @@ static void on_housekeeping(struct loop_timer *timer)
 	replay_expire(spool->replay, now_s);
 	replay_finish(spool->replay);
 	show_age(spool, now_s);
+	expire_quarantine(spool);
 	show_gauges(spool);
 	free_unused(spool);
 	replay_wake(spool->replay);
@@ -307,6 +321,7 @@ static bool set_up(struct spool *spool, const struct spool_options *options)
 	});
 	if (!spool->store)
 		return false;
+	spool->max_age_s = config->spool_max_age_s;
 	salvager_init(&spool->salvager, spool->store, &spool->inbox, on_salvaged);
 	metrics_set(METRIC_SPOOL_MAX_BYTES, (int64_t)config->spool_max_bytes);
 	spool->replay = replay_new(options, &spool->loop, spool->store);

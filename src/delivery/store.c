@@ -6,8 +6,8 @@
  *
  * Limits: database, log and what was moved aside stay together under max_bytes, but for one batch;
  * and while the file system has less room than STORE_DISK_RESERVE_BYTES nothing is inserted
- * (STORE_FULL), because on a full one not even a deletion succeeds. The quarantine has its own share;
- * its oldest go first.
+ * (STORE_FULL), because on a full one not even a deletion succeeds. The quarantine has its own share,
+ * and the age that records have; its oldest go first.
  *
  * Failures: what SQLite calls damage is a failure of the disk where a read has failed since the
  * database was opened, and a suspicion where none has. A suspected database stays closed, as it is,
@@ -33,7 +33,7 @@ static const char *const texts[STATEMENTS] = {
 		       "SELECT " STORE_COLUMNS ", ?2 FROM records WHERE id = ?1 "
 		       "RETURNING length(body)",
 	[DELETE] = "DELETE FROM records WHERE id = ?1",
-	[TRIM_OLDEST] = "SELECT id, length(body) FROM quarantine ORDER BY id LIMIT 1",
+	[TRIM_OLDEST] = "SELECT id, length(body), clock_s FROM quarantine ORDER BY id LIMIT 1",
 	[TRIM] = "DELETE FROM quarantine WHERE id = ?1",
 	[READ_COUNTERS] = "SELECT " STORE_COUNTERS " FROM counters",
 	[WRITE_COUNTERS] = STORE_WRITE_COUNTERS,

@@ -93,6 +93,9 @@ int64_t store_now_s(const struct store *store);
 /* Ends up to a batch of records in one transaction. */
 enum store_result store_finish(struct store *store, const struct store_finished *finished,
 			       size_t count);
+/* Deletes up to a batch of what is in quarantine and was stored so long ago. Nothing is written where
+ * nothing is. */
+enum store_result store_expire_quarantine(struct store *store, int64_t max_age_s);
 
 /* Frees memory that is kept for speed only. */
 void store_trim(struct store *store);

@@ -344,26 +344,39 @@ void store_fill_dedup(struct store *store, struct dedup *dedup, int64_t now_us)
 
 /* --- the end of records ------------------------------------------------------------------------*/
 
+/* The oldest of the quarantine, as TRIM_OLDEST reads it. Version 1 gave no clock_s: 0, when the
+ * clock began. */
+enum {
+	OLDEST_ID,
+	OLDEST_BYTES,
+	OLDEST_CLOCK_S,
+	OLDEST_COLUMNS
+};
+
+static int delete_oldest(struct store *store, const int64_t *oldest)
+{
+	sqlite3_bind_int64(store->statements[TRIM], 1, oldest[OLDEST_ID]);
+	store->next.quarantined--;
+	store->next.quarantined_bytes -= oldest[OLDEST_BYTES];
+	return store_run(store, TRIM);
+}
+
 /* Deletes the oldest until the rest is within its share. */
 static int trim_quarantine(struct store *store)
 {
 	int64_t share = (int64_t)(store->options.max_bytes / QUARANTINE_DIVISOR);
-	int64_t oldest[2] = {0, 0};
+	int64_t oldest[OLDEST_COLUMNS] = {0};
 	int code = SQLITE_OK;
 
 	while (code == SQLITE_OK && (store->next.quarantined > QUARANTINE_RECORDS_MAX ||
 				     store->next.quarantined_bytes > share)) {
-		code = store_read_row(store, TRIM_OLDEST, oldest, 2);
+		code = store_read_row(store, TRIM_OLDEST, oldest, OLDEST_COLUMNS);
 		if (code == SQLITE_NOTFOUND) {
 			store->next.quarantined = store->next.quarantined_bytes = 0;
 			return SQLITE_OK;
 		}
-		if (code != SQLITE_OK)
-			break;
-		sqlite3_bind_int64(store->statements[TRIM], 1, oldest[0]);
-		code = store_run(store, TRIM);
-		store->next.quarantined--;
-		store->next.quarantined_bytes -= oldest[1];
+		if (code == SQLITE_OK)
+			code = delete_oldest(store, oldest);
 	}
 	return code;
 }
@@ -431,6 +444,48 @@ enum store_result store_finish(struct store *store, const struct store_finished 
 	/* A damaged database may have counted wrongly; the next record begins anew. */
 	if (store->next.records < 0)
 		store->next.records = 0;
+	if (code == SQLITE_OK)
+		code = store_commit_transaction(store);
+	return code == SQLITE_OK ? STORE_OK : store_failed(store, code);
+}
+
+/* --- the end of the quarantine -----------------------------------------------------------------*/
+
+static int delete_until(struct store *store, int64_t until_s)
+{
+	int64_t oldest[OLDEST_COLUMNS] = {0};
+	int code = SQLITE_OK;
+
+	for (int n = 0; n < FINISH_BATCH && code == SQLITE_OK; n++) {
+		code = store_read_row(store, TRIM_OLDEST, oldest, OLDEST_COLUMNS);
+		if (code == SQLITE_OK && oldest[OLDEST_CLOCK_S] > until_s)
+			break;
+		if (code == SQLITE_OK)
+			code = delete_oldest(store, oldest);
+	}
+	/* Damage, or an operator's DELETE, may have left wrong counters. */
+	if (code == SQLITE_NOTFOUND || store->next.quarantined < 0)
+		store->next.quarantined = 0;
+	if (code == SQLITE_NOTFOUND || store->next.quarantined_bytes < 0)
+		store->next.quarantined_bytes = 0;
+	return code == SQLITE_NOTFOUND ? SQLITE_OK : code;
+}
+
+enum store_result store_expire_quarantine(struct store *store, int64_t max_age_s)
+{
+	int64_t until_s = store_now_s(store) - max_age_s, oldest[OLDEST_COLUMNS] = {0};
+	int code = store_read_row(store, TRIM_OLDEST, oldest, OLDEST_COLUMNS);
+
+	if (code == SQLITE_NOTFOUND)
+		store->counters.quarantined = store->counters.quarantined_bytes = 0;
+	if (code == SQLITE_NOTFOUND || (code == SQLITE_OK && oldest[OLDEST_CLOCK_S] > until_s))
+		return STORE_OK;
+	if (code == SQLITE_OK)
+		code = store_begin_transaction(store);
+	if (code == SQLITE_OK)
+		code = delete_until(store, until_s);
+	if (code == SQLITE_OK)
+		code = vacuum_some(store);
 	if (code == SQLITE_OK)
 		code = store_commit_transaction(store);
 	return code == SQLITE_OK ? STORE_OK : store_failed(store, code);

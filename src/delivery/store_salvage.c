@@ -382,6 +382,7 @@ static int carry_over(struct salvage *salvage, sqlite3 *from, sqlite3 *to)
 {
 	struct haul records = {.salvage = salvage}, quarantine = {.salvage = salvage};
 	struct counters told = {0}, counters;
+	int64_t last_clock_s;
 	int code = read_counters(from, &told);
 	bool is_told = code == SQLITE_OK;
 
@@ -407,8 +408,9 @@ static int carry_over(struct salvage *salvage, sqlite3 *from, sqlite3 *to)
 		.last_id = larger(salvage->last_id, larger(records.last_id, quarantine.last_id)),
 		.clock = salvage->clock,
 	};
-	/* Where it is not known, no record is from its future. */
-	counters.clock.clock_us = larger(counters.clock.clock_us, records.last_clock_s * 1000000);
+	/* Where it is not known, nothing is from its future. */
+	last_clock_s = larger(records.last_clock_s, quarantine.last_clock_s);
+	counters.clock.clock_us = larger(counters.clock.clock_us, last_clock_s * 1000000);
 	count(salvage, is_told ? &told : NULL, &records, &quarantine);
 	return write_counters(to, &counters);
 }

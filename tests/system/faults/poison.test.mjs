@@ -17,6 +17,7 @@ const DELIVERED_S = 30; // the time in which a beacon of others is delivered
 const BACK_S = 5; // the time to the first delivery after the receiver's return
 const ANSWERS_MAX = 20; // to one beacon, before it is in quarantine, while others are taken
 const BAD_DEPLOY_MS = 10_000;
+const DAY_S = 86_400; // FARO_SPOOL_MAX_AGE_S by default
 
 /* An hour in ten seconds; all waits have grown to their longest by then. */
 const HOUR = { rate: 360, ms: 10_000 };
@@ -90,11 +91,14 @@ async function assertQuarantined(stage, { socket, time, poison }, reason, before
 	assert.ok(answers - before <= ANSWERS_MAX, `${answers - before} answers before it was in quarantine`);
 	await eventually("empty spool", async () => (await status(socket))("spool_records") === 0);
 	assert.equal((await status(socket))("spool_dropped_total", `reason="${reason}"`), 1);
-	const { stdout } = await stage.finish("sqlite3", "sqlite3", ["-readonly", stage.path("spool/spool.db"),
-		"SELECT reason, sqlar_uncompress(body, size) FROM quarantine"]);
-	assert.match(stdout.toString(), new RegExp(`^${reason}\\|\\{"meta":.*id=poison;`));
+	const inQuarantine = async () => (await stage.finish("sqlite3", "sqlite3", ["-readonly", stage.path("spool/spool.db"),
+		"SELECT reason, sqlar_uncompress(body, size) FROM quarantine"])).stdout.toString();
+	assert.match(await inQuarantine(), new RegExp(`^${reason}\\|\\{"meta":.*id=poison;`));
 	await sendAll(socket, ["afterwards"]);
 	assert.equal(poison.asked("poison"), answers, "what is in quarantine is not sent");
+	time.set({ asleepS: DAY_S });
+	await eventually("expiry in quarantine", async () => (await status(socket))("spool_quarantined") === 0);
+	assert.equal(await inQuarantine(), "");
 }
 
 async function poisonedReceiver(stage, code) {

@@ -194,6 +194,8 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 
 static _Atomic long steps, step_fails_each;        /* 0: none does */
 static _Atomic long inserts, insert_fails_at = -1; /* -1: none does */
+static _Atomic bool expiry_fails;
+static _Atomic int expiries;
 
 int __real_sqlite3_step(sqlite3_stmt *statement);
 int __wrap_sqlite3_step(sqlite3_stmt *statement);
@@ -205,6 +207,11 @@ int __wrap_sqlite3_step(sqlite3_stmt *statement)
 	if (strncmp(sqlite3_sql(statement), "INSERT INTO records", 19) == 0 &&
 	    atomic_fetch_add(&inserts, 1) == insert_fails_at)
 		return SQLITE_IOERR;
+	if (strncmp(sqlite3_sql(statement), "DELETE FROM quarantine", 22) == 0) {
+		expiries++;
+		if (expiry_fails)
+			return SQLITE_IOERR;
+	}
 	return each > 0 && atomic_fetch_add(&steps, 1) % each == each - 1
 		       ? SQLITE_IOERR
 		       : __real_sqlite3_step(statement);
@@ -271,6 +278,8 @@ static int set_up(void **state)
 	step_fails_each = 0;
 	inserts = 0;
 	insert_fails_at = -1;
+	expiry_fails = false;
+	expiries = 0;
 	threads_fail = false;
 	threads = 0;
 	thread_fails_at = -1;
@@ -670,6 +679,55 @@ static void damage(const char *sql)
 	sqlite3_close(db);
 }
 
+/* A spool with 5 records, and 3 in quarantine that are too old. */
+static void leave_quarantine(void)
+{
+	config.spool_max_age_s = 1000000;
+	answer = HOLD;
+	spool = open_spool();
+	for (int n = -3; n < 5; n++)
+		assert_int_equal(put("ok", n), SPOOL_STORED);
+	assert_int_equal(end(0), 8);
+	damage("INSERT INTO quarantine SELECT *, 'refused' FROM records ORDER BY id LIMIT 3;"
+	       "DELETE FROM records WHERE id IN (SELECT id FROM quarantine);"
+	       "UPDATE quarantine SET clock_s = clock_s - 1000000;"
+	       "UPDATE counters SET records = 5, quarantined = 3, quarantined_bytes = "
+	       "(SELECT sum(length(body)) FROM quarantine)");
+}
+
+static void wait_until_quarantined(int64_t count)
+{
+	while (metrics_get(METRIC_SPOOL_QUARANTINED) != count)
+		usleep(1000);
+}
+
+static void test_quarantine__too_old_at_the_start__gone_and_the_gauge_falls(void **state)
+{
+	(void)state;
+	leave_quarantine();
+	spool = open_spool();
+	wait_until_quarantined(0);
+	assert_int_equal(end(0), 5);
+}
+
+/* What is in the spool is delivered meanwhile, without anybody who puts more, and so is what is put. */
+static void test_quarantine__disk_does_not_let_it_go__delivers_and_tries_again(void **state)
+{
+	(void)state;
+	leave_quarantine();
+	answer = ACCEPT;
+	expiry_fails = true;
+	spool = open_spool();
+	wait_until_noted(5);
+	assert_true(expiries > 0);
+	assert_int_equal(put("ok", 5), SPOOL_STORED);
+	wait_until_noted(6);
+	assert_int_equal(metrics_get(METRIC_SPOOL_QUARANTINED), 3);
+	expiry_fails = false;
+	wait_until_quarantined(0);
+	assert_int_equal(end(PATIENCE), 0);
+}
+
 static void test_replay__a_damaged_record__dropped_and_the_others_pass(void **state)
 {
 	int64_t before = metrics_get(METRIC_SPOOL_DROPPED_DAMAGED);
@@ -830,6 +888,8 @@ int main(void)
 		TEST(test_memory__small_blocks_of_sqlite__have_six_sizes),
 		TEST(test_replay__too_old__dropped_and_counted),
 		TEST(test_replay__too_old_and_in_flight__not_dropped),
+		TEST(test_quarantine__too_old_at_the_start__gone_and_the_gauge_falls),
+		TEST(test_quarantine__disk_does_not_let_it_go__delivers_and_tries_again),
 		TEST(test_replay__a_damaged_record__dropped_and_the_others_pass),
 		TEST(test_salvage__damaged__what_is_readable_is_delivered_and_new_ones_taken),
 		TEST(test_salvage__no_thread_for_it__tried_again),

@@ -138,6 +138,31 @@ static void execute(const char *sql)
 	sqlite3_close(db);
 }
 
+static int64_t read_number_of(sqlite3 *db, const char *sql)
+{
+	sqlite3_stmt *row;
+	int64_t number;
+
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &row, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+	number = sqlite3_column_int64(row, 0);
+	sqlite3_finalize(row);
+	return number;
+}
+
+static int64_t read_number(const char *sql)
+{
+	char path[160];
+	sqlite3 *db;
+	int64_t number;
+
+	path_of(path, sizeof(path), "spool.db");
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	number = read_number_of(db, sql);
+	sqlite3_close(db);
+	return number;
+}
+
 /* --- the wall clock ----------------------------------------------------------------------------*/
 
 /* Two days forward and back, 1970 and then NTP: within a process, and from one to the next. */
@@ -292,6 +317,173 @@ static void test_dedup__older_than_it_remembers__not_told(void **state)
 	}
 }
 
+/* --- the quarantine ----------------------------------------------------------------------------*/
+
+enum {
+	AGE_S = 86400
+};
+
+static void quarantine_all(void)
+{
+	int64_t id, clock_s;
+
+	while (store_peek(store, INT64_MIN, &id, &clock_s) == STORE_OK)
+		assert_int_equal(
+			store_finish(store, &(struct store_finished){id, STORE_REFUSED}, 1),
+			STORE_OK);
+}
+
+static void put_in_quarantine(int n)
+{
+	assert_int_equal(put_numbered(store, n), STORE_OK);
+	quarantine_all();
+}
+
+/* How many the gauge, and the table, have after the too old ones were looked for. */
+static int64_t left_in_quarantine(void)
+{
+	assert_int_equal(store_expire_quarantine(store, AGE_S), STORE_OK);
+	assert_int_equal(read_number("SELECT count(*) FROM quarantine"), store_quarantined(store));
+	return store_quarantined(store);
+}
+
+static void test_quarantine__too_old__goes_and_a_younger_one_stays(void **state)
+{
+	(void)state;
+	put_in_quarantine(0);
+	pass(SECOND);
+	put_in_quarantine(1);
+	/* The wall clock says nothing. */
+	machine.wall_us += 10 * DAY;
+	pass(DAY - 2 * SECOND);
+	assert_int_equal(left_in_quarantine(), 2);
+	pass(SECOND);
+	assert_int_equal(left_in_quarantine(), 1);
+	assert_int_equal(read_number("SELECT logs FROM quarantine"), 1);
+	assert_int_equal(left_in_quarantine(), 1);
+	pass(SECOND);
+	assert_int_equal(left_in_quarantine(), 0);
+	assert_int_equal(left_in_quarantine(), 0);
+}
+
+/* Its age is the beacon's, not that of its time in quarantine. */
+static void test_quarantine__waited_long_as_a_record__goes_soon(void **state)
+{
+	(void)state;
+	assert_int_equal(put_numbered(store, 0), STORE_OK);
+	pass(DAY - SECOND);
+	quarantine_all();
+	assert_int_equal(left_in_quarantine(), 1);
+	pass(SECOND);
+	assert_int_equal(left_in_quarantine(), 0);
+}
+
+static void test_quarantine__no_process_for_a_while__counts_within_one_boot_only(void **state)
+{
+	(void)state;
+	put_in_quarantine(0);
+	store_free(store);
+	store = NULL;
+	pass(DAY);
+	start_anew(BOOT_B);
+	open_new();
+	assert_int_equal(left_in_quarantine(), 1);
+	put_in_quarantine(1);
+	store_free(store);
+	store = NULL;
+	pass(DAY);
+	open_new();
+	assert_int_equal(left_in_quarantine(), 0);
+}
+
+static void test_quarantine__many_too_old__a_batch_at_a_time(void **state)
+{
+	enum {
+		MANY = 2 * FINISH_BATCH + 5
+	};
+
+	(void)state;
+	assert_int_equal(put_many(store, 0, MANY), STORE_OK);
+	quarantine_all();
+	pass(DAY);
+	put_in_quarantine(MANY);
+	assert_int_equal(left_in_quarantine(), 1 + MANY - FINISH_BATCH);
+	assert_int_equal(left_in_quarantine(), 1 + MANY - 2 * FINISH_BATCH);
+	assert_int_equal(left_in_quarantine(), 1);
+	assert_int_equal(left_in_quarantine(), 1);
+	assert_int_equal(read_number("SELECT quarantined_bytes FROM counters"),
+			 read_number("SELECT length(body) FROM quarantine"));
+}
+
+/* Else each second of an idle spool would wait for the disk. */
+static void test_quarantine__nothing_too_old__nothing_written(void **state)
+{
+	char path[160];
+	sqlite3 *db;
+	int64_t before;
+
+	(void)state;
+	path_of(path, sizeof(path), "spool.db");
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	for (int n = 0; n < 2; n++) {
+		pass(SECOND); /* the clock is not as it was saved */
+		before = read_number_of(db, "PRAGMA data_version");
+		assert_int_equal(left_in_quarantine(), n);
+		assert_int_equal(read_number_of(db, "PRAGMA data_version"), before);
+		put_in_quarantine(n);
+		assert_int_not_equal(read_number_of(db, "PRAGMA data_version"), before);
+	}
+	pass(DAY);
+	before = read_number_of(db, "PRAGMA data_version");
+	assert_int_equal(left_in_quarantine(), 0);
+	assert_int_not_equal(read_number_of(db, "PRAGMA data_version"), before);
+	sqlite3_close(db);
+}
+
+/* An operator's DELETE leaves the counters as they were. */
+static void test_quarantine__counted_wrongly__counted_anew_once_it_is_empty(void **state)
+{
+	static const char *const changes[] = {
+		"DELETE FROM quarantine",
+		"UPDATE counters SET quarantined = 7, quarantined_bytes = 7000000",
+		"UPDATE counters SET quarantined = 1, quarantined_bytes = 1",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		put_in_quarantine(0);
+		put_in_quarantine(1);
+		store_free(store);
+		store = NULL;
+		execute(changes[i]);
+		pass(DAY);
+		open_new();
+		assert_int_equal(left_in_quarantine(), 0);
+		put_in_quarantine(2);
+		assert_int_equal(left_in_quarantine(), 1);
+		assert_int_equal(read_number("SELECT quarantined_bytes FROM counters"),
+				 read_number("SELECT length(body) FROM quarantine"));
+		pass(DAY);
+		assert_int_equal(left_in_quarantine(), 0);
+	}
+}
+
+/* The clock is lost, and goes on from the youngest that is there, be it only in quarantine. */
+static void test_quarantine__salvaged_without_the_clock__goes_at_its_age(void **state)
+{
+	(void)state;
+	pass(2 * DAY);
+	put_in_quarantine(0);
+	store_free(store);
+	store = NULL;
+	execute("DELETE FROM counters");
+	open_new();
+	assert_int_equal(salvaged.result, SALVAGE_DONE);
+	assert_int_equal(left_in_quarantine(), 1);
+	pass(DAY);
+	assert_int_equal(left_in_quarantine(), 0);
+}
+
 /* --- version 1 ---------------------------------------------------------------------------------*/
 
 #define COLUMNS_1                                                                                \
@@ -366,6 +558,13 @@ static void check_converted(void)
 	}
 	assert_int_equal(store_quarantined(store), 4);
 	assert_int_equal(store_records(store), 0);
+	/* The one that was put after the conversion is 50 seconds younger. */
+	pass(DAY - 51 * SECOND);
+	assert_int_equal(left_in_quarantine(), 4);
+	pass(SECOND);
+	assert_int_equal(left_in_quarantine(), 1);
+	pass(50 * SECOND);
+	assert_int_equal(left_in_quarantine(), 0);
 }
 
 static void make_three(void)
@@ -430,6 +629,13 @@ int main(void)
 		TEST(test_age__closed_for_a_while__counts),
 		TEST(test_age__salvaged__as_before),
 		TEST(test_dedup__older_than_it_remembers__not_told),
+		TEST(test_quarantine__too_old__goes_and_a_younger_one_stays),
+		TEST(test_quarantine__waited_long_as_a_record__goes_soon),
+		TEST(test_quarantine__no_process_for_a_while__counts_within_one_boot_only),
+		TEST(test_quarantine__many_too_old__a_batch_at_a_time),
+		TEST(test_quarantine__nothing_too_old__nothing_written),
+		TEST(test_quarantine__counted_wrongly__counted_anew_once_it_is_empty),
+		TEST(test_quarantine__salvaged_without_the_clock__goes_at_its_age),
 		TEST(test_version_1__opened__converted_and_its_age_begins),
 		TEST(test_version_1__opened_again_and_again__ages),
 		TEST(test_version_1__damaged__salvaged_and_converted),

@@ -217,6 +217,8 @@ static int64_t end_some(struct store *store)
 		store_fill_dedup(store, dedup, 0);
 	if (store_is_open(store) && store_finish(store, finished, count) == STORE_OK)
 		gone = (int64_t)count;
+	if (store_is_open(store))
+		store_expire_quarantine(store, 0);
 	buf_release(&body);
 	return gone;
 }
@@ -228,6 +230,23 @@ static void put_old_ones(void)
 	remove_files();
 	assert_int_equal(put_some(store, OLD_PUTS), OLD_PUTS);
 	store_free(store);
+}
+
+static int64_t read_number(const char *sql)
+{
+	sqlite3_stmt *row;
+	char path[160];
+	sqlite3 *db;
+	int64_t number;
+
+	path_of(path, sizeof(path), "spool.db");
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &row, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+	number = sqlite3_column_int64(row, 0);
+	sqlite3_finalize(row);
+	sqlite3_close(db);
+	return number;
 }
 
 /* Record by record, since the counter that the database keeps may tell of what is not there. */
@@ -244,6 +263,7 @@ static int64_t count_what_is_there(void)
 	while (store_next(store, record.id, &record, &body) == STORE_OK)
 		records++;
 	assert_int_equal(records, store_records(store));
+	assert_int_equal(read_number("SELECT count(*) FROM quarantine"), store_quarantined(store));
 	buf_release(&body);
 	store_free(store);
 	return records;
@@ -364,23 +384,9 @@ static void test_files__directory_not_to_be_synced__serves(void **state)
 	store_free(store);
 }
 
-/* How many pages the database has that nothing is in. */
 static int64_t unused_pages(void)
 {
-	sqlite3_stmt *statement;
-	char path[160];
-	sqlite3 *db;
-	int64_t pages;
-
-	snprintf(path, sizeof(path), "%s/spool.db", directory);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA freelist_count", -1, &statement, NULL),
-			 SQLITE_OK);
-	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-	pages = sqlite3_column_int64(statement, 0);
-	sqlite3_finalize(statement);
-	sqlite3_close(db);
-	return pages;
+	return read_number("PRAGMA freelist_count");
 }
 
 /* Ends all that is there in one transaction. */
