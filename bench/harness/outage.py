@@ -15,6 +15,7 @@ from . import load
 from .stage import FastReceiver, Missing, free_port
 
 REPLAY_RATE = 5000
+REPLAY_GOAL = 3000
 LIVE = {"connections": 20, "pause_ms": 100}  # 200 beacons/s
 FULL_BYTES = 4 << 20
 
@@ -60,9 +61,11 @@ def replaying(candidate, receiver, spool, seconds):
     delivered = counts[-1] - counts[0]
     rates = [(b - a) / (t - s) for a, b, s, t in zip(counts, counts[1:], times, times[1:])]
     first = next((i for i, rate in enumerate(rates) if rate > 0), 0)
-    fast = next(i for i, rate in enumerate(rates) if rate >= 0.9 * max(rates))
+    fast, good = (next((i for i, rate in enumerate(rates) if rate >= least), len(rates) - 1)
+                  for least in (0.9 * max(rates), REPLAY_GOAL))
     half = next(i for i, count in enumerate(counts) if count - counts[0] >= delivered / 2)
-    return {"per_s": max(rates), "ramp_s": times[fast + 1] - times[first], "first_s": times[first + 1] - times[0],
+    return {"per_s": max(rates), "ramp_s": times[fast + 1] - times[first],
+            "goal_s": times[good + 1] - times[first], "first_s": times[first + 1] - times[0],
             "delivered": delivered, "cpu_us": (candidate.application.cpu_us() - before) / max(delivered, 1),
             "half_mib": sizes[half], "mib": sizes[-1]}
 
@@ -192,8 +195,9 @@ def replay_rows(row, sync, seen):
     live, played = seen["live"], seen["replayed"]
     during, idle = seen["during"], seen["idle"]
     return [
-        row(f"outage, {sync}: replay", f"{played['per_s']:.0f}/s after {played['ramp_s']:.1f} s, the first after "
-            f"{played['first_s']:.1f} s", ">= 3000/s, within 3 s", played["per_s"] >= 3000 and played["ramp_s"] <= 3.5),
+        row(f"outage, {sync}: replay", f"{REPLAY_GOAL}/s after {played['goal_s']:.1f} s, {played['per_s']:.0f}/s after "
+            f"{played['ramp_s']:.1f} s, the first after {played['first_s']:.1f} s", ">= 3000/s, within 3 s",
+            played["per_s"] >= REPLAY_GOAL and played["goal_s"] <= 3),
         row(f"outage, {sync}: CPU of a delivery", f"{played['cpu_us']:.0f} us, live {live['cpu_us']:.0f} us",
             "<= 1.5 x", played["cpu_us"] <= 1.5 * live["cpu_us"]),
         row(f"outage, {sync}: live p99", f"{during['p99_ms']:.1f} ms during replay, {idle['p99_ms']:.1f} ms without",
