@@ -5,8 +5,10 @@
  *	bench-scan [FILE…]
  *
  * Without files it makes two bodies as a Faro SDK with all instrumentations sends them: stack
- * traces, web vitals, console logs, events, and spans with attributes; 18 KB and 229 KB. Each line
- * shows the best of several rounds, since everything else on the machine only adds time.
+ * traces, web vitals, console logs, events, and spans with attributes; 18 KB and 229 KB; and one of
+ * long strings, as images of a session replay are. Each line shows the best of several rounds, since
+ * everything else on the machine only adds time. Where the processor has AVX2, each body is scanned
+ * with the loops for it, and without.
  */
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 #include "beacon/enrich.h"
 #include "beacon/enrich_labels.h"
 #include "beacon/json.h"
+#include "beacon/json_avx2.h"
 
 enum {
 	ROUNDS = 60,
@@ -130,6 +133,18 @@ static void make_body(struct buf *body, int scale)
 	buf_printf(body, "]}]}]}}");
 }
 
+static void make_long_strings(struct buf *body)
+{
+	buf_printf(body, "%s,\"logs\":[", meta_json);
+	for (int i = 0; i < 64; i++) {
+		buf_printf(body, "%s{" STAMP ",\"message\":\"data:image/png;base64,", i ? "," : "");
+		for (int n = 0; n < 4096; n += 16)
+			buf_printf(body, "iVBORw0KGgo%05d", n);
+		buf_printf(body, "\"}");
+	}
+	buf_printf(body, "]}");
+}
+
 /* Our own CPU time: what else runs on the machine does not count. */
 static double now_ns(void)
 {
@@ -195,7 +210,7 @@ static double measure(void (*run)(struct subject *), struct subject *subject)
 }
 
 /* The three take turns, so that a busy machine slows all of them down. */
-static void report(const char *name, struct view body)
+static void report_loops(const char *name, struct view body, const char *loops)
 {
 	void (*const runs[])(struct subject *) = {run_skip, run_enrich, run_cjson};
 	struct subject subject = {.body = body, .enricher = enricher_new(&test_labels, NULL)};
@@ -210,12 +225,20 @@ static void report(const char *name, struct view body)
 		if (ns < best[round % 3])
 			best[round % 3] = ns;
 	}
-	printf("%s: %zu bytes; json_skip %.2f GB/s; enrich %.1f us, %.2f GB/s; cJSON parse+print "
-	       "%.1f us; enrich is %.1f times faster\n",
-	       name, body.len, (double)body.len / best[0], best[1] / 1e3,
+	printf("%s: %zu bytes, %s; json_skip %.2f GB/s; enrich %.1f us, %.2f GB/s; cJSON "
+	       "parse+print %.1f us; enrich is %.1f times faster\n",
+	       name, body.len, loops, (double)body.len / best[0], best[1] / 1e3,
 	       (double)body.len / best[1], best[2] / 1e3, best[2] / best[1]);
 	buf_release(&subject.out);
 	enricher_free(subject.enricher);
+}
+
+static void report(const char *name, struct view body)
+{
+	if (loops_use_avx2(true))
+		report_loops(name, body, "AVX2");
+	loops_use_avx2(false);
+	report_loops(name, body, "baseline");
 }
 
 static void report_file(const char *path)
@@ -242,7 +265,10 @@ static void report_made(const char *name, int scale)
 	struct buf body;
 
 	buf_init(&body, (size_t)1 << 30, NULL);
-	make_body(&body, scale);
+	if (scale > 0)
+		make_body(&body, scale);
+	else
+		make_long_strings(&body);
 	report(name, (struct view){body.data, body.len});
 	buf_release(&body);
 }
@@ -252,6 +278,7 @@ int main(int argc, char **argv)
 	if (argc == 1) {
 		report_made("medium", 1);
 		report_made("large", 14);
+		report_made("long strings", 0);
 	}
 	for (int i = 1; i < argc; i++)
 		report_file(argv[i]);

@@ -64,8 +64,6 @@ size_t json_offset(const struct json *json)
 
 bool json_enter(struct json *json, enum json_type type)
 {
-	if (json_failed(json))
-		return false;
 	if (json_peek(json) != type)
 		return fail_syntax(json, json->at);
 	if (json->depth == JSON_MAX_DEPTH)
@@ -97,7 +95,7 @@ bool json_element(struct json *json)
 {
 	const char *at = json->at;
 
-	if (LIKELY(can_be_quick(json) && are_two(at, ',', '{'))) {
+	if (LIKELY(can_be_quick(json) && !json->fresh && are_two(at, ',', '{'))) {
 		json->separator = (size_t)(at - json->start);
 		json->at = at + 1;
 		return true;
@@ -112,8 +110,6 @@ bool json_read_string(struct json *json, struct json_string *string)
 {
 	const char *quote;
 
-	if (json_failed(json))
-		return false;
 	if (json_peek(json) != JSON_STRING)
 		return fail_syntax(json, json->at);
 	quote = pass_string(json, json->at + 1, &string->plain);

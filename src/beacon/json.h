@@ -104,7 +104,7 @@ enum {
 };
 
 /* Which keys may be one of several names. It knows them by length, and by the sum of the first and the
- * last letter, without case: a bit for each. What is longer counts as the last length. */
+ * last letter, without case: a bit for each. Of a length, its lowest five bits count. */
 struct json_names {
 	uint32_t letters[JSON_LENGTHS];
 };
@@ -112,12 +112,12 @@ struct json_names {
 /* `len` may be 0 where a byte stands before and behind. */
 static inline unsigned json_names_bit(const char *name, size_t len)
 {
-	return ((unsigned)name[0] + (unsigned)name[len - 1]) & 31;
+	return ((unsigned)name[0] + (unsigned)name[(ptrdiff_t)len - 1]) & 31;
 }
 
 static inline size_t json_names_length(size_t length)
 {
-	return length < JSON_LENGTHS ? length : JSON_LENGTHS - 1;
+	return length % JSON_LENGTHS;
 }
 /* `name` is not empty. */
 void json_names_add(struct json_names *names, struct view name);

@@ -514,21 +514,33 @@ static ALWAYS_INLINE bool skip(struct json *json)
 
 static ALWAYS_INLINE bool can_be_quick(const struct json *json)
 {
-	return json->at < json->roomy && !json->fresh && !json_failed(json);
+	return json->at < json->roomy && !json_failed(json);
 }
 
-/* From behind a member's value to the value of the next one, whose key is *key. */
+/* From behind an object's bracket, or a member's value, to the value of the next member, whose key is
+ * *key. */
 static ALWAYS_INLINE bool quick_member(struct json *json, const char **at, struct json_string *key)
 {
-	const char *name = *at + 2, *value = name;
+	const char *name = *at + 2, *value;
 
-	if (!can_be_quick(json) || !are_two(*at, ',', '"') || !quick_key(json, &value))
+	if (!can_be_quick(json))
+		return false;
+	if (json->fresh) {
+		name = *at + 1;
+		if (**at != '"')
+			return false;
+	} else if (!are_two(*at, ',', '"')) {
+		return false;
+	}
+	value = name;
+	if (!quick_key(json, &value))
 		return false;
 	*key = (struct json_string){.ptr = name,
 				    .len = (size_t)(value - 2 - name),
 				    .offset = (size_t)(name - 1 - json->start),
 				    .plain = true};
-	json->separator = key->offset - 1;
+	json->separator = json->fresh ? 0 : key->offset - 1;
+	json->fresh = false;
 	*at = value;
 	return true;
 }
