@@ -6,7 +6,7 @@
  *
  * Strings are what a beacon is made of, and most are shorter than what one comparison sees. So what
  * counts is the way from token to token (json_pass.h). Where JSON is compact, strings are plain and
- * numbers are short, which is nearly always, the quick_*() functions take it: one comparison finds
+ * numbers are short, which is nearly always, the quick_*() functions take it (json_quick.h): one comparison finds
  * a string's end, and another one sees the two bytes behind it. What they do not take is read with care
  * by the pass_*() functions, which alone find errors. No load reaches beyond the input: the quick ones
  * are used only where JSON_ROOM bytes are left, and the loops read the last few bytes one by one.

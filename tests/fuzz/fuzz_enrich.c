@@ -10,6 +10,7 @@
 
 #include "beacon/enrich_check.h"
 #include "beacon/enrich_labels.h"
+#include "beacon/json_avx2.h"
 
 enum {
 	WITHOUT,
@@ -86,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		variant += data[i];
 	facts = test_facts(variant / VARIANTS % 3);
 	variant %= VARIANTS;
+	loops_use_avx2(size % 2 == 0);
 	if (!enrichers[variant]) {
 		labels[WITHOUT] = test_labels;
 		labels[WITH_REQUEST] = test_labels_with_request();
