@@ -694,7 +694,7 @@ static void test_names__joined__know_both_and_longer_keys(void **state)
 			fail_msg("%s", rows[i].key);
 	}
 	assert_false(json_names_may_have(&names,
-					 (struct json_string){.ptr = "\"\"" + 1, .plain = true}));
+					 (struct json_string){.ptr = &"\"\""[1], .plain = true}));
 }
 
 static void test_separator__of_the_first_item__is_0(void **state)
