@@ -32,7 +32,7 @@ def params(variables):
     return content
 
 
-def beacon(body, coding):
+def beacon(body, coding, key=""):
     """One whole request as bytes, with the variables of nginx/faro-location.conf."""
     variables = {
         "FARO_ENDPOINT": "collect",
@@ -47,7 +47,7 @@ def beacon(body, coding):
         "HTTP_SEC_FETCH_SITE": "same-origin",
         "HTTP_CONTENT_ENCODING": coding if coding != "plain" else "",
         "HTTP_X_FARO_SESSION_ID": "cFeWDkQ0aN",
-        "HTTP_IDEMPOTENCY_KEY": "",
+        "HTTP_IDEMPOTENCY_KEY": key,
         "HTTP_TRACEPARENT": "",
     }
     begin = record(BEGIN, struct.pack(">HB5x", RESPONDER, KEEP))

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "beacon/dedup_hash.h"
 
+#include "build-config.h"
+
+/* The same functions, chosen at run time by what the processor has, and the same hash. */
+#ifdef HAVE_XXHASH_DISPATCH
+#include <xxh_x86dispatch.h>
+#else
 #include <xxhash.h>
+#endif
 
 struct dedup_hash dedup_hash(struct view key, struct view body)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "delivery/dedup.h"
 #include "delivery/policy.h"
@@ -51,6 +52,29 @@ static struct dedup_hash hash_of(unsigned n)
 
 	return dedup_hash((struct view){key, (size_t)snprintf(key, sizeof(key), "key-%u", n)},
 			  VIEW_LITERAL("body"));
+}
+
+/* Whatever the processor has: the spool, and the next process, know beacons by it. */
+static void test_hash__of_any_length__is_that_of_every_processor(void **state)
+{
+	static const size_t lens[] = {0,    1,    3,    4,     8,     9,      16,
+				      17,   128,  129,  240,   241,   256,    1023,
+				      1024, 1025, 4096, 17029, 65536, 235190, 235191};
+	static char bytes[235191];
+	const struct view key = VIEW_LITERAL("key");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i * i >> 3);
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		struct dedup_hash hash = dedup_hash(key, (struct view){bytes, lens[i]});
+		XXH128_canonical_t plain;
+
+		XXH128_canonicalFromHash(
+			&plain,
+			XXH3_128bits_withSeed(bytes, lens[i], XXH3_64bits(key.ptr, key.len)));
+		assert_memory_equal(hash.bytes, plain.digest, sizeof(hash.bytes));
+	}
 }
 
 static enum dedup_state begin(const struct dedup_hash *hash, int64_t now_us)
@@ -235,6 +259,7 @@ static void test_chains__another_process__has_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_hash__of_any_length__is_that_of_every_processor),
 		TEST(test_hash__key_and_body__both_count),
 		TEST(test_promised__again__known_for_five_minutes),
 		TEST(test_failed__again__is_a_first_one),
