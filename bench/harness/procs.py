@@ -18,6 +18,7 @@ class Process:
 
     def __init__(self, name, argv, directory, env=None):
         self.name = name
+        self.again = (name, argv, directory, env)
         self.log_path = os.path.join(directory, name + ".log")
         environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         environment.update(env or {})
@@ -25,6 +26,11 @@ class Process:
             self.popen = subprocess.Popen(
                 argv, env=environment, cwd=directory, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def restarted(self):
+        """A new process in place of this one."""
+        self.stop()
+        return Process(*self.again)
 
     def is_running(self):
         return self.popen.poll() is None

@@ -327,7 +327,7 @@ STARTERS = {
 }
 TITLES = {
     "raw": "nginx proxy_pass (no inflate, no labels)",
-    "floor": "the floor: proxy_pass of the inflated body",
+    "floor": "floor: proxy_pass of inflated body",
     "lua": "Lua in nginx (lua-zlib, lua-cjson)",
     "include": "faro-ingest, include",
     "include-2": "faro-ingest, include, 2 workers",

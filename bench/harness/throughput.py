@@ -42,8 +42,9 @@ class MemoryWatch(threading.Thread):
         return max(samples[half:]) - max(samples[:half] or [0])
 
 
-def measure(candidate, receiver, body, seconds, warm_seconds=1, **wrk_options):
-    """One warm-up and one measured run. Problems are in ["failed"], empty when all is well."""
+def measure(candidate, receiver, body, seconds, warm_seconds=1, others=0, **wrk_options):
+    """One warm-up and one measured run. Problems are in ["failed"], empty when all is well. The receiver may get
+    up to `others` beacons besides, from a spool."""
     load.wrk(candidate.url, body, warm_seconds, **wrk_options)
     before_posts = load.settled(receiver)
     for process in candidate.processes():
@@ -70,16 +71,16 @@ def measure(candidate, receiver, body, seconds, warm_seconds=1, **wrk_options):
         "application_anon_kib": watch.most_kib("application"),
         "application_grown_kib": watch.grown_kib("application"),
         "requests": result["requests"], "posts": posts,
-        "failed": problems(result, posts, connections),
+        "failed": problems(result, posts, connections + others),
     }
 
 
-def problems(result, posts, connections):
+def problems(result, posts, more):
     found = []
     if result["http_errors"] or result["socket_errors"]:
         found.append(f"{result['http_errors']} error statuses, {result['socket_errors']} socket errors")
     # wrk hangs up at the end: what was under way may still reach the receiver, one a connection.
-    if not result["requests"] <= posts <= result["requests"] + connections:
+    if not result["requests"] <= posts <= result["requests"] + more:
         found.append(f"{result['requests']} answers, but {posts} posts at the receiver")
     return found
 
