@@ -5,10 +5,12 @@ Ours in include form, without what other candidates share a round with. → {axi
 [point]}}}, and a list of failures.
 """
 
+import base64
 import gzip
 import itertools
 import json
 import os
+import random
 import resource
 import sys
 import time
@@ -92,7 +94,7 @@ class Growth:
                 self.note("workers", "", f"{size} gzip", count, point)
 
     def spool(self):
-        small, large = (load.Body(self.beacons, size, "gzip") for size in ("small", "large"))
+        small, filler = load.Body(self.beacons, "small", "gzip"), self.filler()
         for size in SPOOL_MIB:
             place = Later(self.directory)
             spool = os.path.join(self.directory, f"growth-spool-{size}")
@@ -100,7 +102,7 @@ class Growth:
                 "FARO_SPOOL_DIR": spool, "FARO_SPOOL_MAX_BYTES": "4GiB", "FARO_REPLAY_RATE": str(REPLAY_RATE),
                 "FARO_DRAIN_TIMEOUT_MS": "500"})
             try:
-                fill(candidate, large, spool, size)
+                fill(candidate, filler, spool, size)
                 receiver = place.up()
                 start_ms = restart(candidate, small)
                 live = throughput.measure(candidate, receiver, small, self.seconds, others=10 * REPLAY_RATE)
@@ -112,6 +114,13 @@ class Growth:
             finally:
                 candidate.stop()
                 place.down()
+
+    def filler(self):
+        """As much in the spool as a large beacon takes, and quick to store: it hardly gets smaller."""
+        words = base64.b64encode(random.Random(1).randbytes(13000)).decode()
+        with open(os.path.join(self.directory, "bench-filler.json"), "wb") as file:
+            file.write(text({"meta": {}, "logs": [{"message": words, "level": "info", "context": {}}]}))
+        return load.Body(self.directory, "filler", "plain")
 
     def stored(self, candidate, body):
         load.wrk(candidate.url, body, 1)  # the breaker opens
