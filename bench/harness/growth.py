@@ -26,7 +26,7 @@ LABELS = (0, 1, 4, 16, 64, 256)
 WORKERS = (1, 2, 3, 4)
 SPOOL_MIB = (0, 1, 16, 256, 1024)
 REPLAY_RATE = 1  # so that the spool stays as full as it is
-WITH_THREADS_MIB = 16  # up to here beacons are counted out; beyond, wrk fills a second at a time
+WITH_THREADS_MIB = 16  # up to here they come by the dozen; beyond, wrk fills a second at a time
 
 
 class Growth:
@@ -116,7 +116,7 @@ class Growth:
                 place.down()
 
     def filler(self):
-        """As much in the spool as a large beacon takes, and quick to store: it hardly gets smaller."""
+        """Some 10 KB in the spool, nearly what a large beacon takes, and quick to store: it hardly gets smaller."""
         words = base64.b64encode(random.Random(1).randbytes(13000)).decode()
         with open(os.path.join(self.directory, "bench-filler.json"), "wb") as file:
             file.write(text({"meta": {}, "logs": [{"message": words, "level": "info", "context": {}}]}))
@@ -136,11 +136,10 @@ class Growth:
 
 def fill(candidate, body, spool, size):
     """Beacons are stored, as in an outage, until the directory has that many MiB."""
-    if size <= WITH_THREADS_MIB:
-        count = size * (1 << 20) // len(body.bytes)
-        load.post_together(candidate.nginx.port, body, count // 8 + 1 if size else 0, 8)
-        return
     while mib(spool) < size:
+        if size <= WITH_THREADS_MIB:
+            load.post_together(candidate.nginx.port, body, 5, 8)
+            continue
         load.wrk(candidate.url, body, 2 if size - mib(spool) > 200 else 1)
 
 
