@@ -47,8 +47,7 @@ def crawlers(put_up, directory, _binary, beacons, _seconds, row):
         receiver.stop()
     rate, low, high = interval(rates)
     cpu, cpu_low, cpu_high = interval(cpu)
-    return [
-        row("map of crawlers: beacons/s", f"{rate:.3f} of the rate without ({low:.3f} to {high:.3f})", ">= 0.95",
-            rate >= 0.95),
-        row("map of crawlers: CPU of nginx", f"{cpu:.3f} of that without ({cpu_low:.3f} to {cpu_high:.3f})", "", True),
-    ], [f"map of crawlers: {errors} errors"] if errors else []
+    value = (f"{rate:.3f} of the beacons/s without ({low:.3f} to {high:.3f}), {cpu:.2f} times the CPU of nginx "
+             f"({cpu_low:.2f} to {cpu_high:.2f})")
+    return ([row("map of crawlers", value, ">= 0.95 of the rate", rate >= 0.95)],
+            [f"map of crawlers: {errors} errors"] if errors else [])

@@ -17,7 +17,7 @@ from . import growth_plot, load, plot, report
 from .stage import HERE, TITLES, need, node
 
 KEPT = os.path.join(HERE, "results")
-ORDER = ("throughput", "slow", "overload", "memory", "cgi", "outage", "growth")
+ORDER = ("throughput", "slow", "overload", "memory", "cgi", "outage", "crawlers", "growth")
 BODIES = [f"{size} {coding}" for coding in load.CODINGS for size in load.SIZES]
 
 
