@@ -889,16 +889,22 @@ static void test_loops__of_avx2__chosen_where_the_processor_has_it(void **state)
 {
 	char *line = NULL;
 	size_t size = 0;
-	bool has_it = false;
+	bool knows = false, has_it = false;
 	FILE *file = fopen("/proc/cpuinfo", "re");
 
 	(void)state;
 	assert_non_null(file);
-	while (getline(&line, &size, file) >= 0)
-		has_it = has_it || (strncmp(line, "flags", 5) == 0 && strstr(line, " avx2 ") &&
-				    strstr(line, " bmi1 ") && strstr(line, " bmi2 "));
+	while (getline(&line, &size, file) >= 0) {
+		bool is_flags = strncmp(line, "flags", 5) == 0;
+
+		knows = knows || is_flags;
+		has_it = has_it || (is_flags && strstr(line, " avx2 ") && strstr(line, " bmi1 ") &&
+				    strstr(line, " bmi2 "));
+	}
 	free(line);
 	fclose(file);
+	if (!knows)
+		skip(); /* emulated on another kind of processor, of which the file is */
 	assert_int_equal(loops_avx2, has_it);
 	assert_int_equal(loops_use_avx2(true), has_it);
 }
