@@ -11,7 +11,7 @@ import statistics
 from . import load
 from .stage import FastReceiver
 
-PAIRS = 100
+PAIRS = 60
 SECONDS = 1
 
 
