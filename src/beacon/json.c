@@ -6,10 +6,11 @@
  *
  * Strings are what a beacon is made of, and most are shorter than what one comparison sees. So what
  * counts is the way from token to token (json_pass.h). Where JSON is compact, strings are plain and
- * numbers are short, which is nearly always, the quick_*() functions take it (json_quick.h): one comparison finds
- * a string's end, and another one sees the two bytes behind it. What they do not take is read with care
- * by the pass_*() functions, which alone find errors. No load reaches beyond the input: the quick ones
- * are used only where JSON_ROOM bytes are left, and the loops read the last few bytes one by one.
+ * numbers are short, which is nearly always, the quick_*() functions take it (json_quick.h): one
+ * comparison finds a string's end, and another one sees the two bytes behind it. What they do not
+ * take is read with care by the pass_*() functions, which alone find errors. No load reaches beyond
+ * the input: the quick ones are used only where JSON_ROOM bytes are left, and the loops read the
+ * last few bytes one by one.
  *
  * json_skip() and json_named_member(), which see almost every byte, have a copy for AVX2, which is
  * chosen at run time (json_avx2.h); one comparison of a byte for each call is what the choice costs.
