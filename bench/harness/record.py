@@ -37,7 +37,7 @@ def versions(installed):
     pins = dict(re.findall(r"^([\w-]+)==(\S+)", packages("peers/fastapi/requirements.txt"), re.MULTILINE))
     npm = json.loads(packages("peers/express/package.json"))["dependencies"]
     nginx = output([need("nginx", "nginx-light"), "-v"]).rpartition("/")[2]
-    found = {"processor": f"{processor()}, {os.cpu_count()} cores", "kernel": platform.release(), "nginx": nginx,
+    found = {"processor": f"{processor()}, {os.cpu_count()} cores", "kernel": platform.release().partition("-")[0], "nginx": nginx,
              "Express": npm["express"], "undici": npm["undici"],
              "Node": output([node(os.path.join(installed, "express")), "--version"]).lstrip("v")}
     for name in ("fastapi", "uvicorn", "httpx", "uvloop", "httptools", "orjson"):
