@@ -11,7 +11,7 @@ import { get, post } from "./lib/client.mjs";
 import { FastcgiClient, beaconParams } from "./lib/fastcgi.mjs";
 import { beaconOfSize, ingestEnv, metrics, runIngest, smallBeacon, startIngest, startSpawned } from "./lib/faro.mjs";
 import { nginx } from "./lib/nginx.mjs";
-import { isStopped } from "./lib/process.mjs";
+import { suspend } from "./lib/process.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { PRE_STOP_MS, RATES, sendSteadily } from "./lib/shutdown.mjs";
 import { freePort, ingestBinary, scenario } from "./lib/stage.mjs";
@@ -340,8 +340,7 @@ scenario("--ping tells whether a responder lives, whatever the receiver does", a
 	assert.ok(nobody.stderr.includes(socket));
 	const ingest = await startIngest(stage, `http://127.0.0.1:${await freePort()}`, { socket });
 	assert.equal((await ping()).code, 0);
-	ingest.process.signal("SIGSTOP");
-	await eventually("stopped process", () => isStopped(ingest.process.child.pid));
+	await suspend(ingest.process.child.pid);
 	const silent = await ping();
 	ingest.process.signal("SIGCONT");
 	assert.equal(silent.code, 1);

@@ -14,6 +14,7 @@ import { smallBeacon, startIngest } from "./lib/faro.mjs";
 import { fakeResponder } from "./lib/fastcgi.mjs";
 import { nginx, replace } from "./lib/nginx.mjs";
 import { assertProblem, assertRetryAfter } from "./lib/problem.mjs";
+import { suspend } from "./lib/process.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { scenario } from "./lib/stage.mjs";
 import { templatedNginx } from "./lib/templates.mjs";
@@ -103,7 +104,7 @@ for (const [way, start] of Object.entries(ways)) {
 			socket,
 			changes: { "faro-location.conf": [["read_timeout 15s", "read_timeout 200ms"], ["send_timeout 15s", "send_timeout 200ms"]] },
 		});
-		process.signal("SIGSTOP");
+		await suspend(process.child.pid);
 		for (const body of [smallBeacon, LARGE])
 			await unavailable((headers) => post(server.port, body, headers), /^faro-ingest did not answer nginx in time\. .* stopped /);
 		assert.match(server.process.stderr, /timed out/);

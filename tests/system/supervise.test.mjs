@@ -10,6 +10,7 @@ import { eventually, pause, sendOne } from "./lib/beacons.mjs";
 import { get, post } from "./lib/client.mjs";
 import { ingestEnv, smallBeacon } from "./lib/faro.mjs";
 import { mainConfig, makeDirectory, replace, snippet } from "./lib/nginx.mjs";
+import { suspend } from "./lib/process.mjs";
 import { receiver } from "./lib/receiver.mjs";
 import { PRE_STOP_MS, RATES, sendSteadily } from "./lib/shutdown.mjs";
 import { freePort, ingestBinary, scenario } from "./lib/stage.mjs";
@@ -219,7 +220,7 @@ scenario("a responder that does not end is killed after its drain time", async (
 	const { command, end } = patientCommand(stage);
 	const { process, pid } = supervise(stage, "http://127.0.0.1:1", command, { env: { FARO_DRAIN_TIMEOUT_MS: "100" } });
 	await process.line(/event=started/);
-	globalThis.process.kill(await responderOf(pid), "SIGSTOP");
+	await suspend(await responderOf(pid));
 	end(4);
 	assert.deepEqual(await process.closed, { code: 4, signal: null });
 	assert.match(process.stderr, /event=command_ended[^]*event=responder_killed/);

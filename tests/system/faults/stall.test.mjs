@@ -14,7 +14,7 @@ import { post } from "../lib/client.mjs";
 import { beaconParams, FastcgiClient, requestBytes } from "../lib/fastcgi.mjs";
 import { startIngest } from "../lib/faro.mjs";
 import { nginx, replace } from "../lib/nginx.mjs";
-import { isStopped } from "../lib/process.mjs";
+import { suspend } from "../lib/process.mjs";
 import { scenario } from "../lib/stage.mjs";
 import { makeCertificate } from "../lib/tls.mjs";
 
@@ -24,8 +24,7 @@ const UPSTREAM_TIMEOUT_MS = 2000; // more than a busy machine needs
 
 /* Stopped for as long as `meanwhile` takes. */
 async function stall({ child }, meanwhile) {
-	child.kill("SIGSTOP");
-	await eventually("stopped process", () => isStopped(child.pid));
+	await suspend(child.pid);
 	const result = await meanwhile();
 	child.kill("SIGCONT");
 	return result;

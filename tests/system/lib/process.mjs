@@ -3,6 +3,8 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 
+import { eventually } from "./beacons.mjs";
+
 /* Of all its threads; in steps of 10 ms. The name has no spaces. */
 export function cpuMs(pid) {
 	const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(" ");
@@ -42,9 +44,14 @@ export function descriptorLimit(pid, more) {
 	return limit;
 }
 
-/* A stop reaches its threads one by one. */
-export const isStopped = (pid) => readdirSync(`/proc/${pid}/task`).every((thread) =>
+const isStopped = (pid) => readdirSync(`/proc/${pid}/task`).every((thread) =>
 	readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8").split(" ")[2] === "T");
+
+/* Until SIGCONT. A stop reaches its threads one by one, and on a busy machine one of them may still answer. */
+export async function suspend(pid) {
+	process.kill(pid, "SIGSTOP");
+	await eventually("stopped process", () => isStopped(pid));
+}
 
 /* Is `text` anywhere in what it can write? */
 export function memoryHolds(pid, text) {
