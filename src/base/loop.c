@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/loop.h"
 
-#include <poll.h>
 #include <stddef.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-	MS_US = 1000,
 	/* The longest single wait; a timer that is due later costs an idle turn. */
 	WAIT_MAX_MS = 3600 * 1000,
 	/* A turn that takes so much longer than it was to wait is one in which the process stood
@@ -75,10 +73,9 @@ void loop_timer_add(struct loop *loop, struct loop_timer *timer)
 	loop->timers = timer;
 }
 
-/* From a millisecond on rounded up to whole ones, so that a timer is due when the wait ends and does
- * not cost a second, empty one; -1: without end. `from_us` is when the wait begins; where the clock
- * need not be read for it, the last known time. */
-static int64_t time_to_wait(const struct loop *loop, int64_t *from_us)
+/* Rounded up, so that a timer is due when the wait ends and does not cost a second, empty one.
+ * `from_us` is when it begins; where the clock need not be read for it, the last known time. */
+static int wait_ms(const struct loop *loop, int64_t *from_us)
 {
 	const struct loop_timer *timer;
 	int64_t due_us = INT64_MAX, left_us;
@@ -96,28 +93,9 @@ static int64_t time_to_wait(const struct loop *loop, int64_t *from_us)
 	left_us = due_us - *from_us;
 	if (left_us <= 0)
 		return 0;
-	if (left_us < MS_US)
-		return left_us;
-	if (left_us > (int64_t)WAIT_MAX_MS * MS_US)
-		return (int64_t)WAIT_MAX_MS * MS_US;
-	return (left_us + MS_US - 1) / MS_US * MS_US;
-}
-
-/* epoll_wait() knows whole milliseconds only. What is due five times within one would be done five
- * times at once at its end, and whoever else needs the processor then would wait for all of it. */
-static int wait_for_events(struct loop *loop, int64_t us)
-{
-	struct pollfd ready = {.fd = loop->epoll_fd, .events = POLLIN};
-	struct timespec left = {.tv_nsec = (long)us * 1000};
-	int timeout_ms = us < 0 ? -1 : (int)(us / MS_US);
-
-	if (us > 0 && us < MS_US) {
-		int n = ppoll(&ready, 1, &left, NULL);
-
-		if (n <= 0)
-			return n;
-	}
-	return epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout_ms);
+	if (left_us > (int64_t)WAIT_MAX_MS * 1000)
+		return WAIT_MAX_MS;
+	return (int)((left_us + 999) / 1000);
 }
 
 /*
@@ -126,7 +104,7 @@ static int wait_for_events(struct loop *loop, int64_t us)
  * handler: SIGCONT interrupts it, and so does the end of a freeze. How much of such a turn was lost
  * nobody knows: all but what any turn may take, so that nobody else pays for it.
  */
-static bool take_time(struct loop *loop, int64_t from_us, int64_t asked_us, bool interrupted)
+static bool take_time(struct loop *loop, int64_t from_us, int asked_ms, bool interrupted)
 {
 	int64_t before_us = loop->now_us, waited_us, turn_us;
 
@@ -136,7 +114,7 @@ static bool take_time(struct loop *loop, int64_t from_us, int64_t asked_us, bool
 	turn_us = loop->now_us - before_us;
 	/* Without a timer nobody is given time, and the wait has no end that could be passed. */
 	if (!interrupted && from_us - before_us <= STALL_US &&
-	    (asked_us < 0 || waited_us <= asked_us + STALL_US))
+	    (asked_ms < 0 || waited_us <= (int64_t)asked_ms * 1000 + STALL_US))
 		return false;
 	if (turn_us > STALL_US)
 		loop->lost_us += turn_us - STALL_US;
@@ -190,9 +168,9 @@ static void handle_all(struct loop *loop)
 void loop_turn(struct loop *loop)
 {
 	int64_t from_us;
-	int64_t asked_us = time_to_wait(loop, &from_us);
-	int n = wait_for_events(loop, asked_us);
-	bool stood_still = take_time(loop, from_us, asked_us, n < 0);
+	int asked_ms = wait_ms(loop, &from_us);
+	int n = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, asked_ms);
+	bool stood_still = take_time(loop, from_us, asked_ms, n < 0);
 
 	handle_batch(loop, n);
 	if (stood_still)

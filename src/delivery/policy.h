@@ -83,8 +83,8 @@ enum {
 	/* One trouble seldom comes alone: what comes within this counts once. */
 	RATE_CUT_INTERVAL_US = 1000 * 1000,
 	RATE_MIN = 1, /* records a second */
-	/* The thread waits for the disk while deliveries are recorded. So much of the time in which
-	 * nothing was sent is made up for. */
+	/* The loop wakes up to a millisecond late, and waits for the disk while deliveries are
+	 * recorded. So much of the time in which nothing was sent is made up for. */
 	RATE_CREDIT_US = 30 * 1000,
 };
 

@@ -47,7 +47,7 @@ struct control {
 };
 
 static struct control nobody, *control = &nobody;
-static bool tracing; /* FARO_TORTURE_TRACE is set: where it fails goes to stderr */
+static bool tracing;        /* FARO_TORTURE_TRACE is set: where it fails goes to stderr */
 
 /* glibc's own names of what is replaced here, and AddressSanitizer's where it is there. */
 void *__libc_malloc(size_t size);
@@ -70,7 +70,7 @@ __attribute__((constructor)) static void begin(void)
 	void *frames[1];
 
 	tracing = getenv("FARO_TORTURE_TRACE");
-	backtrace(frames, 1);   /* the first one loads a library */
+	backtrace(frames, 1); /* the first one loads a library */
 	unsetenv("LD_PRELOAD"); /* a sanitizer's symbolizer is not meant */
 	if (fd < 0)
 		return;
@@ -195,9 +195,6 @@ CALL(int, epoll_ctl, SYS_epoll_ctl, (int fd, int what, int of, struct epoll_even
      of, event)
 CALL(int, epoll_wait, SYS_epoll_pwait, (int fd, struct epoll_event *events, int n, int timeout_ms),
      fd, events, n, timeout_ms, NULL, 8)
-CALL(int, ppoll, SYS_ppoll,
-     (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask), fds, n,
-     timeout, mask, 8)
 CALL(int, unlink, SYS_unlinkat, (const char *path), AT_FDCWD, path, 0)
 
 static char eventfds[1024]; /* which descriptors are */

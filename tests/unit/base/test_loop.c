@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <poll.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +12,7 @@
 #include "base/loop.h"
 #include "fakes/clock.h"
 
-/* --wrap=epoll_wait,--wrap=ppoll: the next wait takes so long, and is interrupted behind it. */
+/* --wrap=epoll_wait: the next wait takes so long, and is interrupted behind it. */
 
 enum {
 	SECOND_US = 1000 * 1000,
@@ -22,44 +20,26 @@ enum {
 };
 
 static int64_t wait_takes_us;
-static int64_t wait_asked_us;
+static int wait_asked_ms;
 static bool wait_is_interrupted;
 
 int __real_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout_ms);
 int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout_ms);
 
-int __real_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		 const sigset_t *signals);
-int __wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		 const sigset_t *signals);
-
-/* False: it is interrupted. */
-static bool pass_wait(int64_t asked_us)
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout_ms)
 {
 	bool interrupted = wait_is_interrupted;
 
+	if (!fake_clock.stands)
+		return __real_epoll_wait(epoll, events, max, timeout_ms);
 	fake_clock.now_us += wait_takes_us;
 	wait_takes_us = 0;
 	wait_is_interrupted = false;
-	wait_asked_us = asked_us;
 	errno = EINTR;
-	return !interrupted;
-}
-
-int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout_ms)
-{
-	if (!fake_clock.stands)
-		return __real_epoll_wait(epoll, events, max, timeout_ms);
-	return pass_wait((int64_t)timeout_ms * 1000) ? __real_epoll_wait(epoll, events, max, 0)
-						     : -1;
-}
-
-int __wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		 const sigset_t *signals)
-{
-	if (!fake_clock.stands)
-		return __real_ppoll(fds, n, timeout, signals);
-	return pass_wait(timeout->tv_nsec / 1000) ? poll(fds, n, 0) : -1;
+	if (interrupted)
+		return -1;
+	wait_asked_ms = timeout_ms;
+	return __real_epoll_wait(epoll, events, max, 0);
 }
 
 /* A watched eventfd that is readable from the start, and what its owner does when it is told so. */
@@ -258,58 +238,6 @@ static void test_timer__due_later__one_turn_waits_for_it(void **state)
 	assert_true(loop.now_us >= due_us);
 }
 
-/* The clock stands, and moves where a test says so. */
-static void begin_standing(void)
-{
-	fake_clock.stands = true;
-	fake_clock.now_us = 1000 * (int64_t)SECOND_US;
-	loop.now_us = fake_clock.now_us;
-}
-
-/* What is due within a millisecond is not put off to its end, where others are due as well. */
-static void test_timer__due_within_a_millisecond__the_wait_is_as_short(void **state)
-{
-	static const struct {
-		int64_t left_us, asked_us;
-	} rows[] = {{1, 1}, {200, 200}, {999, 999}, {1000, 1000}, {1001, 2000}, {10990, 11000}};
-	struct alarm alarm;
-
-	(void)state;
-	begin_standing();
-	alarm_init(&alarm);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		alarm.timer.due_us = loop.now_us + rows[i].left_us;
-		wait_takes_us = rows[i].left_us;
-		loop_turn(&loop);
-		assert_int_equal(wait_asked_us, rows[i].asked_us);
-		assert_int_equal(alarm.fired, i + 1);
-	}
-}
-
-/* In a wait of that kind, too, a socket is served at once, and a stop of the process is seen. */
-static void test_timer__due_within_a_millisecond__sockets_and_stalls_as_ever(void **state)
-{
-	struct source source;
-	struct alarm alarm;
-
-	(void)state;
-	begin_standing();
-	source_init(&source);
-	source.drain = true;
-	assert_true(loop_watch_set(&loop, &source.watch, EPOLLIN));
-	alarm_init(&alarm);
-	alarm.timer.due_us = loop.now_us + 200;
-	loop_turn(&loop);
-	assert_int_equal(source.calls, 1);
-	assert_int_equal(alarm.fired, 0);
-	wait_takes_us = 2 * SECOND_US;
-	wait_is_interrupted = true;
-	loop_turn(&loop);
-	assert_int_equal(alarm.fired, 1);
-	assert_int_equal(loop.lost_us, 2 * SECOND_US - STALL_US);
-	close(source.watch.fd);
-}
-
 /* A socket's callback that arms a timer for now is served in the same turn. */
 static void on_ready_arm(struct loop_watch *watch, uint32_t events)
 {
@@ -335,9 +263,12 @@ static void test_timer__armed_by_a_socket__fires_in_the_same_turn(void **state)
 
 /* --- a process that stands still ---------------------------------------------------------------*/
 
+/* The clock stands, and moves where a test says so. */
 static void begin_stall_test(struct source *source, struct alarm *alarm)
 {
-	begin_standing();
+	fake_clock.stands = true;
+	fake_clock.now_us = 1000 * (int64_t)SECOND_US;
+	loop.now_us = fake_clock.now_us;
 	source_init(source);
 	source->drain = true;
 	alarm_init(alarm);
@@ -499,7 +430,7 @@ static void test_stall__without_a_timer__a_wait_of_any_length_is_none(void **sta
 	begin_stall_test(&source, &alarm);
 	wait_takes_us = 3600 * (int64_t)SECOND_US;
 	loop_turn(&loop);
-	assert_int_equal(wait_asked_us, -1000);
+	assert_int_equal(wait_asked_ms, -1);
 	assert_int_equal(source.calls, 1);
 	assert_int_equal(loop.lost_us, 0);
 	close(source.watch.fd);
@@ -517,8 +448,6 @@ int main(void)
 		TEST(test_batch__more_sources_than_it_holds__all_served),
 		TEST(test_timer__due_now__fires_once_a_turn),
 		TEST(test_timer__due_later__one_turn_waits_for_it),
-		TEST(test_timer__due_within_a_millisecond__the_wait_is_as_short),
-		TEST(test_timer__due_within_a_millisecond__sockets_and_stalls_as_ever),
 		TEST(test_timer__armed_by_a_socket__fires_in_the_same_turn),
 		TEST(test_stall__interrupted__what_has_come_is_read_before_a_timer_fires),
 		TEST(test_stall__behind_the_wait__the_same),

@@ -7,8 +7,7 @@ enum {
 };
 
 /* What the last wait was asked, and its answer. */
-static int64_t wait_timeout_us; /* negative: without end */
-static int wait_events;
+static int wait_timeout_ms, wait_events;
 
 /* What is to pass in the next wait that finds nothing: between two turns it would be a stall. */
 static int64_t passing_us;
@@ -16,29 +15,17 @@ static bool has_passed;
 
 int __real_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout);
 
-static int end_wait(int events, int64_t timeout_us)
+int __wrap_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
 	fake_clock.now_us++;
-	wait_timeout_us = timeout_us;
-	wait_events = events;
-	if (events <= 0 && timeout_us != 0 && passing_us > 0) {
+	wait_timeout_ms = timeout;
+	wait_events = __real_epoll_wait(epfd, events, max, 0);
+	if (wait_events <= 0 && timeout != 0 && passing_us > 0) {
 		fake_clock.now_us += passing_us;
 		passing_us = 0;
 		has_passed = true;
 	}
-	return events;
-}
-
-int __wrap_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
-{
-	return end_wait(__real_epoll_wait(epfd, events, max, 0), (int64_t)timeout * 1000);
-}
-
-int __wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		 const sigset_t *signals)
-{
-	(void)signals;
-	return end_wait(poll(fds, n, 0), timeout->tv_nsec / 1000);
+	return wait_events;
 }
 
 void fake_loop_begin(void)
@@ -58,7 +45,7 @@ bool fake_loop_settle(struct loop *loop)
 	for (int i = 0; i < TURNS_MAX; i++) {
 		has_passed = false;
 		loop_turn(loop);
-		if (wait_events <= 0 && wait_timeout_us != 0 && !has_passed)
+		if (wait_events <= 0 && wait_timeout_ms != 0 && !has_passed)
 			return true;
 	}
 	return false;
@@ -69,11 +56,11 @@ bool fake_loop_pass(struct loop *loop, int64_t us)
 	int64_t until_us = fake_clock.now_us + us;
 
 	while (fake_loop_settle(loop)) {
-		int64_t step_us = wait_timeout_us;
+		int64_t step_us = (int64_t)wait_timeout_ms * 1000;
 
 		if (fake_clock.now_us >= until_us)
 			return true;
-		if (step_us < 0 || step_us > until_us - fake_clock.now_us)
+		if (wait_timeout_ms < 0 || step_us > until_us - fake_clock.now_us)
 			step_us = until_us - fake_clock.now_us;
 		passing_us = step_us;
 	}

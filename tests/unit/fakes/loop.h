@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * loop: the real loop on a clock that stands: nothing waits, and a wait takes a microsecond. For a
- * program with --wrap=epoll_wait,--wrap=ppoll,--wrap=clock_gettime.
+ * program with --wrap=epoll_wait,--wrap=clock_gettime.
  *
  * Events are the kernel's; where there are none the loop is quiet, and only fake_loop_pass() lets
  * its timers fire. Where a test moves the clock itself, it is as if the process had stood still.
  */
 #ifndef FARO_FAKE_LOOP_H
 #define FARO_FAKE_LOOP_H
-
-#include <poll.h>
-#include <signal.h>
 
 #include "base/loop.h"
 #include "fakes/clock.h"
@@ -26,7 +23,5 @@ bool fake_loop_settle(struct loop *loop);
 bool fake_loop_pass(struct loop *loop, int64_t us);
 
 int __wrap_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout);
-int __wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		 const sigset_t *signals);
 
 #endif
