@@ -198,18 +198,29 @@ static void wait_for(const unsigned *counter, unsigned value)
 /* The pause until the next lookup is over, once there was one. */
 static void end_pause(void)
 {
+	pthread_cond_t *pause;
+	pthread_mutex_t *pause_mutex;
+
 	wait_for(&server.pauses, 1);
-	pthread_mutex_lock(server.pause_mutex);
+	/* A thread that was woken may begin its next pause just now. */
+	pthread_mutex_lock(&server.mutex);
+	pause = server.pause;
+	pause_mutex = server.pause_mutex;
+	pthread_mutex_unlock(&server.mutex);
+	pthread_mutex_lock(pause_mutex);
 	fake_clock.now_us += RETRY_US;
-	pthread_cond_broadcast(server.pause);
-	pthread_mutex_unlock(server.pause_mutex);
+	pthread_cond_broadcast(pause);
+	pthread_mutex_unlock(pause_mutex);
 }
 
 /* One more lookup, asked for and ended; what it found is published right after. */
 static void look_up_again(struct resolver *resolver)
 {
-	unsigned ended = server.ended;
+	unsigned ended;
 
+	pthread_mutex_lock(&server.mutex);
+	ended = server.ended;
+	pthread_mutex_unlock(&server.mutex);
 	resolver_refresh(resolver);
 	end_pause();
 	wait_for(&server.ended, ended + 1);
